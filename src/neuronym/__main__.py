@@ -1,0 +1,5 @@
+"""`python -m neuronym`."""
+
+from neuronym.cli import main
+
+main()

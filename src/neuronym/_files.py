@@ -1,0 +1,141 @@
+"""Files written whole or not at all, and arrays read without loading them."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from neuronym._errors import NeuronymError
+
+_DTYPES = {
+    "F64": np.float64, "F32": np.float32, "F16": np.float16,
+    "I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8,
+    "U64": np.uint64, "U32": np.uint32, "U16": np.uint16, "U8": np.uint8, "BOOL": np.bool_,
+}  # fmt: skip
+_CODES = {np.dtype(kind): code for code, kind in _DTYPES.items()}
+
+
+@contextmanager
+def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO]:
+    """Open a temporary neighbour of `path`; on success flush it to disk and rename it to `path`.
+
+    Raises:
+        NeuronymError: the disk is full or the folder cannot be written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        encoding = None if "b" in mode else "utf-8"
+        with os.fdopen(handle, mode, encoding=encoding) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        _remove(temporary)
+        raise cannot_write(path, error) from error
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def cannot_write(path: Path, error: OSError) -> NeuronymError:
+    """The error for a full or read-only disk."""
+    return NeuronymError(
+        f"Cannot write {path}: {error.strerror or error}. "
+        "Nothing that was finished is lost: free space or fix permissions, then run the same "
+        "command again."
+    )
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+
+
+def write_json(path: Path, data: object) -> None:
+    """Write JSON atomically: two-space indentation, keys in the order given."""
+    with atomic_write(path, "w") as file:
+        json.dump(data, file, indent=2, ensure_ascii=False, allow_nan=False)
+        file.write("\n")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> None:
+    """Write named arrays as one safetensors file, atomically."""
+    write_array_blocks(path, {k: (v.dtype, v.shape, [v]) for k, v in arrays.items()}, about)
+
+
+def write_array_blocks(
+    path: Path,
+    arrays: Mapping[str, tuple[np.dtype | type, tuple[int, ...], Iterable[np.ndarray]]],
+    about: Mapping[str, str],
+) -> None:
+    """Write a safetensors file whose arrays come in blocks of rows, never whole in memory."""
+    header: dict[str, object] = {"__metadata__": dict(about)}
+    offset = 0
+    for name, (kind, shape, _) in arrays.items():
+        size = int(np.dtype(kind).itemsize * np.prod(shape, dtype=np.int64))
+        header[name] = {
+            "dtype": _CODES[np.dtype(kind)], "shape": list(shape),
+            "data_offsets": [offset, offset + size],
+        }  # fmt: skip
+        offset += size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with atomic_write(path) as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name, (kind, shape, blocks) in arrays.items():
+            wanted = int(np.prod(shape, dtype=np.int64))
+            for block in blocks:
+                data = np.ascontiguousarray(block, dtype=kind)
+                wanted -= data.size
+                file.write(data.reshape(-1).view(np.uint8).data)
+            if wanted:
+                raise ValueError(f"array {name!r}: {wanted} values missing of shape {shape}")
+
+
+def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Open a safetensors file: memory-mapped arrays (read-only) and its string metadata.
+
+    Raises:
+        NeuronymError: the file is truncated or not safetensors.
+    """
+    try:
+        size = path.stat().st_size
+        with open(path, "rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > min(size, 100_000_000):
+                raise ValueError("header too long")
+            header = json.loads(file.read(length))
+        about = header.pop("__metadata__", {})
+        start, arrays = 8 + length, {}
+        whole = np.memmap(path, dtype=np.uint8, mode="r") if size > start else np.zeros(start, np.uint8)
+        for name, entry in header.items():
+            low, high = entry["data_offsets"]
+            if start + high > size:
+                raise ValueError("file is shorter than its header says")
+            kind = np.dtype(_DTYPES[entry["dtype"]])
+            arrays[name] = whole[start + low : start + high].view(kind).reshape(entry["shape"])
+        return arrays, about
+    except (ValueError, KeyError, TypeError, struct.error) as error:
+        raise NeuronymError(f"{path} is not a readable safetensors file: {error}.") from error
