@@ -34,7 +34,9 @@ def nearest(word: str, known: Iterable[str], limit: int = 3) -> list[str]:
     """The known words that look most like `word`, best first."""
     by_fold = {k.casefold(): k for k in known}
     found = difflib.get_close_matches(word.casefold(), by_fold, n=limit, cutoff=0.5)
-    starts = [f for f in by_fold if f.startswith(word.casefold()) and f not in found] if word else []
+    starts = (
+        [f for f in by_fold if f.startswith(word.casefold()) and f not in found] if word else []
+    )
     return [by_fold[f] for f in (found + starts)[:limit]]
 
 
@@ -52,7 +54,9 @@ def integer(argument: str, value: object, low: int, high: int | None = None) -> 
 
 def real(argument: str, value: object, low: float, high: float = float("inf")) -> float:
     """`value` as a finite float within [low, high], from a number or its text."""
-    bounds = f"a number of at least {low:g}" if high == float("inf") else f"a number {low:g}…{high:g}"
+    bounds = (
+        f"a number of at least {low:g}" if high == float("inf") else f"a number {low:g}…{high:g}"
+    )
     try:
         number = float(value) if not isinstance(value, bool) else None  # type: ignore[arg-type]
     except (TypeError, ValueError):

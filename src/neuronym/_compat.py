@@ -38,7 +38,8 @@ def _extension_loads() -> bool:
     import torch
 
     spec = importlib.util.find_spec("torchvision")
-    assert spec is not None and spec.submodule_search_locations
+    assert spec is not None
+    assert spec.submodule_search_locations
     for folder in spec.submodule_search_locations:
         for library in sorted(Path(folder).glob("_C.*")) + sorted(Path(folder).glob("_C_stable.*")):
             try:
@@ -58,4 +59,3 @@ def _declared(name: str) -> bool:
     except (AttributeError, RuntimeError):
         return False
     return True
-

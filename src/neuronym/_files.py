@@ -7,7 +7,7 @@ import os
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -32,7 +32,9 @@ def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        handle, temporary = tempfile.mkstemp(
+            prefix=f".{path.name}.", suffix=".tmp", dir=path.parent
+        )
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
@@ -67,10 +69,8 @@ def _umask() -> int:
 
 
 def _remove(path: str) -> None:
-    try:
+    with suppress(OSError):
         os.unlink(path)
-    except OSError:
-        pass
 
 
 def write_json(path: Path, data: object) -> None:
@@ -129,7 +129,9 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             header = json.loads(file.read(length))
         about = header.pop("__metadata__", {})
         start, arrays = 8 + length, {}
-        whole = np.memmap(path, dtype=np.uint8, mode="r") if size > start else np.zeros(start, np.uint8)
+        whole = (
+            np.memmap(path, dtype=np.uint8, mode="r") if size > start else np.zeros(start, np.uint8)
+        )
         for name, entry in header.items():
             low, high = entry["data_offsets"]
             if start + high > size:

@@ -99,7 +99,9 @@ def parse(text: str, argument: str = "name") -> Name:
             params[key.strip()] = unescape(value.strip())
         elif params or not part:
             raise misuse(
-                argument, "a name whose parameters are written key=value,key=value", text,
+                argument,
+                "a name whose parameters are written key=value,key=value",
+                text,
                 r"A comma, colon or plus inside a path is written with a backslash: \, \: \+",
             )
         else:

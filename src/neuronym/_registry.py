@@ -103,5 +103,7 @@ class Registry:
         known = [entry.name for entry in self] + list(self._aliases)
         near = nearest(name, known)
         remedy = f"Nearest: {', '.join(near)}. " if near else ""
-        forms = ", ".join(entry.syntax for entry in self)
-        return misuse(self.noun, f"one of {forms}", name, f"{remedy}See `neuronym list {self.plural}`.")
+        forms = ", ".join(f"{e.name}:…" if ":" in e.syntax else e.name for e in self)
+        return misuse(
+            self.noun, f"one of {forms}", name, f"{remedy}See `neuronym list {self.plural}`."
+        )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 
+@runtime_checkable
 class Rows(Protocol):
     """A two-dimensional float array read by slices of rows: ndarray, memmap, tensor or shards."""
 
