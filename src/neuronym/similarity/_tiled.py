@@ -1,0 +1,118 @@
+"""From tiles of scores to all scores and to the best concepts of every unit."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from neuronym._checks import integer
+from neuronym._types import Progress, Rows, silent
+from neuronym.similarity._problem import Problem
+from neuronym.similarity.base import Similarity, Top
+from neuronym.topk import TopK
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A scoring about to be done.
+
+    Attributes:
+        reasons: per unit why it abstains, or None.
+        tiles: (first distinct text, float32 scores `[living unit, text]`), in ascending order.
+        arrays: see `Top.arrays`.
+    """
+
+    reasons: tuple[str | None, ...]
+    tiles: Iterator[tuple[int, Float[np.ndarray, "living text"]]]
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def living(self) -> Int64[np.ndarray, " living"]:
+        """The units that do not abstain."""
+        return np.flatnonzero([reason is None for reason in self.reasons])
+
+
+class Tiled(Similarity):
+    """A similarity that scores one tile of concepts after the other, for all units at once."""
+
+    @abc.abstractmethod
+    def _plan(
+        self, problem: Problem, shared: Mapping[str, np.ndarray] | None, progress: Progress
+    ) -> Plan:
+        """Do what comes before the tiles: rank images, find out who abstains."""
+
+    def scores(
+        self, activations: Rows, images: Rows, texts: Rows, *, tie: np.ndarray | None = None
+    ) -> np.ndarray:
+        """All scores, float32 `[unit, concept]`; rows of abstaining units are NaN."""
+        problem = Problem.of(activations, images, texts, tie)
+        plan = self._plan(problem, None, silent)
+        living = plan.living
+        found = np.full((problem.units, len(problem.member)), np.nan, np.float32)
+        distinct = np.empty((len(living), len(problem.texts)), np.float32)
+        if len(living):
+            for low, tile in plan.tiles:
+                distinct[:, low : low + tile.shape[1]] = tile
+            found[living] = distinct[:, problem.member]
+        return found
+
+    def top(
+        self,
+        activations: Rows,
+        images: Rows,
+        texts: Rows,
+        n: int = 20,
+        *,
+        tie: np.ndarray | None = None,
+        shared: Mapping[str, np.ndarray] | None = None,
+        progress: Progress = silent,
+    ) -> Top:
+        """The n best concepts per unit; with fewer than n concepts, all of them in order."""
+        n = min(integer("n", n, 1), texts.shape[0])
+        problem = Problem.of(activations, images, texts, tie)
+        plan = self._plan(problem, shared, progress)
+        living = plan.living
+        scores = np.full((problem.units, n), np.nan, np.float32)
+        concepts = np.full((problem.units, n), -1, np.int64)
+        if len(living):
+            best = TopK(len(living), min(n, len(problem.texts)))
+            with progress("scoring concepts", len(problem.texts)) as tick:
+                for low, tile in plan.tiles:
+                    texts_here = np.arange(low, low + tile.shape[1])
+                    best.update(tile.T, texts_here, texts_here)
+                    tick.advance(tile.shape[1])
+            ranked = best.result()
+            scores[living], concepts[living] = _with_duplicates(
+                ranked.values, ranked.indices, problem.member, n
+            )
+        return Top(scores, concepts, plan.reasons, plan.arrays)
+
+
+def _with_duplicates(
+    scores: Float[np.ndarray, "unit k"],
+    rows: Int64[np.ndarray, "unit k"],
+    member: Int64[np.ndarray, " concept"],
+    n: int,
+) -> tuple[Float[np.ndarray, "unit n"], Int64[np.ndarray, "unit n"]]:
+    """The n best concepts from the best distinct texts: equal scores, smaller concept first."""
+    count = int(member.max()) + 1
+    if count == len(member):
+        return scores, rows
+    # The concepts of every distinct text, ascending, at most n of each, padded at the end.
+    order = np.argsort(member, kind="stable")
+    start = np.searchsorted(member[order], np.arange(count))
+    within = np.arange(len(member)) - start[member[order]]
+    width = min(n, int(within.max()) + 1)
+    padding = len(member)
+    concepts = np.full((count, width), padding, np.int64)
+    kept = within < width
+    concepts[member[order][kept], within[kept]] = order[kept]
+    candidates = concepts[rows].reshape(len(rows), -1)
+    values = np.repeat(scores, width, axis=1)
+    values[candidates == padding] = -np.inf
+    best = np.lexsort((candidates, -values), axis=1)[:, :n]
+    return np.take_along_axis(values, best, 1), np.take_along_axis(candidates, best, 1)

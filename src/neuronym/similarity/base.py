@@ -1,0 +1,91 @@
+"""What a similarity is: (activations, image embeddings, text embeddings) → scores per concept."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from neuronym._registry import Registry
+from neuronym._types import Progress, Rows, silent
+from neuronym.similarity import parameters
+
+SIMILARITIES = Registry("similarity", "similarities")
+
+
+@dataclass(frozen=True, eq=False)
+class Top:
+    """The best concepts of every unit of one layer.
+
+    Attributes:
+        scores: float32 `[unit, n]`, descending; NaN where the unit abstains.
+        concepts: int64 `[unit, n]`, indices into the concept set; −1 where the unit abstains.
+            Equal scores: the smaller index comes first.
+        reasons: per unit why it abstains, or None.
+        arrays: what a later search needs to score a new word (image indices, log-normalisers).
+    """
+
+    scores: np.ndarray
+    concepts: np.ndarray
+    reasons: tuple[str | None, ...]
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class Similarity(abc.ABC):
+    """A pure function of arrays; subclasses are frozen dataclasses of its parameters.
+
+    Arguments shared by `scores` and `top`:
+        activations: `[image, unit]` of ONE layer, all its units (the layer's prior needs them).
+        images: image embeddings `[image, dim]`, unit vectors.
+        texts: text embeddings `[concept, dim]`, unit vectors.
+        tie: int64 `[image]`, the place of each image in the order of content hashes; equal
+            activations go to the smaller one. None: to the earlier image.
+
+    Units that abstain get no scores and take no part in the layer's prior.
+    """
+
+    name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        parameters.check(self)
+
+    @property
+    def spec(self) -> str:
+        """The full name that opens this similarity again; also what `str` gives."""
+        return parameters.spec(self)
+
+    def __str__(self) -> str:
+        return self.spec
+
+    def settle(self, images: int, sharpness: float) -> Similarity:
+        """This similarity with the defaults filled in that depend on probe size and encoder."""
+        return self
+
+    def shared(
+        self, images: Rows, texts: Rows, *, progress: Progress = silent
+    ) -> dict[str, np.ndarray]:
+        """What depends on images and texts alone: make it once, hand it to `top` of every layer."""
+        return {}
+
+    @abc.abstractmethod
+    def scores(
+        self, activations: Rows, images: Rows, texts: Rows, *, tie: np.ndarray | None = None
+    ) -> np.ndarray:
+        """All scores, float32 `[unit, concept]`; rows of abstaining units are NaN."""
+
+    @abc.abstractmethod
+    def top(
+        self,
+        activations: Rows,
+        images: Rows,
+        texts: Rows,
+        n: int = 20,
+        *,
+        tie: np.ndarray | None = None,
+        shared: Mapping[str, np.ndarray] | None = None,
+        progress: Progress = silent,
+    ) -> Top:
+        """The n best concepts per unit, streaming over tiles of concepts and blocks of images."""

@@ -1,0 +1,74 @@
+"""Parameters of similarities: dataclass fields that check their values, and their text form."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from neuronym import _checks, _names
+
+
+def whole(default: int | None, low: int) -> Any:
+    """A dataclass field that holds a whole number of at least `low`."""
+    return _field(default, partial(_checks.integer, low=low))
+
+
+def number(default: float | None, low: float, high: float = float("inf")) -> Any:
+    """A dataclass field that holds a number within [low, high]."""
+    return _field(default, partial(_checks.real, low=low, high=high))
+
+
+def word(default: str, allowed: Iterable[str]) -> Any:
+    """A dataclass field that holds one of a few words."""
+    return _field(default, partial(_checks.choice, allowed=tuple(allowed)))
+
+
+def _field(default: object, read: Callable[[str, object], object]) -> Any:
+    return dataclasses.field(default=default, metadata={"read": read})
+
+
+def check(instance: Any) -> None:
+    """Bring every field of a frozen dataclass into its type, or raise UsageError.
+
+    None is accepted where it is the default: it stands for a value settled later.
+    """
+    for entry in dataclasses.fields(instance):
+        value = getattr(instance, entry.name)
+        if value is None and entry.default is None:
+            continue
+        object.__setattr__(instance, entry.name, entry.metadata["read"](entry.name, value))
+
+
+def make(kind: type, name: _names.Name) -> Any:
+    """Build a similarity from a parsed name.
+
+    Raises:
+        UsageError: a parameter that the similarity does not have, or a value that does not fit.
+    """
+    known = [entry.name for entry in dataclasses.fields(kind)]
+    strangers = ([name.detail] if name.detail else []) + [k for k in name.params if k not in known]
+    if strangers:
+        near = _checks.nearest(strangers[0], known)
+        remedy = f"Nearest: {', '.join(near)}. " if near else ""
+        form = f"{name.kind}:name=value,name=value" if known else name.kind
+        expected = f"have parameters among {', '.join(known)}" if known else "have no parameters"
+        raise _checks.misuse(name.kind, expected, strangers[0], f"{remedy}Write it {form}.")
+    return kind(**name.params)
+
+
+def spec(instance: Any) -> str:
+    """The name that makes `instance` again: the parameters that differ from their defaults."""
+    given = [
+        f"{entry.name}={_names.escape(_text(getattr(instance, entry.name)))}"
+        for entry in dataclasses.fields(instance)
+        if getattr(instance, entry.name) != entry.default
+    ]
+    return instance.name + (":" + ",".join(given) if given else "")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value)

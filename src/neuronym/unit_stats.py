@@ -1,0 +1,142 @@
+"""Statistics of every unit's activations while they stream by, and who abstains because of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neuronym._checks import integer, misuse
+
+
+class UnitStats:
+    """Running statistics per unit; batches and shards may come in any order.
+
+    Values that are not finite are counted and left out of everything else.
+
+    Attributes:
+        images: how many rows came in.
+        nonfinite: how many of a unit's values were NaN or infinite.
+        minimum, maximum: NaN for a unit without finite values.
+        mean: float64; with `std` by the updating formulas of Chan, Golub and LeVeque (1983).
+        at_minimum: how many images have exactly the minimum.
+        positive: how many images have a value above 0.
+
+    >>> stats = UnitStats(units=2)
+    >>> stats.update([[0.0, 5.0], [2.0, 5.0]])
+    >>> stats.update([[4.0, 5.0]])
+    >>> stats.mean.tolist(), stats.above_minimum.tolist(), stats.dead.tolist()
+    ([2.0, 5.0], [2, 0], [False, True])
+    """
+
+    def __init__(self, units: int) -> None:
+        self.units = integer("units", units, 0)
+        self.images = 0
+        self.nonfinite = np.zeros(units, np.int64)
+        self.minimum = np.full(units, np.nan)
+        self.maximum = np.full(units, np.nan)
+        self.mean = np.zeros(units)
+        self.at_minimum = np.zeros(units, np.int64)
+        self.positive = np.zeros(units, np.int64)
+        self._squares = np.zeros(units)  # Σ (value − mean)²
+
+    @property
+    def finite(self) -> np.ndarray:
+        """How many finite values each unit has."""
+        return self.images - self.nonfinite
+
+    @property
+    def std(self) -> np.ndarray:
+        """Standard deviation over the images (divided by their number), float64."""
+        return np.sqrt(self._squares / np.maximum(self.finite, 1))
+
+    @property
+    def fraction_positive(self) -> np.ndarray:
+        """Share of the images with a value above 0."""
+        return self.positive / max(self.images, 1)
+
+    @property
+    def above_minimum(self) -> np.ndarray:
+        """How many images have a value above the unit's minimum."""
+        return self.finite - self.at_minimum
+
+    @property
+    def dead(self) -> np.ndarray:
+        """True where all finite values are the same."""
+        return self.above_minimum == 0
+
+    def update(self, values: np.ndarray) -> None:
+        """Take in a batch `[n, unit]`."""
+        block = np.asarray(values)
+        if block.ndim != 2 or block.shape[1] != self.units:
+            raise misuse("values", f"have shape [n, {self.units}]", block.shape)
+        if len(block) == 0:
+            return
+        new = UnitStats(self.units)
+        new.images = len(block)
+        fine = np.isfinite(block)
+        every = fine.all()
+        new.nonfinite = len(block) - fine.sum(0) if not every else new.nonfinite
+        low = block.min(0) if every else np.where(fine, block, np.inf).min(0)
+        high = block.max(0) if every else np.where(fine, block, -np.inf).max(0)
+        new.at_minimum = ((block == low) & fine).sum(0)
+        new.positive = ((block > 0) & fine).sum(0)
+        some = new.finite > 0
+        new.minimum = np.where(some, low, np.nan).astype(np.float64)
+        new.maximum = np.where(some, high, np.nan).astype(np.float64)
+        wide = block.astype(np.float64) if every else np.where(fine, block, 0).astype(np.float64)
+        new.mean = wide.sum(0) / np.maximum(new.finite, 1)
+        wide -= new.mean
+        if not every:
+            wide[~fine] = 0
+        new._squares = np.einsum("iu,iu->u", wide, wide)
+        self.merge(new)
+
+    def merge(self, other: UnitStats) -> None:
+        """Take in the statistics of other images."""
+        if other.units != self.units:
+            raise misuse("other", f"have {self.units} units", other.units)
+        mine, theirs = self.finite, other.finite
+        total = np.maximum(mine + theirs, 1)
+        lowest = np.fmin(self.minimum, other.minimum)
+        self.at_minimum = np.where(self.minimum == lowest, self.at_minimum, 0) + np.where(
+            other.minimum == lowest, other.at_minimum, 0
+        )
+        gap = other.mean - self.mean
+        self._squares = self._squares + other._squares + gap**2 * (mine * (theirs / total))
+        self.mean = self.mean + gap * (theirs / total)
+        self.minimum, self.maximum = lowest, np.fmax(self.maximum, other.maximum)
+        self.positive = self.positive + other.positive
+        self.nonfinite = self.nonfinite + other.nonfinite
+        self.images += other.images
+
+
+def abstentions(stats: UnitStats, needed: int = 1) -> tuple[str | None, ...]:
+    """Why each unit gets no label, or None for a unit that gets one.
+
+    Args:
+        stats: over the whole probe.
+        needed: how many images must be above the unit's minimum. Below that, which images count as
+            its highest would be decided by their content hashes.
+
+    >>> stats = UnitStats(units=3)
+    >>> stats.update([[1.0, 0.0, 0.0], [1.0, 3.0, 2.0], [1.0, 0.0, float("nan")]])
+    >>> for reason in abstentions(stats, needed=2):
+    ...     print(reason)
+    dead: the activation is the same for every image
+    only 1 image above its minimum, 2 needed
+    not finite for 1 image
+    """
+    reasons: list[str | None] = []
+    for bad, above in zip(stats.nonfinite.tolist(), stats.above_minimum.tolist(), strict=True):
+        if bad:
+            reasons.append(f"not finite for {_images(bad)}")
+        elif above == 0:
+            reasons.append("dead: the activation is the same for every image")
+        elif above < needed:
+            reasons.append(f"only {_images(above)} above its minimum, {needed} needed")
+        else:
+            reasons.append(None)
+    return tuple(reasons)
+
+
+def _images(count: int) -> str:
+    return f"{count} image{'' if count == 1 else 's'}"
