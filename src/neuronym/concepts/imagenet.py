@@ -1,0 +1,20 @@
+"""The 1,000 class names of ImageNet, from torchvision's weights."""
+
+from __future__ import annotations
+
+from neuronym import _compat
+from neuronym._names import Name, known_params
+from neuronym.concepts.base import CONCEPTS, Annotated
+
+
+@CONCEPTS.register("imagenet")
+def imagenet(name: Name, probe: Annotated | None) -> list[str]:
+    """The 1,000 class names of ImageNet-1k in class order, case kept.
+
+    "Cardigan" is the dog and "cardigan" the garment: case tells them apart.
+    """
+    known_params(name)
+    _compat.prepare_torchvision()
+    from torchvision.models import ResNet50_Weights
+
+    return list(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
