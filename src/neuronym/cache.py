@@ -118,8 +118,12 @@ class Cache:
         return sorted(found, key=lambda s: -s.last_used)
 
     def prune(
-        self, *, older_than_days: float | None = None, kind: str | None = None,
-        keep_bytes: int | None = None, dry_run: bool = False,
+        self,
+        *,
+        older_than_days: float | None = None,
+        kind: str | None = None,
+        keep_bytes: int | None = None,
+        dry_run: bool = False,
     ) -> list[Stored]:
         """Remove shelves and return what was removed.
 

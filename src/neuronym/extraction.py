@@ -65,10 +65,14 @@ class Skipped:
 
 @dataclass
 class Extraction:
-    """What a pass leaves: image rows, skipped images, and the shards of every output."""
+    """What a pass leaves: image rows, skipped images, and the shards of every output.
+
+    `unannotated` images were read, but not their labels or masks.
+    """
 
     images: list[ImageRow] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    unannotated: list[Skipped] = field(default_factory=list)
     parts: dict[str, list[tuple[Path, int]]] = field(default_factory=dict)
     computed: int = 0
 
@@ -252,6 +256,8 @@ def _finish(
         if str(place) in shard.errors:
             done.skipped.append(Skipped(identity, shard.errors[str(place)]))
             continue
+        if glance.warning is not None:
+            done.unannotated.append(Skipped(identity, glance.warning))
         width, height = int(shard.sizes["width"][place]), int(shard.sizes["height"][place])
         done.images.append(
             ImageRow(

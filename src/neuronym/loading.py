@@ -25,6 +25,7 @@ class Glance:
     content_hash: str
     annotations: tuple[tuple[str, str, float], ...] = ()
     error: str | None = None
+    warning: str | None = None
     raw: RawImage | None = None
 
 
@@ -69,7 +70,12 @@ class Loader:
         except CorruptImageError as error:
             return Glance(index, "unreadable", error=str(error))
         held = raw if _size(raw) <= _HOLD_BYTES else None
-        return Glance(index, content_hash, self._annotations(index), raw=held)
+        try:
+            annotations = self._annotations(index)
+        except CorruptImageError as error:
+            # The image itself is fine; its annotations are lost, and that is said.
+            return Glance(index, content_hash, (), warning=str(error), raw=held)
+        return Glance(index, content_hash, annotations, raw=held)
 
     def _annotations(self, index: int) -> tuple[tuple[str, str, float], ...]:
         """Image-wide labels (area 1) and masks (their share of the image)."""
@@ -89,9 +95,10 @@ class Loader:
             raw = glance.raw or self.probe.read(glance.index)
             image = raw.decode()
             pixels = tuple(step.pixels(image) for step in steps)
+            width, height = raw.size
         except CorruptImageError as error:
             return Decoded(glance.index, error=str(error))
-        return Decoded(glance.index, image.width, image.height, pixels)
+        return Decoded(glance.index, width, height, pixels)
 
 
 def _size(raw: RawImage) -> int:

@@ -18,7 +18,9 @@ def tables() -> dict[str, pa.Schema]:
     """Arrow schema of every table, by name."""
     import pyarrow as pa
 
-    annotation = pa.struct([("category", pa.string()), ("name", pa.string()), ("area", pa.float32())])
+    annotation = pa.struct(
+        [("category", pa.string()), ("name", pa.string()), ("area", pa.float32())]
+    )
     unit = [("layer", pa.string()), ("unit", pa.int32())]
     return {
         "images": pa.schema([

@@ -1,0 +1,86 @@
+"""The Python face of neuronym: what `import neuronym as nym` offers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from neuronym._types import Progress
+from neuronym.atlas import Atlas
+from neuronym.settings import DissectSettings
+
+#: What a word-shaped argument may be: objects in place of the names of the command line.
+_OBJECTS = ("target", "probe", "concepts", "encoder", "similarity")
+
+
+def dissect(
+    target: Any,
+    *,
+    layers: str | Sequence[str] = (),
+    probe: Any = "synthetic",
+    concepts: Any = "english-20k",
+    encoder: Any = "clip",
+    similarity: Any = "soft-wpmi",
+    out: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Atlas:
+    """Label every unit of a network's layers, and write the result as an atlas.
+
+    Args:
+        target: the name of a network, a `torch.nn.Module`, or a `Target` (which also says how
+            images are preprocessed).
+        layers: names or globs; empty: the last layer at each resolution and the output layer.
+        probe: a name, a folder as `Path`, a torch `Dataset`, or a list of images or paths.
+        concepts: a name, or a list of words.
+        encoder: a name, or an `Encoder`.
+        similarity: a name with parameters, or a `Similarity`.
+        out: where the atlas goes; default: TARGET-atlas in the current folder.
+        resume: go on with the atlas at `out`, also when it is complete.
+        overwrite: replace the atlas at `out`.
+        progress: display for long work; default: a bar on a terminal, lines elsewhere.
+        **settings: the other fields of `DissectSettings`: weights, template, pool, limit, dtype, …
+
+    Returns:
+        The finished atlas.
+
+    Raises:
+        UsageError: a name, parameter or path that cannot be right.
+        NeuronymError: the run failed; what was finished is kept.
+
+    >>> import neuronym as nym
+    >>> atlas = nym.dissect("efficientnet-lite0", encoder="conse", out="atlas")  # doctest: +SKIP
+    """
+    from neuronym import pipeline
+    from neuronym._checks import misuse, nearest
+    from neuronym.progress import automatic
+
+    known = DissectSettings.__dataclass_fields__
+    for name in settings:
+        if name not in known:
+            near = ", ".join(nearest(name, known)) or ", ".join(known)
+            raise misuse("settings", "fields of DissectSettings", name, f"Nearest: {near}.")
+    given = {
+        "target": target, "probe": probe, "concepts": concepts, "encoder": encoder,
+        "similarity": similarity,
+    }  # fmt: skip
+    names = {k: v if isinstance(v, str) else _describe(v) for k, v in given.items()}
+    objects = {k: v for k, v in given.items() if not isinstance(v, str)}
+    chosen = [layers] if isinstance(layers, str) else list(layers)
+    made = DissectSettings(
+        **names, layers=chosen, out=None if out is None else str(out), **settings
+    )
+    plan = pipeline.plan(made, **objects)
+    shown = automatic() if progress is None else progress
+    return pipeline.run(plan, resume=resume, overwrite=overwrite, progress=shown)
+
+
+def _describe(thing: Any) -> str:
+    """What atlas.json says of an object that was given in place of a name."""
+    name = getattr(thing, "name", None) or getattr(thing, "spec", None)
+    text = name if isinstance(name, str) else type(thing).__name__
+    return "python object: " + re.sub(r"\s+", " ", str(thing if isinstance(thing, Path) else text))

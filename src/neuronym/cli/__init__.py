@@ -1,0 +1,53 @@
+"""The command line: parse, call, print. Importing this package imports no torch."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """Entry point of the `neuronym` command."""
+    from neuronym._errors import NeuronymError
+    from neuronym.cli.app import app
+
+    try:
+        app(prog_name="neuronym", standalone_mode=False)
+    except NeuronymError as error:
+        _say(f"error: {error}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _stopped()
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone; that is no failure.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        _click_error(error)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _stopped() -> None:
+    _say("\nStopped. What was finished is kept: run the same command again to go on.")
+    sys.stderr.flush()
+    os._exit(130)  # at once: decoding threads are not waited for
+
+
+def _click_error(error: Exception) -> None:
+    """Wrong options in one line; everything else is a bug and keeps its traceback."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if "Abort" in kinds:
+        _stopped()
+    if "Exit" in kinds:
+        sys.exit(getattr(error, "exit_code", 0))
+    if "ClickException" not in kinds:
+        raise error
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "neuronym"
+    message = error.format_message()  # type: ignore[attr-defined]
+    if message:
+        _say(f"error: {message}\nSee `{command} --help`.")
+    sys.exit(getattr(error, "exit_code", 2))

@@ -1,0 +1,208 @@
+"""Commands that look: layers, show, search, list, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from neuronym.cli.output import JsonOption, console, print_json
+
+AtlasArgument = Annotated[str, typer.Argument(metavar="ATLAS", help="The folder of an atlas.")]
+MethodOption = Annotated[
+    str | None,
+    typer.Option(metavar="METHOD", help="Whose labels. Default: those of the run that made it."),
+]
+
+
+def layers(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="The network, e.g. resnet50.")],
+    weights: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Local weights (.safetensors or .pth).")
+    ] = None,
+    pattern: Annotated[
+        str | None, typer.Option("--layers", metavar="L,…", help="Only these, by name or glob.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show the layers of a network: names, unit counts, output shapes.
+
+    Example:
+
+      neuronym layers efficientnet-lite0 --layers '_blocks.*'
+    """
+    from neuronym._compat import prepare_torchvision
+    from neuronym.layers import default_layers
+    from neuronym.recording import describe_layers, resolve_layers
+    from neuronym.targets import open_target
+
+    prepare_torchvision()
+    network = open_target(target, weights=weights)
+    infos = describe_layers(network)
+    chosen = {info.name for info in default_layers(infos)}
+    if pattern:
+        names = set(resolve_layers(network, pattern))
+        infos = [info for info in infos if info.name in names]
+    if json:
+        print_json([{**vars(info), "default": info.name in chosen} for info in infos])
+        return
+    from rich.table import Table
+
+    table = Table(title=f"{network.name}: {len(infos)} layers", title_justify="left", box=None)
+    for heading in ("layer", "type", "output", "layout", "units", ""):
+        table.add_column(heading, justify="right" if heading == "units" else "left")
+    for info in infos:
+        shape = " × ".join(map(str, info.shape)) if info.shape else "–"
+        remarks = ["default"] if info.name in chosen else []
+        remarks += [f"called {info.calls} times, the last is recorded"] if info.calls > 1 else []
+        remarks += ["not called"] if info.calls == 0 else []
+        units = f"{info.units:,}" if info.units else "–"
+        table.add_row(info.name, info.type, shape, info.layout, units, "; ".join(remarks))
+    console().print(table)
+
+
+def show(
+    atlas: AtlasArgument,
+    unit: Annotated[
+        str | None,
+        typer.Argument(metavar="LAYER:UNIT", help="Such as layer4:1802. Without: a summary."),
+    ] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also draw it: .png, .svg or .pdf."),
+    ] = None,
+    images: Annotated[int, typer.Option(metavar="N", help="Images in the figure.", min=1)] = 16,
+    method: MethodOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Print a neuron: labels, scores, highest activating images.
+
+    Examples:
+
+      neuronym show demo-atlas _fc:340
+
+      neuronym show demo-atlas _fc:340 --figure zebra.png
+    """
+    from neuronym.atlas import open_atlas
+    from neuronym.report import summary
+
+    opened = open_atlas(atlas)
+    if unit is None:
+        if json:
+            print_json(summary.facts(opened))
+        else:
+            summary.print_summary(opened)
+        return
+    one = opened[unit]
+    if figure is not None:
+        from neuronym.report.unit_sheet import save
+
+        save(one.figure(images), figure)
+    if json:
+        print_json(
+            {
+                "layer": one.layer, "unit": one.index, "facts": one.facts,
+                "labels": one.labels(method).to_dict("records"),
+                "exemplars": one.exemplars().to_dict("records"),
+                "figure": str(figure) if figure else None,
+            }
+        )  # fmt: skip
+        return
+    summary.print_unit(one, method)
+    if figure is not None:
+        print(f"\nFigure: {figure}")
+
+
+def search(
+    atlas: AtlasArgument,
+    text: Annotated[str, typer.Argument(metavar="WORD", help="A concept, such as dog.")],
+    layers: Annotated[
+        str | None, typer.Option(metavar="L,…", help="Look only in these layers.")
+    ] = None,
+    match: Annotated[str, typer.Option(help="exact or substring.")] = "substring",
+    top: Annotated[int, typer.Option(metavar="N", help="Look at the first N labels.", min=1)] = 10,
+    limit: Annotated[int, typer.Option(metavar="N", help="Show at most N neurons.", min=1)] = 20,
+    method: MethodOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Find neurons by concept.
+
+    Example:
+
+      neuronym search demo-atlas dog --layers _fc
+    """
+    from neuronym.atlas import open_atlas
+
+    chosen = layers.split(",") if layers else None
+    found = open_atlas(atlas).search(text, layers=chosen, match=match, top=top, method=method)
+    if json:
+        print_json({"found": len(found), "units": found.head(limit).to_dict("records")})
+        return
+    if found.empty:
+        print(f"No neuron has a label like {text!r} among its first {top}.")
+        return
+    from rich.table import Table
+
+    table = Table(box=None)
+    for heading in ("neuron", "rank", "label", "score"):
+        table.add_column(heading, justify="right" if heading in ("rank", "score") else "left")
+    for row in found.head(limit).itertuples():
+        table.add_row(
+            f"{row.layer}:{row.unit}", str(row.rank), str(row.concept), f"{row.score:.3f}"
+        )
+    console().print(table)
+    if len(found) > limit:
+        print(f"… and {len(found) - limit:,} more; show them with --limit {len(found)}.")
+
+
+def list_names(
+    kind: Annotated[
+        str | None,
+        typer.Argument(metavar="KIND", help="targets, probes, concepts, encoders or similarities."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """List the names that exist: targets, probes, concepts, encoders, similarities."""
+    from neuronym._checks import choice
+    from neuronym.registries import registries
+
+    kinds: dict[str, Any] = registries()
+    if kind is not None:
+        kinds = {kind: kinds[choice("kind", kind, kinds)]}
+    if json:
+        print_json(
+            {
+                name: {
+                    "entries": [
+                        {"name": e.name, "syntax": e.syntax, "example": e.example,
+                         "summary": e.summary, "extra": e.extra}
+                        for e in registry
+                    ],
+                    "aliases": registry.aliases,
+                }
+                for name, registry in kinds.items()
+            }
+        )  # fmt: skip
+        return
+    from rich.table import Table
+
+    for name, registry in kinds.items():
+        table = Table(title=name, title_justify="left", box=None, title_style="bold")
+        for heading in ("name", "example", "what"):
+            table.add_column(heading)
+        for entry in registry:
+            table.add_row(entry.syntax, entry.example, entry.summary)
+        console().print(table)
+        if registry.aliases:
+            short = ", ".join(f"{a} = {full}" for a, full in registry.aliases.items())
+            console().print(f"short names: {short}", style="dim")
+        print()
+
+
+def doctor(json: JsonOption = False) -> None:
+    """Check this installation: versions, devices, optional parts, cache."""
+    from neuronym.report.doctor import examine, print_report
+
+    found = examine()
+    print_json(found) if json else print_report(found)

@@ -1,0 +1,17 @@
+"""All registries by their plural names, for listings, tests and documentation."""
+
+from __future__ import annotations
+
+from neuronym._registry import Registry
+
+
+def registries() -> dict[str, Registry]:
+    """targets, probes, concepts, encoders and similarities."""
+    from neuronym.concepts import CONCEPTS
+    from neuronym.encoders import ENCODERS
+    from neuronym.probes import PROBES
+    from neuronym.similarity import SIMILARITIES
+    from neuronym.targets import TARGETS
+
+    found = (TARGETS, PROBES, CONCEPTS, ENCODERS, SIMILARITIES)
+    return {registry.plural: registry for registry in found}

@@ -1,0 +1,162 @@
+"""An atlas and its neurons in words."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from neuronym.atlas import Atlas, Unit
+
+
+def facts(atlas: Atlas) -> dict[str, Any]:
+    """What a script wants to know of an atlas."""
+    manifest, labels = atlas.manifest, best(atlas)
+    layers = []
+    for name, layer in atlas.layers.items():
+        rows = labels[labels["layer"] == name]
+        living = rows[~rows["abstained"]]
+        layers.append(
+            {
+                "layer": name,
+                "units": layer["units"],
+                "labelled": len(living),
+                "abstained": int(rows["abstained"].sum()),
+                "median_score": float(living["score"].median()) if len(living) else None,
+                "distinct_labels": int(living["concept"].nunique()),
+            }
+        )
+    return {
+        "atlas": str(atlas.folder),
+        "target": manifest["target"]["name"],
+        "probe": manifest["probe"]["name"],
+        "images": manifest["probe"]["images"],
+        "skipped": manifest["probe"]["skipped"],
+        "concepts": manifest["concepts"]["name"],
+        "encoder": manifest["encoder"]["name"],
+        "methods": manifest["methods"],
+        "layers": layers,
+        "striking": striking(labels, 8).to_dict("records"),
+    }
+
+
+def best(atlas: Atlas) -> pd.DataFrame:
+    """The rank-1 row of every unit."""
+    labels = atlas.labels()
+    return labels[labels["rank"] == 1].reset_index(drop=True)
+
+
+def striking(labels: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Units worth a look: high scores, spread over the layers, no label twice."""
+    living = labels[~labels["abstained"]].sort_values("score", ascending=False, kind="stable")
+    living = living.drop_duplicates("concept")
+    layers = list(dict.fromkeys(labels["layer"]))
+    each = -(-count // max(len(layers), 1))
+    return pd.concat(
+        [living[living["layer"] == layer].head(each) for layer in layers], ignore_index=True
+    )[["layer", "unit", "concept", "score"]]
+
+
+def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
+    """Layers, striking neurons, where things are, what to do next."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from neuronym.cli.output import console, duration
+
+    out, found = console(), facts(atlas)
+    _method, settled = next(iter(found["methods"].items()))
+    took = f" in {duration(seconds)}" if seconds is not None else ""
+    units = sum(layer["units"] for layer in found["layers"])
+    skipped = f", {len(found['skipped']):,} unreadable ones skipped" if found["skipped"] else ""
+    out.print()
+    out.print(
+        Text(f"{units:,} neurons of {found['target']} labelled{took}", style="bold"),
+        Text(
+            f"by {found['images']:,} images ({found['probe']}{skipped}), "
+            f"{atlas.manifest['concepts']['count']:,} words ({found['concepts']}), "
+            f"{found['encoder']}, {settled['settled']}.\n"
+        ),
+        sep="\n",
+    )
+    table = Table(box=None)
+    headings = ("layer", "neurons", "labelled", "abstained", "median score", "different labels")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "layer" else "right")
+    for layer in found["layers"]:
+        median = layer["median_score"]
+        table.add_row(
+            layer["layer"], f"{layer['units']:,}", f"{layer['labelled']:,}",
+            f"{layer['abstained']:,}", "–" if median is None else f"{median:.2f}",
+            f"{layer['distinct_labels']:,}",
+        )  # fmt: skip
+    out.print(table)
+    _print_striking(out, atlas, found)
+    note = atlas.manifest["encoder"]["note"]
+    if note:
+        out.print(f"Note: {note}", style="dim")
+    first = found["striking"][0] if found["striking"] else None
+    out.print(
+        f"\nThe atlas is in [bold]{found['atlas']}/[/] (Parquet tables, see docs/atlas-format.md)."
+    )
+    if first:
+        name = f"{first['layer']}:{first['unit']}"
+        out.print("Next:")
+        out.print(f"  neuronym show {found['atlas']} {name} --figure neuron.png", style="cyan")
+        word = shlex.quote(first["concept"])
+        out.print(f"  neuronym search {found['atlas']} {word}", style="cyan")
+        out.print("  neuronym dissect resnet50 --layers layer4 --probe folder:PATH", style="cyan")
+
+
+def _print_striking(out: Any, atlas: Atlas, found: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    if not found["striking"]:
+        return
+    labels = atlas.labels()
+    table = Table(title="Striking neurons", title_justify="left", box=None, title_style="bold")
+    table.add_column("neuron")
+    table.add_column("label", style="bold")
+    table.add_column("score", justify="right")
+    table.add_column("next labels")
+    for row in found["striking"]:
+        same = labels[(labels["layer"] == row["layer"]) & (labels["unit"] == row["unit"])]
+        rest = ", ".join(same["concept"][(same["rank"] > 1) & (same["rank"] <= 4)])
+        table.add_row(f"{row['layer']}:{row['unit']}", row["concept"], f"{row['score']:.2f}", rest)
+    out.print()
+    out.print(table)
+
+
+def print_unit(unit: Unit, method: str | None = None) -> None:
+    """One neuron: facts, labels, exemplars."""
+    from rich.table import Table
+
+    from neuronym.cli.output import console
+
+    out, row = console(), unit.facts
+    out.print(f"[bold]{unit.name}[/] of {unit.atlas.manifest['target']['name']}")
+    out.print(
+        f"activation {row['min']:.3g} … {row['max']:.3g}, mean {row['mean']:.3g}, positive on "
+        f"{row['positive']:.0%} of the images\n"
+    )
+    labels = unit.labels(method)
+    if labels["abstained"].iloc[0]:
+        out.print(f"No label: {labels['reason'].iloc[0]}.\n", style="yellow")
+    else:
+        table = Table(box=None)
+        for heading in ("rank", "label", "score"):
+            table.add_column(heading, justify="left" if heading == "label" else "right")
+        for entry in labels.itertuples():
+            table.add_row(str(entry.rank), str(entry.concept), f"{entry.score:.3f}")
+        out.print(table)
+    exemplars = unit.exemplars()
+    if len(exemplars):
+        table = Table(title="Highest activating images", title_justify="left", box=None)
+        for heading in ("rank", "image", "activation"):
+            table.add_column(heading, justify="left" if heading == "image" else "right")
+        for entry in exemplars.itertuples():
+            table.add_row(str(entry.rank), str(entry.image_id), f"{entry.activation:.4g}")
+        out.print()
+        out.print(table)

@@ -1,0 +1,141 @@
+"""The neuron sheet: highest activating images, labels with scores, what fewer images predict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neuronym._checks import misuse
+from neuronym._errors import NeuronymError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from neuronym.atlas import Unit
+
+_INK, _PALE, _ACCENT = "#1f2430", "#8a91a0", "#2a6f97"
+_FORMATS = (".png", ".svg", ".pdf", ".jpg", ".webp")
+
+
+def draw(unit: Unit, images: int = 16, at: Sequence[int] = (5, 10, 16)) -> Figure:
+    """Draw one unit.
+
+    Args:
+        unit: which.
+        images: how many of its highest activating images.
+        at: numbers of images for which the label is predicted anew, where the atlas holds what
+            that takes (a similarity with a top_k, and the layer's activations).
+    """
+    from matplotlib.figure import Figure
+
+    exemplars = unit.exemplars().head(images)
+    columns = 4 if len(exemplars) <= 16 else 6
+    lines = max(1, -(-len(exemplars) // columns))
+    figure = Figure(figsize=(12.5, max(1.75 * lines + 1.5, 5.6)), layout="constrained", dpi=120)
+    left, right = figure.subfigures(1, 2, width_ratios=(1.25, 1))
+    grid = left.subplots(lines, columns, squeeze=False)
+    for place, axes in enumerate(grid.flat):
+        axes.set_axis_off()
+        if place < len(exemplars):
+            _exemplar(axes, unit, exemplars.iloc[place])
+    predictions = _predictions(unit, [k for k in at if k <= len(unit.atlas.images)])
+    ratios = (3.2, 1) if predictions else (1, 0.001)
+    top, bottom = right.subplots(2, 1, height_ratios=ratios)
+    _labels(top, unit, max(at, default=16))
+    bottom.set_axis_off()
+    for line, (count, words) in enumerate(predictions):
+        y = 1 - (line + 0.5) / len(predictions)
+        bottom.text(0, y, f"from {count} images", color=_PALE, fontsize=9, va="center")
+        bottom.text(0.27, y, ", ".join(words), color=_INK, fontsize=9, va="center", wrap=True)
+    target = unit.atlas.manifest["target"]["name"]
+    figure.suptitle(
+        f"{unit.name}  ·  {target}", x=0.01, ha="left", fontsize=13, fontweight="bold", color=_INK
+    )
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure; the format follows from the file's ending.
+
+    Raises:
+        UsageError: the ending is none that can be written.
+        NeuronymError: the file cannot be written.
+    """
+    if path.suffix.lower() not in _FORMATS:
+        raise misuse("figure", f"a file name ending in {', '.join(_FORMATS)}", str(path))
+    try:
+        figure.savefig(path)
+    except OSError as error:
+        raise NeuronymError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def _exemplar(axes: Axes, unit: Unit, row: Any) -> None:
+    from PIL import Image
+
+    path = unit.atlas.thumb(row["image_id"])
+    if path is None:
+        axes.text(0.5, 0.5, "no image", ha="center", va="center", color=_PALE, fontsize=8)
+    else:
+        with Image.open(path) as image:
+            picture = image.convert("RGB")
+        axes.imshow(picture, aspect="equal")
+        if row["y"] == row["y"]:  # not NaN: the layer has positions
+            x, y = row["x"] * picture.width, row["y"] * picture.height
+            axes.plot(x, y, marker="o", markersize=9, markerfacecolor="none",
+                      markeredgecolor="white", markeredgewidth=2.2)  # fmt: skip
+            axes.plot(x, y, marker="o", markersize=9, markerfacecolor="none",
+                      markeredgecolor=_INK, markeredgewidth=0.9)  # fmt: skip
+    axes.set_title(f"{int(row['rank'])} · {row['activation']:.3g}", fontsize=8, color=_PALE, pad=2)
+
+
+def _labels(axes: Axes, unit: Unit, count: int) -> None:
+    labels = unit.labels().head(count)
+    axes.set_frame_on(False)
+    axes.set_yticks([])
+    if labels["abstained"].iloc[0]:
+        axes.set_xticks([])
+        axes.text(0, 0.9, f"No label: {labels['reason'].iloc[0]}.", color=_INK, wrap=True, va="top")
+        return
+    scores = labels["score"].to_numpy()
+    places = range(len(labels))
+    axes.barh(places, scores, color=[_ACCENT] + ["#a9c4d4"] * (len(labels) - 1), height=0.72)
+    axes.axvline(0, color=_PALE, linewidth=0.6)
+    low, high = min(0.0, float(scores.min())), max(0.0, float(scores.max()))
+    pad = (high - low or 1.0) * 0.02
+    for place, (word, score) in enumerate(zip(labels["concept"], scores, strict=True)):
+        weight = "bold" if place == 0 else "normal"
+        axes.text(high + pad, place, f"{score:.3f}  {word}", va="center", fontsize=9,
+                  color=_INK, fontweight=weight)  # fmt: skip
+    axes.set_xlim(low, high + (high - low or 1.0) * 0.75)
+    axes.invert_yaxis()
+    axes.tick_params(axis="x", labelsize=8, colors=_PALE)
+    method = unit.atlas.methods[0]
+    axes.set_title(f"labels by {method}", fontsize=9, color=_PALE, loc="left")
+
+
+def _predictions(unit: Unit, counts: Sequence[int]) -> list[tuple[int, list[str]]]:
+    """The three best labels when the similarity sees only so many images of each unit."""
+    from neuronym.similarity import open_similarity
+
+    atlas = unit.atlas
+    similarity = open_similarity(atlas.manifest["methods"][atlas.methods[0]]["settled"])
+    if not hasattr(similarity, "top_k"):
+        return []
+    try:
+        activations = atlas.activations(unit.layer)
+    except NeuronymError:
+        return []
+    from dataclasses import replace
+
+    arrays = atlas.embeddings()
+    words = atlas.concepts["concept"]
+    found = []
+    for count in counts:
+        top = replace(similarity, top_k=count).top(
+            activations, arrays["images"], arrays["concepts"], 3, tie=atlas.tie
+        )
+        reason = top.reasons[unit.index]
+        found.append((count, [reason] if reason else list(words.iloc[top.concepts[unit.index]])))
+    return found

@@ -1,0 +1,133 @@
+"""The commands as a user runs them, on one small atlas of real embedded networks."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_world import coloured_images
+
+ROOT = Path(__file__).parents[1]
+
+
+def neuronym(*arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess:
+    """Run the installed command and check its exit code."""
+    environment = os.environ | {
+        "NEURONYM_CACHE": str(cwd / "cache"), "COLUMNS": "120", "HF_HUB_OFFLINE": "1",
+        "PYTHONPATH": str(Path(__file__).parent),
+    }  # fmt: skip
+    command = [sys.executable, "-W", "error::DeprecationWarning:neuronym", "-m", "neuronym"]
+    result = subprocess.run(
+        [*command, *arguments], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == code, result.stderr
+    assert "Traceback" not in result.stderr
+    return result
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "photos").mkdir()
+    for number, image in enumerate(coloured_images(40)):
+        Image.fromarray(image).save(folder / "photos" / f"[b]{number:02d}<i>.png")
+    (folder / "photos" / "broken.jpg").write_bytes(b"\xff\xd8\xff no more")
+    result = neuronym(
+        "dissect", "efficientnet-lite0", "--layers", "_blocks.15,_fc", "--probe", "folder:photos",
+        "--encoder", "conse", "--concepts", "english-3k", "--out", "atlas", cwd=folder,
+    )  # fmt: skip
+    (folder / "dissect.out").write_text(result.stdout)
+    (folder / "dissect.err").write_text(result.stderr)
+    return folder
+
+
+def test_dissect_tells_what_it_does_and_what_came_out(place: Path) -> None:
+    out, err = (place / "dissect.out").read_text(), (place / "dissect.err").read_text()
+    assert "_blocks.15 (320), _fc (1000): 1,320 units" in err
+    assert "3,000" in err
+    assert "shares" in err or "ImageNet" in err  # the encoder's caveat
+    assert "skipped broken.jpg" in err
+    assert "1,320 neurons of efficientnet-lite0 labelled" in out
+    assert "40 images" in out
+    assert "neuronym search atlas" in out
+    manifest = json.loads((place / "atlas" / "atlas.json").read_text())
+    assert manifest["probe"]["skipped"][0][0] == "broken.jpg"
+    assert manifest["methods"]["clip-dissect.soft-wpmi"]["settled"] == "soft-wpmi:top_k=5,a=3"
+
+
+def test_show(place: Path) -> None:
+    text = neuronym("show", "atlas", "_fc:3", cwd=place).stdout
+    assert "_fc:3 of efficientnet-lite0" in text
+    assert "Highest activating images" in text
+    assert "[b]" in text  # file names are not markup
+    data = json.loads(neuronym("show", "atlas", "_fc:3", "--json", cwd=place).stdout)
+    assert [row["rank"] for row in data["labels"]] == list(range(1, 21))
+    scores = [row["score"] for row in data["labels"]]
+    assert scores == sorted(scores, reverse=True)
+    neuronym("show", "atlas", "_blocks.15:3", "--figure", "unit.png", cwd=place)
+    assert Image.open(place / "unit.png").width > 1000
+    summary = json.loads(neuronym("show", "atlas", "--json", cwd=place).stdout)
+    assert [layer["units"] for layer in summary["layers"]] == [320, 1000]
+
+
+def test_search(place: Path) -> None:
+    best = json.loads(neuronym("show", "atlas", "--json", cwd=place).stdout)["striking"][0]
+    found = json.loads(
+        neuronym("search", "atlas", best["concept"], "--match", "exact", "--json", cwd=place).stdout
+    )
+    assert any(u["unit"] == best["unit"] and u["rank"] == 1 for u in found["units"])
+    assert "No neuron has a label" in neuronym("search", "atlas", "zzzqqq", cwd=place).stdout
+
+
+def test_layers(place: Path) -> None:
+    rows = json.loads(neuronym("layers", "efficientnet-lite0", "--json", cwd=place).stdout)
+    by_name = {row["name"]: row for row in rows}
+    assert by_name["_fc"]["units"] == 1000
+    assert by_name["_blocks.15"]["shape"] == [320, 7, 7]
+    defaults = [row["name"] for row in rows if row["default"]]
+    assert defaults[-1] == "_fc"
+    assert len(defaults) == 5
+    text = neuronym("layers", "efficientnet-lite0", "--layers", "_blocks.*", cwd=place).stdout
+    assert "320 × 7 × 7" in text
+    assert "_conv_stem" not in text
+
+
+def test_list_and_doctor_and_cache(place: Path) -> None:
+    listed = json.loads(neuronym("list", "--json", cwd=place).stdout)
+    assert set(listed) == {"targets", "probes", "concepts", "encoders", "similarities"}
+    assert "soft-wpmi" in neuronym("list", "similarities", cwd=place).stdout
+    found = json.loads(neuronym("doctor", "--json", cwd=place).stdout)
+    assert found["torchvision_works"] is True
+    assert "Nothing is wrong" in neuronym("doctor", cwd=place).stdout
+    stored = json.loads(neuronym("cache", "list", "--json", cwd=place).stdout)["stored"]
+    assert {s["kind"] for s in stored} == {"activations", "embeddings", "images", "texts"}
+    assert "efficientnet-lite0 _fc" in neuronym("cache", "list", cwd=place).stdout
+    assert "Would remove" in neuronym("cache", "prune", "--dry-run", cwd=place).stdout
+
+
+def test_settings_of_an_atlas_run_again_and_use_the_cache(place: Path) -> None:
+    result = neuronym("dissect", "--config", "atlas", "--out", "again", "--quiet", cwd=place)
+    assert result.stdout.strip() == "again"
+    import neuronym as nym
+
+    one, two = nym.open(place / "atlas"), nym.open(place / "again")
+    assert one.labels().equals(two.labels())
+    np.testing.assert_array_equal(one.activations("_fc"), two.activations("_fc"))
+
+
+def test_dry_run_writes_nothing(place: Path) -> None:
+    result = neuronym("dissect", "--config", "atlas", "--out", "dry", "--dry-run", "--json", cwd=place)
+    cost = json.loads(result.stdout)
+    assert cost["units"] == 1320
+    assert cost["seconds"] > 0
+    assert not (place / "dry").exists()
+
+
+def test_output_can_be_cut_off(place: Path) -> None:
+    command = f"{sys.executable} -m neuronym show atlas _fc:3 | head -1"
+    result = subprocess.run(command, shell=True, cwd=place, capture_output=True, text=True)
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,321 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from small_world import COLOURS, PLANTED, SMALL, ColourEncoder, Detectors, build, coloured_images
+
+import neuronym as nym
+from neuronym.atlas_writer import AtlasWriter
+from neuronym.similarity import SIMILARITIES
+
+WORDS = [*COLOURS, "nonsense", "gibberish"]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEURONYM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("neuronym.extraction.SHARD_IMAGES", 16)
+
+
+def dissect(out: Path, **changed: Any) -> nym.Atlas:
+    given: dict[str, Any] = {
+        "target": build(), "layers": ["detect", "head"], "probe": coloured_images(61),
+        "concepts": WORDS, "encoder": ColourEncoder(), "similarity": "soft-wpmi:top_k=7",
+        "batch_size": 8, "progress": None,
+    }  # fmt: skip
+    return nym.dissect(**(given | changed), out=out)
+
+
+def same(one: nym.Atlas, two: nym.Atlas) -> None:
+    for table in ("images", "units", "concepts"):
+        pd.testing.assert_frame_equal(getattr(one, table), getattr(two, table))
+    pd.testing.assert_frame_equal(one.labels(), two.labels())
+    pd.testing.assert_frame_equal(one.exemplars(), two.exemplars())
+
+
+@pytest.mark.parametrize("similarity", [entry.name for entry in SIMILARITIES])
+def test_planted_colours_are_found_by_every_similarity(tmp_path: Path, similarity: str) -> None:
+    settings = {"rank-reorder": "rank-reorder:top_fraction=0.4"}
+    atlas = dissect(tmp_path / "atlas", similarity=settings.get(similarity, similarity))
+    best = atlas.labels("detect").query("rank == 1").set_index("unit")
+    assert list(best["concept"][:5]) == PLANTED
+    assert best["abstained"].tolist() == [False] * 5 + [True, False]
+    assert best["reason"][5] == "dead: the activation is the same for every image"
+    scores = atlas.labels("detect", 0)["score"].to_numpy()
+    assert (np.diff(scores) <= 0).all()
+    assert len(scores) == len(WORDS)
+
+
+def test_the_atlas_holds_what_the_format_says(tmp_path: Path) -> None:
+    atlas = dissect(tmp_path / "atlas")
+    manifest = atlas.manifest
+    assert manifest["complete"]
+    assert manifest["kept"] == "all"
+    for files in manifest["stages"].values():
+        for name in files:
+            assert (tmp_path / "atlas" / name).exists(), name
+    listed = {name for files in manifest["stages"].values() for name in files}
+    there = {
+        str(p.relative_to(atlas.folder))
+        for p in atlas.folder.rglob("*")
+        if p.is_file() and p.parent.name != "thumbs"
+    }
+    assert there == {name for name in listed if name != "thumbs"} | {"atlas.json"}
+    assert atlas.layers["detect"]["units"] == 7
+    assert atlas.activations("head").shape == (61, 4)
+    units = atlas.units.set_index(["layer", "unit"])
+    activations = np.asarray(atlas.activations("detect"))
+    np.testing.assert_allclose(units.loc["detect", "mean"], activations.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(units.loc["detect", "std"], activations.std(0), atol=1e-6)
+    assert units.loc["detect", "dead"].tolist() == [False] * 5 + [True, False]
+    # Pooling happens before the in-place ReLU that follows: there are negative values.
+    assert activations.min() < -0.1
+    exemplars = atlas.exemplars("detect", 2)
+    order = np.argsort(-activations[:, 2], kind="stable")[:20]
+    assert exemplars["image_id"].tolist() == atlas.images["image_id"].iloc[order].tolist()
+    assert exemplars["y"].between(0, 1).all()
+    assert atlas.exemplars("head", 1)["y"].isna().all()
+    assert atlas.thumb(exemplars["image_id"][0]).stat().st_size > 100
+    assert len(atlas.exemplars("detect", 5)) == 0  # dead
+    embeddings = atlas.embeddings()
+    assert embeddings["images"].shape == (61, 4)
+    assert embeddings["concepts"].shape == (len(WORDS), 4)
+
+
+def test_activations_are_the_models_own(tmp_path: Path) -> None:
+    atlas = dissect(tmp_path / "atlas")
+    pixels = np.stack([SMALL.pixels(_image(i)) for i in range(61)])
+    with torch.no_grad():
+        logits = Detectors().eval()(SMALL.normalise(torch.from_numpy(pixels)))
+    np.testing.assert_allclose(atlas.activations("head"), logits.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def _image(index: int) -> Any:
+    from PIL import Image
+
+    return Image.fromarray(coloured_images(61)[index])
+
+
+def test_the_order_of_images_changes_nothing(tmp_path: Path) -> None:
+    images = coloured_images(61)
+    images += [images[3], images[8]]  # ties, by content too
+    paths = []
+    for number, image in enumerate(images):
+        from PIL import Image
+
+        paths.append(tmp_path / f"{number}.png")
+        Image.fromarray(image).save(paths[-1])
+    order = np.random.default_rng(1).permutation(len(paths))
+    one = dissect(tmp_path / "one", probe=paths)
+    two = dissect(tmp_path / "two", probe=[paths[i] for i in order])
+    keys = ["layer", "unit", "rank"]
+    labels = one.labels().merge(two.labels(), on=keys, suffixes=("", "_2"))
+    assert len(labels) == len(one.labels())
+    np.testing.assert_allclose(labels["score"], labels["score_2"], atol=1e-5)
+    clear = labels[labels["rank"] == 1]
+    assert (clear["concept"].fillna("") == clear["concept_2"].fillna("")).all()
+    hashes = [dict(zip(a.images["image_id"], a.images["content_hash"], strict=True)) for a in (one, two)]
+    shown = [a.exemplars()["image_id"].map(h).tolist() for a, h in zip((one, two), hashes, strict=True)]
+    assert shown[0] == shown[1]
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 64])
+def test_batch_sizes_agree(tmp_path: Path, batch_size: int) -> None:
+    one = dissect(tmp_path / "one")
+    two = dissect(tmp_path / "two", batch_size=batch_size)
+    np.testing.assert_allclose(one.activations("head"), two.activations("head"), atol=1e-5)
+    labels = one.labels().merge(two.labels(), on=["layer", "unit", "rank"])
+    np.testing.assert_allclose(labels["score_x"], labels["score_y"], atol=1e-5)
+
+
+STAGES = ["images", "concepts", "units", "labels clip-dissect.soft-wpmi", "activations", "thumbs"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_run_killed_at_any_stage_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, moment: str
+) -> None:
+    wanted = dissect(tmp_path / "undisturbed")
+    original = AtlasWriter.finish
+
+    def killed(self: AtlasWriter, name: str, *rest: Any, **facts: Any) -> None:
+        hit = name.startswith(stage)
+        if hit and moment == "before":
+            raise KeyboardInterrupt
+        original(self, name, *rest, **facts)
+        if hit:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(AtlasWriter, "finish", killed)
+    with pytest.raises(KeyboardInterrupt):
+        dissect(tmp_path / "atlas")
+    monkeypatch.setattr(AtlasWriter, "finish", original)
+    atlas = dissect(tmp_path / "atlas")  # the same call, without --resume
+    assert atlas.manifest["complete"]
+    same(atlas, wanted)
+
+
+def test_existing_outputs(tmp_path: Path) -> None:
+    out = tmp_path / "atlas"
+    first = dissect(out)
+    with pytest.raises(nym.UsageError, match="a complete atlas of the same settings.*--overwrite"):
+        dissect(out)
+    with pytest.raises(nym.UsageError, match=r"other settings \(similarity\).*--overwrite"):
+        dissect(out, similarity="cos", resume=True)
+    (out / "labels" / "clip-dissect.soft-wpmi.parquet").rename(tmp_path / "lost") if (
+        out / "labels" / "clip-dissect.soft-wpmi.parquet"
+    ).exists() else None
+    same(dissect(out, resume=True), first)
+    (out / "mine.txt").write_text("keep me")
+    other = dissect(out, similarity="cos", overwrite=True)
+    assert other.methods == ["clip-dissect.cos"]
+    assert (out / "mine.txt").read_text() == "keep me"
+    assert len(list((out / "labels").iterdir())) == 1
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").write_text("x")
+    with pytest.raises(nym.UsageError, match="which exists and is no atlas"):
+        dissect(tmp_path / "full", overwrite=True)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(nym.UsageError, match="which exists and is no atlas"):
+        dissect(tmp_path / "file")
+
+
+def test_a_lost_file_is_made_again_on_resume(tmp_path: Path) -> None:
+    first = dissect(tmp_path / "atlas")
+    lost = next((tmp_path / "atlas" / "labels").iterdir())
+    lost.unlink()
+    again = dissect(tmp_path / "atlas", resume=True)
+    same(again, dissect(tmp_path / "other"))
+    assert first.methods == again.methods
+
+
+def test_a_probe_that_changed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    from PIL import Image
+
+    for number, image in enumerate(coloured_images(24)):
+        Image.fromarray(image).save(folder / f"{number:02d}.png")
+    dissect(tmp_path / "atlas", probe=folder)
+    Image.fromarray(coloured_images(1, seed=9)[0]).save(folder / "03.png")
+    with pytest.raises(nym.NeuronymError, match="have changed since.*--overwrite"):
+        dissect(tmp_path / "atlas", probe=folder, resume=True)
+
+
+@pytest.mark.parametrize("keep", ["none", "topk", "all"])
+def test_keeping_activations(tmp_path: Path, keep: str) -> None:
+    atlas = dissect(tmp_path / "atlas", keep=keep, exemplars=4)
+    path = atlas.folder / "arrays" / "activations-detect.safetensors"
+    assert path.exists() == (keep != "none")
+    if keep == "all":
+        assert atlas.activations("detect").shape == (61, 7)
+        return
+    with pytest.raises(nym.NeuronymError, match=f"no activations of detect.*{keep}.*--keep all"):
+        atlas.activations("detect")
+    if keep == "topk":
+        from neuronym._files import read_arrays
+
+        arrays = read_arrays(path)[0]
+        assert arrays["values"].shape == (7, 7)  # top_k=7 images of 7 units
+        assert arrays["indices"].dtype == np.int32
+
+
+def test_another_similarity_costs_no_forward_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dissect(tmp_path / "one")
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("the network ran again")
+
+    monkeypatch.setattr(Detectors, "forward", lambda self, x: self.head(self.pool(self.detect(x)).flatten(1)))
+    monkeypatch.setattr(ColourEncoder, "encode_images", refuse)
+    target = build()
+    calls = []
+    target.model.detect.register_forward_hook(lambda m, i, o: calls.append(len(o)))
+    dissect(tmp_path / "two", target=target, similarity="cos")
+    assert max(calls, default=0) <= 2  # only the look at the layers
+
+
+def test_units_with_nan_abstain_and_a_network_of_nan_is_refused(tmp_path: Path) -> None:
+    one = nym.Target("spoiled", Detectors(spoil=float("nan")).eval(), SMALL)
+    atlas = dissect(tmp_path / "one", target=one, layers=["detect"])
+    best = atlas.labels().query("rank == 1")
+    assert best["reason"].iloc[1] == "not finite for 61 images"
+    assert best["concept"].iloc[0] == "red"
+    assert atlas.manifest["nonfinite_units"] == 1
+    with pytest.raises(nym.NeuronymError, match="Every unit of head has NaN or infinite activations"):
+        dissect(tmp_path / "two", target=one, layers=["head"])
+
+
+def test_one_image_one_unit_one_concept(tmp_path: Path) -> None:
+    atlas = dissect(tmp_path / "one", probe=coloured_images(1), similarity="soft-wpmi")
+    assert atlas.labels()["abstained"].all()
+    with pytest.raises(nym.UsageError, match="at most the number of images"):
+        dissect(tmp_path / "two", probe=coloured_images(5))  # top_k=7
+    single = torch.nn.Sequential(torch.nn.Conv2d(3, 1, 1))
+    target = nym.Target("single", single.eval(), SMALL)
+    atlas = dissect(tmp_path / "three", target=target, layers=["0"], similarity="soft-wpmi:prior=probe")
+    assert atlas.labels()["concept"].notna().all()
+    with pytest.raises(nym.UsageError, match="at least 2 different words"):
+        dissect(tmp_path / "four", concepts=["red"])
+
+
+def test_a_plain_module_and_sharpness_that_must_be_measured(tmp_path: Path) -> None:
+    encoder = ColourEncoder()
+    encoder.sharpness = None
+    atlas = dissect(tmp_path / "atlas", target=Detectors(), encoder=encoder, similarity="soft-wpmi")
+    method = next(iter(atlas.manifest["methods"].values()))
+    assert method["sharpness_measured"]
+    assert method["sharpness"] > 0
+    assert f"a={method['sharpness']:g}" in method["settled"]
+
+
+def test_a_mistaken_setting_is_named(tmp_path: Path) -> None:
+    with pytest.raises(nym.UsageError, match="got 'batchsize'. Nearest: batch_size"):
+        dissect(tmp_path / "atlas", batchsize=3)
+
+
+def test_atlas_search_and_units(tmp_path: Path) -> None:
+    atlas = dissect(tmp_path / "atlas")
+    found = atlas.search("RED", match="exact", top=1)
+    assert ("detect", 0) in set(zip(found["layer"], found["unit"], strict=True))
+    assert found["score"].is_monotonic_decreasing
+    assert set(atlas.search("ur", top=1)["concept"]) <= {"purple"}
+    assert atlas.search("red", layers=["head"])["layer"].eq("head").all()
+    unit = atlas["detect:2"]
+    assert unit.name == "detect:2"
+    assert unit.labels()["concept"][0] == "blue"
+    assert unit.facts["max"] == pytest.approx(float(atlas.activations("detect")[:, 2].max()))
+    with pytest.raises(nym.UsageError, match="one of the atlas's 2 layers, got 'detec'. Nearest: detect"):
+        atlas["detec", 2]
+    with pytest.raises(nym.UsageError, match="a number 0…6 in detect, got 7"):
+        atlas["detect", 7]
+    with pytest.raises(nym.UsageError, match="layer:number, such as layer4:1802, got 'detect'"):
+        atlas["detect"]
+
+
+def test_the_figure_is_drawn(tmp_path: Path) -> None:
+    atlas = dissect(tmp_path / "atlas")
+    for key in (("detect", 0), ("detect", 5), ("head", 1)):
+        figure = atlas[key].figure()
+        out = tmp_path / "unit.png"
+        figure.savefig(out)
+        assert out.stat().st_size > 20_000
+
+
+def test_opening_what_is_no_atlas(tmp_path: Path) -> None:
+    with pytest.raises(nym.UsageError, match="There is no such folder. Make one with"):
+        nym.open(tmp_path / "nowhere")
+    with pytest.raises(nym.UsageError, match=r"There is no atlas\.json in it"):
+        nym.open(tmp_path)
+    (tmp_path / "atlas.json").write_text("{")
+    with pytest.raises(nym.NeuronymError, match="not a readable atlas manifest"):
+        nym.open(tmp_path)
+    (tmp_path / "atlas.json").write_text('{"schema": 99}')
+    with pytest.raises(nym.NeuronymError, match="atlas format 99.*upgrade neuronym"):
+        nym.open(tmp_path)
