@@ -1,4 +1,5 @@
 import errno
+import itertools
 import os
 from pathlib import Path
 
@@ -80,18 +81,24 @@ def test_fingerprints_tell_regrouped_texts_apart() -> None:
 
 
 @given(
-    hnp.arrays(np.float32, st.tuples(st.integers(1, 23), st.just(3)), elements=st.floats(-9, 9, width=32)),
+    hnp.arrays(
+        np.float32, st.tuples(st.integers(1, 23), st.just(3)), elements=st.floats(-9, 9, width=32)
+    ),
     st.lists(st.integers(0, 23), max_size=6),
     st.integers(0, 25),
     st.integers(0, 25),
 )
 def test_sharded_rows_read_like_one_array(
-    tmp_path_factory: pytest.TempPathFactory, whole: np.ndarray, cuts: list[int], low: int, high: int
+    tmp_path_factory: pytest.TempPathFactory,
+    whole: np.ndarray,
+    cuts: list[int],
+    low: int,
+    high: int,
 ) -> None:
     folder = tmp_path_factory.mktemp("shards")
     edges = [0, *sorted(min(c, len(whole)) for c in cuts), len(whole)]
     parts = []
-    for number, (start, stop) in enumerate(zip(edges, edges[1:], strict=False)):
+    for number, (start, stop) in enumerate(itertools.pairwise(edges)):
         path = folder / f"{number}.safetensors"
         _files.write_arrays(path, {"values": whole[start:stop]}, {})
         parts.append((path, stop - start))
@@ -123,7 +130,9 @@ def test_a_damaged_shard_counts_as_absent(tmp_path: Path) -> None:
 def test_cache_list_and_prune(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     (tmp_path / "mine.txt").write_text("not ours")
-    for age, (kind, name) in enumerate([("activations", "a"), ("activations", "b"), ("texts", "c")]):
+    for age, (kind, name) in enumerate(
+        [("activations", "a"), ("activations", "b"), ("texts", "c")]
+    ):
         shelf = cache.shelf(kind, {"weights": name})
         shelf.write("k", {"values": np.ones((25, 10), np.float32)}, {})
         note = shelf.folder / "about.json"

@@ -79,7 +79,8 @@ class TargetPass:
     ) -> dict[str, dict[str, np.ndarray]]:
         """uint8 `[image, height, width, 3]` → per layer its pooled values and peaks."""
         if not self._placed:
-            self.target.model.to(self.device)
+            # Convolutions are about twice as fast with the channels last in memory.
+            self.target.model.to(self.device, memory_format=torch.channels_last)
             self._placed = True
         batch = self.preprocess.normalise(torch.from_numpy(pixels).to(self.device))
         found: dict[str, dict[str, np.ndarray]] = {}

@@ -1,0 +1,186 @@
+"""Weights from files: every wrapping opens, everything else is named, no code runs."""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+from collections import OrderedDict
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from neuronym._errors import NeuronymError, UsageError
+from neuronym.targets.weights import load_weights, read_weights
+
+
+def small(classes: int = 5, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        OrderedDict(conv=nn.Conv2d(3, 7, 3), norm=nn.BatchNorm2d(7), fc=nn.Linear(7, classes))
+    )
+
+
+TRAINED = small(seed=1).state_dict()
+
+
+def same(model: nn.Module) -> bool:
+    return all(torch.equal(v, TRAINED[k]) for k, v in model.state_dict().items())
+
+
+def prefixed(prefix: str) -> dict[str, torch.Tensor]:
+    return {f"{prefix}{k}": v for k, v in TRAINED.items()}
+
+
+WRAPPED = {
+    "plain": TRAINED,
+    "state_dict": {"state_dict": TRAINED, "epoch": 3},
+    "model": {"model": TRAINED, "optimizer": {"state": {0: {"exp_avg": torch.zeros(2)}}}},
+    "model_state_dict": {"model_state_dict": dict(TRAINED)},
+    "net": {"net": TRAINED, "best": 0.9},
+    "nested": {"model": {"state_dict": prefixed("module.")}},
+    "ema beside": {"ema": {k: v * 0 for k, v in TRAINED.items()}, "state_dict": TRAINED},
+    "only ema": {"ema": TRAINED, "epoch": 3},
+    "module.": prefixed("module."),
+    "_orig_mod.": prefixed("_orig_mod."),
+    "module._orig_mod.": prefixed("module._orig_mod."),
+    "lightning": {"state_dict": {**prefixed("model."), "loss.weight": torch.ones(3)}},
+    "backbone.": {"state_dict": prefixed("backbone.")},
+    "beside a number": {**TRAINED, "epoch": 3},
+    "no counters": {k: v for k, v in TRAINED.items() if "num_batches" not in k},
+    "arguments": {"model": TRAINED, "args": argparse.Namespace(lr=0.1, layers=[1, 2])},
+    "half": {k: v.half().float() if v.is_floating_point() else v for k, v in TRAINED.items()},
+}
+
+
+@pytest.mark.parametrize("how", WRAPPED)
+def test_every_wrapping_opens(how, tmp_path):
+    torch.save(WRAPPED[how], tmp_path / "w.pth")
+    model = load_weights(small(), tmp_path / "w.pth")
+    assert same(model) or how in ("no counters", "half")
+    torch.testing.assert_close(model.fc.weight, TRAINED["fc.weight"], atol=1e-3, rtol=0)
+
+
+def test_old_files_of_torch_open(tmp_path):
+    torch.save(TRAINED, tmp_path / "w.pt", _use_new_zipfile_serialization=False)
+    assert same(load_weights(small(), str(tmp_path / "w.pt")))
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_safetensors_open_whatever_they_are_called(prefix, tmp_path):
+    save_file(prefixed(prefix), tmp_path / "weights.bin")
+    assert same(load_weights(small(), tmp_path / "weights.bin"))
+
+
+def test_half_precision_is_converted(tmp_path):
+    save_file(
+        {k: v.half() if v.is_floating_point() else v for k, v in TRAINED.items()}, tmp_path / "w"
+    )
+    model = load_weights(small(), tmp_path / "w")
+    assert model.fc.weight.dtype == torch.float32
+
+
+class Bomb:
+    def __reduce__(self):
+        return (open, ("exploded", "w"))
+
+
+def files(tmp_path):
+    whole = tmp_path / "whole.pth"
+    torch.save(TRAINED, whole)
+    save_file(TRAINED, tmp_path / "whole.safetensors")
+    (tmp_path / "empty.pth").touch()
+    (tmp_path / "text.pth").write_text("<html>404 not found</html>\n" * 30)
+    (tmp_path / "lfs.pth").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
+    (tmp_path / "cut.pth").write_bytes(whole.read_bytes()[:-200])
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "whole.safetensors").read_bytes()[:-20])
+    (tmp_path / "noise.pth").write_bytes(b"\x80" + bytes(range(256)))
+    torch.save(small(), tmp_path / "module.pth")
+    (tmp_path / "bomb.pth").write_bytes(pickle.dumps({"state_dict": Bomb()}))
+    torch.save({"epoch": 3, "lr": 0.1}, tmp_path / "nothing.pth")
+    torch.save([torch.ones(3)], tmp_path / "list.pth")
+    torch.jit.save(torch.jit.script(nn.ReLU()), tmp_path / "script.pt")
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("empty.pth", "The weights file .*empty.pth is empty"),
+        ("text.pth", "text.pth is a text file, no weights"),
+        ("lfs.pth", "pointer of git-lfs.*git lfs pull"),
+        ("cut.pth", "cut.pth is not a complete PyTorch file.*Was it cut off"),
+        ("cut.safetensors", "not a complete safetensors file.*Was it cut off"),
+        ("noise.pth", "noise.pth (is not a complete PyTorch file|holds more than weights)"),
+        (
+            "module.pth",
+            "holds more than weights.*could run code, so neuronym does not. Save the weights",
+        ),
+        ("bomb.pth", "bomb.pth holds more than weights"),
+        ("nothing.pth", r"holds no weights by name \(its keys are epoch, lr\)"),
+        ("list.pth", "list.pth holds no weights by name"),
+        ("script.pt", "script.pt is a TorchScript archive"),
+    ],
+)
+def test_files_that_hold_no_weights_are_named(name, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files(tmp_path)
+    with pytest.raises(NeuronymError, match=message) as caught:
+        read_weights(tmp_path / name)
+    assert caught.value.exit_code == 1
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_missing_files_and_folders_are_wrong_usage(tmp_path):
+    with pytest.raises(
+        UsageError, match=r"Expected `weights` to be an existing file, got .*nothing there"
+    ):
+        read_weights(tmp_path / "none.pth")
+    with pytest.raises(UsageError, match="a folder"):
+        read_weights(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w.pop("fc.bias"), r"do not fit tiny: 1 missing from the file \(fc.bias\)"),
+        (lambda w: w.update(extra=torch.ones(2)), r"1 unknown to the network \(extra\)"),
+        (
+            lambda w: w.update({"conv.weight": torch.ones(7, 3, 5, 5)}),
+            r"1 of another shape \(conv.weight is \[7, 3, 5, 5\] in the file, \[7, 3, 3, 3\] in",
+        ),
+        (
+            lambda w: w.update({"fc.weight": torch.ones(11, 7), "fc.bias": torch.ones(11)}),
+            "Its head is for 11 classes: make the network with num_classes=11",
+        ),
+        (lambda w: w.update({"fc.bias": torch.ones(5, dtype=torch.int8)}), "fc.bias is torch.int8"),
+        (
+            lambda w: (w.clear(), w.update({f"a{i}": torch.ones(1) for i in range(9)})),
+            r"8 missing .*, …\); 9 unknown.*weights of another network",
+        ),
+    ],
+)  # fmt: skip
+def test_weights_that_do_not_fit_are_refused(change, message, tmp_path):
+    weights = dict(TRAINED)
+    change(weights)
+    torch.save(weights, tmp_path / "w.pth")
+    model = small()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    with pytest.raises(NeuronymError, match=message):
+        load_weights(model, tmp_path / "w.pth", name="tiny")
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_a_head_of_other_classes_is_rebuilt_where_the_network_can_be(tmp_path):
+    trained = small(11)
+    torch.save(trained.state_dict(), tmp_path / "w.pth")
+    model = load_weights(small(), tmp_path / "w.pth", rebuild=small)
+    assert model.fc.out_features == 11
+    assert torch.equal(model.fc.weight, trained.fc.weight)
+    # Not where more than the head differs.
+    wide = {**trained.state_dict(), "conv.weight": torch.ones(9, 3, 3, 3)}
+    torch.save(wide, tmp_path / "wide.pth")
+    with pytest.raises(NeuronymError, match="3 of another shape"):
+        load_weights(small(), tmp_path / "wide.pth", rebuild=small)
