@@ -120,7 +120,9 @@ def test_settings_of_an_atlas_run_again_and_use_the_cache(place: Path) -> None:
 
 
 def test_dry_run_writes_nothing(place: Path) -> None:
-    result = neuronym("dissect", "--config", "atlas", "--out", "dry", "--dry-run", "--json", cwd=place)
+    result = neuronym(
+        "dissect", "--config", "atlas", "--out", "dry", "--dry-run", "--json", cwd=place
+    )
     cost = json.loads(result.stdout)
     assert cost["units"] == 1320
     assert cost["seconds"] > 0

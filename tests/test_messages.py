@@ -22,7 +22,10 @@ def photos(tmp_path: Path) -> Path:
 
 
 def run(
-    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> tuple[int, str, str]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
@@ -44,7 +47,11 @@ WRONG = [
     (["dissect", "torchvision:resnet5000"], 2, "resnet5000.*Nearest: .*resnet"),
     (["dissect", "python:no_such_module:build"], 2, "no_such_module"),
     (["dissect", "python:small_world:no_such_function"], 2, "no_such_function"),
-    ([*BASE, "--layers", "detekt"], 2, "`layers` to name modules of .*got 'detekt'. Nearest: detect"),
+    (
+        [*BASE, "--layers", "detekt"],
+        2,
+        "`layers` to name modules of .*got 'detekt'. Nearest: detect",
+    ),
     ([*BASE, "--pool", "median"], 2, "'median'"),
     ([*BASE, "--pool", "cls", "--layers", "detect"], 2, "no class token. Use --pool"),
     ([*BASE, "--probe", "foldr:x"], 2, "got 'foldr.*Nearest: folder"),
@@ -62,7 +69,11 @@ WRONG = [
     ([*BASE, "--similarity", "soft-wmpi"], 2, "got 'soft-wmpi'. Nearest: soft-wpmi"),
     ([*BASE, "--similarity", "soft-wpmi:topk=5"], 2, "top_k"),
     ([*BASE, "--similarity", "soft-wpmi:top_k=0"], 2, "top_k.*at least 1, got '?0"),
-    ([*BASE, "--similarity", "soft-wpmi:top_k=13"], 2, r"top_k.*at most the number of images \(12\)"),
+    (
+        [*BASE, "--similarity", "soft-wpmi:top_k=13"],
+        2,
+        r"top_k.*at most the number of images \(12\)",
+    ),
     ([*BASE, "--weights", "nowhere.pth"], 2, "nowhere.pth"),
     ([*BASE, "--weights", "one.txt"], 1, "one.txt"),
     ([*BASE, "--device", "cuda:7"], 2, "no CUDA device|there are"),
@@ -133,8 +144,15 @@ def test_a_hub_name_without_network(
 def test_a_missing_atlas_part_says_how_to_get_it(
     tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    run([*BASE, "--layers", "head", "--concepts", "english-3k", "--out", "a"], tmp_path, monkeypatch, capsys)
-    code, out, err = run(["show", "a", "head:1", "--figure", "x.docx"], tmp_path, monkeypatch, capsys)
+    run(
+        [*BASE, "--layers", "head", "--concepts", "english-3k", "--out", "a"],
+        tmp_path,
+        monkeypatch,
+        capsys,
+    )
+    code, out, err = run(
+        ["show", "a", "head:1", "--figure", "x.docx"], tmp_path, monkeypatch, capsys
+    )
     assert code == 2, err
     assert "a file name ending in .png" in err
     code, out, err = run(["show", "a", "head:99"], tmp_path, monkeypatch, capsys)

@@ -117,8 +117,12 @@ def test_the_order_of_images_changes_nothing(tmp_path: Path) -> None:
     np.testing.assert_allclose(labels["score"], labels["score_2"], atol=1e-5)
     clear = labels[labels["rank"] == 1]
     assert (clear["concept"].fillna("") == clear["concept_2"].fillna("")).all()
-    hashes = [dict(zip(a.images["image_id"], a.images["content_hash"], strict=True)) for a in (one, two)]
-    shown = [a.exemplars()["image_id"].map(h).tolist() for a, h in zip((one, two), hashes, strict=True)]
+    hashes = [
+        dict(zip(a.images["image_id"], a.images["content_hash"], strict=True)) for a in (one, two)
+    ]
+    shown = [
+        a.exemplars()["image_id"].map(h).tolist() for a, h in zip((one, two), hashes, strict=True)
+    ]
     assert shown[0] == shown[1]
 
 
@@ -232,7 +236,9 @@ def test_another_similarity_costs_no_forward_pass(
     def refuse(*_: Any) -> None:
         raise AssertionError("the network ran again")
 
-    monkeypatch.setattr(Detectors, "forward", lambda self, x: self.head(self.pool(self.detect(x)).flatten(1)))
+    monkeypatch.setattr(
+        Detectors, "forward", lambda self, x: self.head(self.pool(self.detect(x)).flatten(1))
+    )
     monkeypatch.setattr(ColourEncoder, "encode_images", refuse)
     target = build()
     calls = []
@@ -248,7 +254,9 @@ def test_units_with_nan_abstain_and_a_network_of_nan_is_refused(tmp_path: Path) 
     assert best["reason"].iloc[1] == "not finite for 61 images"
     assert best["concept"].iloc[0] == "red"
     assert atlas.manifest["nonfinite_units"] == 1
-    with pytest.raises(nym.NeuronymError, match="Every unit of head has NaN or infinite activations"):
+    with pytest.raises(
+        nym.NeuronymError, match="Every unit of head has NaN or infinite activations"
+    ):
         dissect(tmp_path / "two", target=one, layers=["head"])
 
 
@@ -259,7 +267,9 @@ def test_one_image_one_unit_one_concept(tmp_path: Path) -> None:
         dissect(tmp_path / "two", probe=coloured_images(5))  # top_k=7
     single = torch.nn.Sequential(torch.nn.Conv2d(3, 1, 1))
     target = nym.Target("single", single.eval(), SMALL)
-    atlas = dissect(tmp_path / "three", target=target, layers=["0"], similarity="soft-wpmi:prior=probe")
+    atlas = dissect(
+        tmp_path / "three", target=target, layers=["0"], similarity="soft-wpmi:prior=probe"
+    )
     assert atlas.labels()["concept"].notna().all()
     with pytest.raises(nym.UsageError, match="at least 2 different words"):
         dissect(tmp_path / "four", concepts=["red"])
@@ -291,7 +301,9 @@ def test_atlas_search_and_units(tmp_path: Path) -> None:
     assert unit.name == "detect:2"
     assert unit.labels()["concept"][0] == "blue"
     assert unit.facts["max"] == pytest.approx(float(atlas.activations("detect")[:, 2].max()))
-    with pytest.raises(nym.UsageError, match="one of the atlas's 2 layers, got 'detec'. Nearest: detect"):
+    with pytest.raises(
+        nym.UsageError, match="one of the atlas's 2 layers, got 'detec'. Nearest: detect"
+    ):
         atlas["detec", 2]
     with pytest.raises(nym.UsageError, match="a number 0…6 in detect, got 7"):
         atlas["detect", 7]

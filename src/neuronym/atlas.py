@@ -61,6 +61,13 @@ class Atlas:
         """Layer name → its facts (units, shape, layout, pool), in network order."""
         return {entry["layer"]: entry for entry in self.manifest["target"]["layers"]}
 
+    def class_names(self, layer: str) -> dict[int, str]:
+        """unit → class, for the output layer of a classifier whose classes are known; else empty."""
+        names = self.manifest["target"].get("class_names") or []
+        facts = self.layers[layer]
+        output = facts["layout"] == "vector" and layer == list(self.layers)[-1]
+        return dict(enumerate(names)) if output and facts["units"] == len(names) else {}
+
     @property
     def methods(self) -> list[str]:
         """The method-ids that have labels here, the first one first."""
@@ -232,6 +239,11 @@ class Unit:
     def name(self) -> str:
         """`layer4:1802`."""
         return f"{self.layer}:{self.index}"
+
+    @property
+    def class_name(self) -> str | None:
+        """The class it stands for, if it belongs to the output layer of a known classifier."""
+        return self.atlas.class_names(self.layer).get(self.index)
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -27,7 +27,9 @@ def main() -> None:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    from neuronym.cli.output import printable
+
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def _stopped() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuronym.cli.options import from_settings
-from neuronym.cli.output import JsonOption, QuietOption, duration, print_json, size
+from neuronym.cli.output import JsonOption, QuietOption, duration, print_json, printable, size
 from neuronym.settings import DissectSettings, from_file
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _tell_losses(atlas: Atlas) -> None:
     probe = atlas.manifest["probe"]
     for what, losses in (("skipped", probe["skipped"]), ("no annotations", probe["unannotated"])):
         for image_id, reason in losses[:5]:
-            print(f"{what} {image_id}: {reason}", file=sys.stderr)
+            print(printable(f"{what} {image_id}: {reason}"), file=sys.stderr)
         if len(losses) > 5:
             more = f"… and {len(losses) - 5:,} more, listed in {atlas.folder}/atlas.json"
             print(f"{what} {more}", file=sys.stderr)
@@ -99,7 +99,7 @@ def _tell_losses(atlas: Atlas) -> None:
 
 def _announce(plan: Plan) -> None:
     def line(name: str, text: str) -> None:
-        print(f"{name:<11} {text}", file=sys.stderr)
+        print(printable(f"{name:<11} {text}"), file=sys.stderr)
 
     shown = ", ".join(f"{p.info.name} ({p.info.units})" for p in plan.layers[:8])
     more = f" and {len(plan.layers) - 8} more" if len(plan.layers) > 8 else ""

@@ -80,9 +80,9 @@ def show(
 
     Examples:
 
-      neuronym show demo-atlas _fc:340
+      neuronym show demo-atlas _fc:417
 
-      neuronym show demo-atlas _fc:340 --figure zebra.png
+      neuronym show demo-atlas _fc:417 --figure balloon.png
     """
     from neuronym.atlas import open_atlas
     from neuronym.report import summary
@@ -190,14 +190,27 @@ def list_names(
     for name, registry in kinds.items():
         table = Table(title=name, title_justify="left", box=None, title_style="bold")
         for heading in ("name", "example", "what"):
-            table.add_column(heading)
+            table.add_column(heading, overflow="fold")
         for entry in registry:
             table.add_row(entry.syntax, entry.example, entry.summary)
         console().print(table)
-        if registry.aliases:
-            short = ", ".join(f"{a} = {full}" for a, full in registry.aliases.items())
-            console().print(f"short names: {short}", style="dim")
+        for line in _short_names(registry.aliases):
+            console().print(line, style="dim")
         print()
+
+
+def _short_names(aliases: dict[str, str]) -> list[str]:
+    """Lines that explain aliases; `resnet50 = torchvision:resnet50` and its like share one."""
+    plain: dict[str, list[str]] = {}
+    lines = []
+    for short, full in aliases.items():
+        kind, _, detail = full.partition(":")
+        if detail == short:
+            plain.setdefault(kind, []).append(short)
+        else:
+            lines.append(f"{short} stands for {full}")
+    lines += [f"without {kind}: — {', '.join(names)}" for kind, names in plain.items()]
+    return lines
 
 
 def doctor(json: JsonOption = False) -> None:

@@ -32,10 +32,15 @@ def clean(data: Any) -> Any:
 
 
 def console() -> Any:
-    """A rich console on standard output."""
+    """A rich console on standard output; text from data is shown as it is, never as markup."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=False)
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def printable(text: str) -> str:
+    """The text without control characters, which could change what a terminal shows."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def size(count: float) -> str:

@@ -106,22 +106,18 @@ def print_report(found: dict[str, Any]) -> None:
     out = console()
     out.print(f"neuronym {found['neuronym']}, Python {found['python']}, {found['platform']}")
     out.print(", ".join(f"{name} {version}" for name, version in found["packages"].items()))
-    out.print("\n[bold]Devices[/]")
+    out.print("\nDevices", style="bold")
     for device in found["devices"]:
         facts = {k: size(v) if k == "memory" else v for k, v in device.items() if k != "name"}
         out.print(f"  {device['name']}  " + ", ".join(f"{k} {v}" for k, v in facts.items()))
-    out.print("\n[bold]Optional parts[/]")
+    out.print("\nOptional parts", style="bold")
     for name, part in found["optional"].items():
         if part["version"]:
-            out.print(f"  [green]✓[/] {name} {part['version']}: {part['for']}")
+            out.print(f"  ✓ {name} {part['version']}: {part['for']}")
         else:
-            out.print(
-                f"  [yellow]–[/] {name}: {part['for']}. Install: {part['install']}", markup=True
-            )
+            out.print(f"  – {name}: {part['for']}. Install: {part['install']}", style="yellow")
     cache = found["cache"]
-    out.print(
-        f"\n[bold]Cache[/]\n  {cache['root']}: {size(cache['bytes'])}, {size(cache['free'])} free"
-    )
+    out.print(f"\nCache\n  {cache['root']}: {size(cache['bytes'])}, {size(cache['free'])} free")
     problems = []
     if found["torchvision_works"] is not True:
         problems.append(

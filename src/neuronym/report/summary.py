@@ -49,13 +49,15 @@ def best(atlas: Atlas) -> pd.DataFrame:
 
 
 def striking(labels: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Units worth a look: high scores, spread over the layers, no label twice."""
+    """Units worth a look: high scores, spread over the layers, no label twice in one."""
     living = labels[~labels["abstained"]].sort_values("score", ascending=False, kind="stable")
-    living = living.drop_duplicates("concept")
+    living = living.drop_duplicates(["layer", "concept"])
     layers = list(dict.fromkeys(labels["layer"]))
     each = -(-count // max(len(layers), 1))
+    # The deepest layer first: its neurons are the easiest to judge.
     return pd.concat(
-        [living[living["layer"] == layer].head(each) for layer in layers], ignore_index=True
+        [living[living["layer"] == layer].head(each) for layer in reversed(layers)],
+        ignore_index=True,
     )[["layer", "unit", "concept", "score"]]
 
 
@@ -98,9 +100,7 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
     if note:
         out.print(f"Note: {note}", style="dim")
     first = found["striking"][0] if found["striking"] else None
-    out.print(
-        f"\nThe atlas is in [bold]{found['atlas']}/[/] (Parquet tables, see docs/atlas-format.md)."
-    )
+    out.print(f"\nThe atlas is in {found['atlas']}/ (Parquet tables, see docs/atlas-format.md).")
     if first:
         name = f"{first['layer']}:{first['unit']}"
         out.print("Next:")
@@ -123,8 +123,10 @@ def _print_striking(out: Any, atlas: Atlas, found: dict[str, Any]) -> None:
     table.add_column("next labels")
     for row in found["striking"]:
         same = labels[(labels["layer"] == row["layer"]) & (labels["unit"] == row["unit"])]
+        own = atlas.class_names(row["layer"]).get(row["unit"])
+        name = f"{row['layer']}:{row['unit']}" + (f" (class {own})" if own else "")
         rest = ", ".join(same["concept"][(same["rank"] > 1) & (same["rank"] <= 4)])
-        table.add_row(f"{row['layer']}:{row['unit']}", row["concept"], f"{row['score']:.2f}", rest)
+        table.add_row(name, row["concept"], f"{row['score']:.2f}", rest)
     out.print()
     out.print(table)
 
@@ -136,7 +138,8 @@ def print_unit(unit: Unit, method: str | None = None) -> None:
     from neuronym.cli.output import console
 
     out, row = console(), unit.facts
-    out.print(f"[bold]{unit.name}[/] of {unit.atlas.manifest['target']['name']}")
+    own = f", the neuron of class {unit.class_name!r}" if unit.class_name else ""
+    out.print(f"{unit.name} of {unit.atlas.manifest['target']['name']}{own}", style="bold")
     out.print(
         f"activation {row['min']:.3g} … {row['max']:.3g}, mean {row['mean']:.3g}, positive on "
         f"{row['positive']:.0%} of the images\n"

@@ -38,6 +38,7 @@ def draw(unit: Unit, images: int = 16, at: Sequence[int] = (5, 10, 16)) -> Figur
     grid = left.subplots(lines, columns, squeeze=False)
     for place, axes in enumerate(grid.flat):
         axes.set_axis_off()
+        axes.set_box_aspect(1)
         if place < len(exemplars):
             _exemplar(axes, unit, exemplars.iloc[place])
     predictions = _predictions(unit, [k for k in at if k <= len(unit.atlas.images)])
@@ -49,9 +50,9 @@ def draw(unit: Unit, images: int = 16, at: Sequence[int] = (5, 10, 16)) -> Figur
         y = 1 - (line + 0.5) / len(predictions)
         bottom.text(0, y, f"from {count} images", color=_PALE, fontsize=9, va="center")
         bottom.text(0.27, y, ", ".join(words), color=_INK, fontsize=9, va="center", wrap=True)
-    target = unit.atlas.manifest["target"]["name"]
+    own = f", the neuron of class “{unit.class_name}”" if unit.class_name else ""
     figure.suptitle(
-        f"{unit.name}  ·  {target}", x=0.01, ha="left", fontsize=13, fontweight="bold", color=_INK
+        f"{unit.name} of {unit.atlas.manifest['target']['name']}{own}", x=0.01, ha="left", fontsize=13, fontweight="bold", color=_INK
     )
     return figure
 
