@@ -111,7 +111,7 @@ def test_bad_files(tmp_path: Path, data: bytes, message: str) -> None:
 
 
 def test_wrong_specs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match=r"one of .*file:PATH.*got 'englisch-3k'. Nearest: engl"):
+    with pytest.raises(UsageError, match=r"one of .*file:….*got 'englisch-3k'. Nearest: engl"):
         open_concepts("englisch-3k")
     with pytest.raises(UsageError, match=r"existing text file, got .*nowhere.txt, which does not"):
         open_concepts("file:nowhere.txt")

@@ -12,6 +12,7 @@ BASE = ["dissect", "python:small_world:build", "--probe", "PHOTOS", "--encoder",
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     from PIL import Image
+
     from small_world import coloured_images
 
     folder = tmp_path / "photos"
@@ -109,7 +110,7 @@ def test_one_clear_line(
     (tmp_path / "binary.txt").write_bytes(bytes(range(256)) * 4)
     (tmp_path / "one.txt").write_text("dog\n")
     (tmp_path / "wrong.toml").write_text("probes = 'synthetic'\n")
-    got, out, err = run(arguments, tmp_path, monkeypatch, capsys)
+    got, _, err = run(arguments, tmp_path, monkeypatch, capsys)
     lines = [line for line in err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1, err
     assert re.search(message, lines[0]), lines[0]
@@ -155,6 +156,6 @@ def test_a_missing_atlas_part_says_how_to_get_it(
     )
     assert code == 2, err
     assert "a file name ending in .png" in err
-    code, out, err = run(["show", "a", "head:99"], tmp_path, monkeypatch, capsys)
+    code, _, err = run(["show", "a", "head:99"], tmp_path, monkeypatch, capsys)
     assert code == 2
     assert "a number 0…3 in head, got 99" in err

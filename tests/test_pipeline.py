@@ -5,11 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small_world import COLOURS, PLANTED, SMALL, ColourEncoder, Detectors, build, coloured_images
 
 import neuronym as nym
 from neuronym.atlas_writer import AtlasWriter
 from neuronym.similarity import SIMILARITIES
+from small_world import COLOURS, PLANTED, SMALL, ColourEncoder, Detectors, build, coloured_images
 
 WORDS = [*COLOURS, "nonsense", "gibberish"]
 

@@ -73,7 +73,7 @@ def test_wrong_things() -> None:
         open_probe(item for item in COLOURS)
     with pytest.raises(UsageError, match="`probe` to be a name, got ''"):
         open_probe("")
-    with pytest.raises(UsageError, match="one of .*folder:PATH.*, got 'foldr'. Nearest: folder"):
+    with pytest.raises(UsageError, match="one of .*folder:….*, got 'foldr'. Nearest: folder"):
         open_probe("foldr:photos")
 
 

@@ -62,7 +62,7 @@ class Atlas:
         return {entry["layer"]: entry for entry in self.manifest["target"]["layers"]}
 
     def class_names(self, layer: str) -> dict[int, str]:
-        """unit → class, for the output layer of a classifier whose classes are known; else empty."""
+        """unit → class, for the output layer of a classifier of known classes; else empty."""
         names = self.manifest["target"].get("class_names") or []
         facts = self.layers[layer]
         output = facts["layout"] == "vector" and layer == list(self.layers)[-1]

@@ -126,7 +126,7 @@ def _dry_run(plan: Plan, json: bool) -> None:
         return
     print(
         f"Would label {cost.units:,} units from {cost.images:,} images into {plan.out}: about "
-        f"{duration(cost.seconds)} for the pass at {cost.images_per_second:,.1f} images/s (less for "
-        f"what is cached), {size(cost.cache_bytes)} in the cache and {size(cost.atlas_bytes)} "
+        f"{duration(cost.seconds)} for the pass at {cost.images_per_second:,.1f} images/s (less "
+        f"for what is cached), {size(cost.cache_bytes)} in the cache and {size(cost.atlas_bytes)} "
         f"in the atlas; {size(cost.free_bytes)} are free. Nothing was written."
     )

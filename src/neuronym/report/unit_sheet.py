@@ -52,7 +52,12 @@ def draw(unit: Unit, images: int = 16, at: Sequence[int] = (5, 10, 16)) -> Figur
         bottom.text(0.27, y, ", ".join(words), color=_INK, fontsize=9, va="center", wrap=True)
     own = f", the neuron of class “{unit.class_name}”" if unit.class_name else ""
     figure.suptitle(
-        f"{unit.name} of {unit.atlas.manifest['target']['name']}{own}", x=0.01, ha="left", fontsize=13, fontweight="bold", color=_INK
+        f"{unit.name} of {unit.atlas.manifest['target']['name']}{own}",
+        x=0.01,
+        ha="left",
+        fontsize=13,
+        fontweight="bold",
+        color=_INK,
     )
     return figure
 
