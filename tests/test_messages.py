@@ -151,9 +151,7 @@ def test_a_missing_atlas_part_says_how_to_get_it(
         monkeypatch,
         capsys,
     )
-    code, out, err = run(
-        ["show", "a", "head:1", "--figure", "x.docx"], tmp_path, monkeypatch, capsys
-    )
+    code, _, err = run(["show", "a", "head:1", "--figure", "x.docx"], tmp_path, monkeypatch, capsys)
     assert code == 2, err
     assert "a file name ending in .png" in err
     code, _, err = run(["show", "a", "head:99"], tmp_path, monkeypatch, capsys)

@@ -80,20 +80,6 @@ def test_many_ties_at_the_boundary():
         )
 
 
-def test_peaks_travel_with_their_images():
-    rng = np.random.default_rng(1)
-    values = rng.normal(size=(29, 3)).astype(np.float32)
-    peaks = rng.random((29, 3, 2)).astype(np.float32)
-    left, right = TopK(3, 4), TopK(3, 4)
-    left.update(values[:2], np.arange(2), np.arange(2), peaks[:2])
-    assert np.isnan(left.result().peaks[:, 2:]).all()
-    right.update(values[2:], np.arange(2, 29), np.arange(2, 29), peaks[2:])
-    right.merge(left)
-    found = right.result()
-    for unit in range(3):
-        np.testing.assert_array_equal(found.peaks[unit], peaks[found.indices[unit], unit])
-
-
 def test_reads_tensors_memmaps_and_blocks(tmp_path):
     values = np.random.default_rng(2).normal(size=(37, 5)).astype(np.float32)
     stored = np.memmap(tmp_path / "a", np.float32, "w+", shape=values.shape)

@@ -27,11 +27,10 @@ _BLOCK_VALUES = 1 << 22
 
 
 class Ranked(NamedTuple):
-    """The highest values of every unit, best first; fewer than k: −∞, −1 and NaN at the end."""
+    """The highest values of every unit, best first; fewer than k: −∞ and −1 at the end."""
 
     values: Float[np.ndarray, "unit k"]
     indices: Integer[np.ndarray, "unit k"]
-    peaks: Float[np.ndarray, "unit k *point"] | None = None
 
 
 class TopK:
@@ -54,14 +53,12 @@ class TopK:
         self.units, self.k = integer("units", units, 0), integer("k", k, 1)
         self._keys = torch.full((self.units, self.k), _EMPTY, dtype=torch.int64)
         self._indices = torch.full((self.units, self.k), -1, dtype=torch.int64)
-        self._peaks: torch.Tensor | None = None
 
     def update(
         self,
         values: np.ndarray,
         indices: np.ndarray,
         tie: np.ndarray,
-        peaks: np.ndarray | None = None,
     ) -> None:
         """Take in a batch.
 
@@ -69,7 +66,6 @@ class TopK:
             values: `[n, unit]`.
             indices: whole numbers `[n]`, what `result` gives back for each row.
             tie: distinct whole numbers below 2^32, `[n]`; of equal values the smaller tie wins.
-            peaks: `[n, unit, …]`, carried along (where in the image the value was reached).
         """
         import torch
 
@@ -84,41 +80,26 @@ class TopK:
         columns = _best_columns(rows, order, min(self.k, rows.shape[1]))
         keys = _pack(rows.gather(1, columns), order[columns])
         found = number[columns]
-        points = None
-        if peaks is not None:
-            where = as_tensor(peaks, torch.float32)
-            points = where[columns, torch.arange(self.units)[:, None]]
-        self._merge(keys, found, points)
+        self._merge(keys, found)
 
     def merge(self, other: TopK) -> None:
         """Take in the result of another pass over other images."""
         if other.units != self.units:
             raise misuse("other", f"have {self.units} units", other.units)
-        self._merge(other._keys, other._indices, other._peaks)
+        self._merge(other._keys, other._indices)
 
-    def _merge(self, keys: torch.Tensor, indices: torch.Tensor, peaks: torch.Tensor | None) -> None:
+    def _merge(self, keys: torch.Tensor, indices: torch.Tensor) -> None:
         import torch
 
         empty = keys == _EMPTY
         indices = indices.masked_fill(empty, -1)
         best = torch.cat([self._keys, keys], 1).topk(self.k, dim=1)
-        if peaks is not None or self._peaks is not None:
-            tail = (peaks if peaks is not None else self._peaks).shape[2:]  # type: ignore[union-attr]
-            parts = []
-            for have, width in ((self._peaks, self.k), (peaks, keys.shape[1])):
-                if have is None:
-                    have = torch.full((self.units, width, *tail), torch.nan)
-                parts.append(have)
-            both = torch.cat(parts, 1)
-            self._peaks = both[torch.arange(self.units)[:, None], best.indices]
-            self._peaks[best.values == _EMPTY] = torch.nan
         self._indices = torch.cat([self._indices, indices], 1).gather(1, best.indices)
         self._keys = best.values
 
     def result(self) -> Ranked:
         """The best so far, in order."""
-        peaks = None if self._peaks is None else self._peaks.numpy().copy()
-        return Ranked(_values(self._keys).numpy(), self._indices.numpy().copy(), peaks)
+        return Ranked(_values(self._keys).numpy(), self._indices.numpy().copy())
 
 
 def topk(
