@@ -37,6 +37,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, image in enumerate(coloured_images(40)):
         Image.fromarray(image).save(folder / "photos" / f"[b]{number:02d}<i>.png")
     (folder / "photos" / "broken.jpg").write_bytes(b"\xff\xd8\xff no more")
+    (folder / "photos" / "01\x1b[31m\n\u202e.png").write_bytes(
+        (folder / "photos" / "[b]01<i>.png").read_bytes() + b"x"
+    )
     result = neuronym(
         "dissect", "efficientnet-lite0", "--layers", "_blocks.15,_fc", "--probe", "folder:photos",
         "--encoder", "conse", "--concepts", "english-3k", "--out", "atlas", cwd=folder,
@@ -53,7 +56,7 @@ def test_dissect_tells_what_it_does_and_what_came_out(place: Path) -> None:
     assert "flatters results" in err  # the encoder's caveat
     assert "skipped broken.jpg" in err
     assert "1,320 neurons of efficientnet-lite0 labelled" in out
-    assert "40 images" in out
+    assert "41 images" in out
     assert "neuronym search atlas" in out
     manifest = json.loads((place / "atlas" / "atlas.json").read_text())
     assert manifest["probe"]["skipped"][0][0] == "broken.jpg"
@@ -65,6 +68,9 @@ def test_show(place: Path) -> None:
     assert "_fc:3 of efficientnet-lite0" in text
     assert "Highest activating images" in text
     assert "[b]" in text  # file names are not markup
+    for number in range(0, 1000, 97):
+        text = neuronym("show", "atlas", f"_fc:{number}", cwd=place).stdout
+        assert not set(text) & {"\x1b", "\u202e"}
     data = json.loads(neuronym("show", "atlas", "_fc:3", "--json", cwd=place).stdout)
     assert [row["rank"] for row in data["labels"]] == list(range(1, 21))
     scores = [row["score"] for row in data["labels"]]
@@ -135,3 +141,27 @@ def test_output_can_be_cut_off(place: Path) -> None:
     command = f"{sys.executable} -m neuronym show atlas _fc:3 | head -1"
     result = subprocess.run(command, shell=True, cwd=place, capture_output=True, text=True)
     assert "Traceback" not in result.stderr
+
+
+def test_output_on_a_terminal_without_unicode(place: Path) -> None:
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "NEURONYM_CACHE": str(place / "cache")}
+    for arguments in (
+        ["--help"],
+        ["list"],
+        ["show", "atlas"],
+        ["show", "atlas", "_fc:3", "--json"],
+    ):
+        command = [sys.executable, "-m", "neuronym", *arguments]
+        result = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+
+
+def test_a_dry_run_passes_over_broken_images(place: Path) -> None:
+    (place / "first").mkdir()
+    (place / "first" / "a.jpg").write_bytes(b"no image")
+    (place / "first" / "b.png").write_bytes((place / "photos" / "[b]02<i>.png").read_bytes())
+    result = neuronym(
+        "dissect", "--config", "atlas", "--probe", "folder:first", "--out", "dry", "--dry-run",
+        cwd=place,
+    )  # fmt: skip
+    assert "Would label 1,320 units from 2 images" in result.stdout

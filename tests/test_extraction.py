@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from helpers import ListProbe
-from neuronym._errors import NeuronymError, UsageError
+from neuronym._errors import CorruptImageError, NeuronymError, UsageError
 from neuronym.cache import Cache
 from neuronym.extraction import Extraction, extract
 from neuronym.preprocess import Preprocess
+from neuronym.probes.base import RawImage
 
 
 class Means:
@@ -146,3 +147,62 @@ def test_ties_go_by_content_not_by_place(tmp_path: Path) -> None:
     done = extract(ListProbe(9), [Means(cache)], cache, batch_size=4)
     hashes = [row.content_hash for row in done.images]
     assert [hashes[i] for i in np.argsort(done.tie)] == sorted(hashes)
+
+
+class Flaky(ListProbe):
+    """Its images lie in large files, of which one cannot be read a second time, once."""
+
+    def __init__(self, count: int, fails: int) -> None:
+        super().__init__(count)
+        self.fails, self.healthy, self.seen = fails, False, set()
+
+    def read(self, index: int) -> RawImage:
+        if index == self.fails and index in self.seen and not self.healthy:
+            raise CorruptImageError("input/output error")
+        self.seen.add(index)
+        return super().read(index)
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("healthy_first", [True, False])
+def test_an_error_that_passes_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, healthy_first: bool
+) -> None:
+    monkeypatch.setattr("neuronym.loading._HOLD_BYTES", 0)  # every image is read twice
+    cache = Cache(tmp_path)
+    wanted = _values(extract(ListProbe(31), [Means(cache, salt="other")], cache, batch_size=4))
+    if healthy_first:
+        extract(ListProbe(31), [Means(cache)], cache, batch_size=4)
+    probe = Flaky(31, fails=7)
+    done = extract(probe, [Means(cache), Means2(cache)], cache, batch_size=4)
+    assert [skip.image_id for skip in done.skipped] == ["0007"]
+    assert _values(done).shape == (30, 3)
+    assert _values(done, "c").shape == (30, 3)
+    np.testing.assert_array_equal(_values(done), np.delete(wanted, 7, 0))
+    probe.healthy = True
+    again = extract(probe, [Means(cache), Means2(cache)], cache, batch_size=4)
+    assert again.skipped == []
+    np.testing.assert_array_equal(_values(again), wanted)
+    np.testing.assert_array_equal(_values(again, "c"), wanted)
+
+
+class Means2(Means):
+    """Another network over the same images, with one output."""
+
+    def __init__(self, cache: Cache) -> None:
+        super().__init__(cache)
+        self.shelves = {"c": cache.shelf("activations", {"weights": "c"})}
+
+    def __call__(
+        self, pixels: np.ndarray, wanted: Sequence[str]
+    ) -> dict[str, dict[str, np.ndarray]]:
+        return {"c": {"values": pixels.astype(np.float32).mean((1, 2))}}
+
+
+@pytest.mark.parametrize("identity", ["", "caf\udce9", "a\0b", 5])
+def test_ids_that_no_table_can_hold(tmp_path: Path, identity: object) -> None:
+    probe = ListProbe(3)
+    probe.image_id = lambda index: identity if index == 1 else str(index)  # type: ignore
+    cache = Cache(tmp_path)
+    with pytest.raises(UsageError, match="image ids of list to be UTF-8 text"):
+        extract(probe, [Means(cache)], cache)

@@ -1,6 +1,7 @@
 import errno
 import itertools
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,8 @@ def test_arrays_are_read_back_and_by_the_safetensors_package(tmp_path: Path) -> 
     _files.write_arrays(path, arrays, {"note": "ü"})
     ours, about = _files.read_arrays(path)
     theirs = safetensors.numpy.load_file(path)
-    assert about == {"note": "ü"}
+    assert about["note"] == "ü"
+    assert _files.intact(ours, about)
     for name, array in arrays.items():
         np.testing.assert_array_equal(ours[name], array)
         np.testing.assert_array_equal(theirs[name], array)
@@ -115,16 +117,50 @@ def test_cache_shelves_differ_with_anything_that_goes_in(tmp_path: Path) -> None
     assert one.folder != two.folder
     assert one.folder == cache.shelf("activations", {"layer": "x", "weights": "a"}).folder
     one.write("k", {"values": np.ones((2, 3), np.float32)}, {})
-    assert one.has("k")
-    assert not two.has("k")
+    assert one.has("k", 2)
+    assert not two.has("k", 2)
 
 
-def test_a_damaged_shard_counts_as_absent(tmp_path: Path) -> None:
+def _flip(data: bytes) -> bytes:
+    return data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-7],
+        lambda data: b"",
+        _flip,
+        lambda data: b"\x02" + bytes(7) + b"{}",
+        lambda data: b"\x01" + bytes(7) + b"5",
+    ],
+)
+def test_a_damaged_shard_counts_as_absent(tmp_path: Path, damage: Callable) -> None:
     shelf = Cache(tmp_path).shelf("activations", {"weights": "a"})
     shelf.write("k", {"values": np.ones((20, 3), np.float32)}, {})
-    shelf.path("k").write_bytes(shelf.path("k").read_bytes()[:-7])
-    assert not shelf.has("k")
-    assert not shelf.path("k").exists()
+    assert shelf.has("k", 20)
+    assert not shelf.has("k", 19)
+    shelf.path("k").write_bytes(damage(shelf.path("k").read_bytes()))
+    assert not shelf.has("k", 20)
+    shelf.write("k", {"values": np.ones((20, 3), np.float32)}, {})
+    assert shelf.has("k", 20)
+
+
+def test_leftovers_of_killed_processes_go(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / ".x.safetensors.abc.tmp").write_text("half")
+    (tmp_path / "mine.tmp").write_text("not ours")
+    _files.remove_leftovers(tmp_path, older_than=100)
+    assert len(list((tmp_path / "sub").iterdir())) == 1
+    _files.remove_leftovers(tmp_path)
+    assert [p.name for p in tmp_path.rglob("*tmp")] == ["mine.tmp"]
+
+
+def test_json_holds_paths_that_are_not_utf8(tmp_path: Path) -> None:
+    import json
+
+    _files.write_json(tmp_path / "a.json", {"out": "caf\udce9", "ä": 1})
+    assert json.loads((tmp_path / "a.json").read_text())["out"] == "caf\udce9"
 
 
 def test_cache_list_and_prune(tmp_path: Path) -> None:

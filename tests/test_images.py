@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import warnings
 import zlib
@@ -239,6 +240,40 @@ def test_large_images_are_reduced_by_a_whole_factor(monkeypatch: pytest.MonkeyPa
     assert found.getpixel((0, 0)) == (6, 6, 6)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "L", "1", "P", "I;16", "F", "CMYK"])
+def test_tiles_do_not_show(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(7).integers(0, 256, (29, 43, 4), dtype=np.uint8)
+    if mode in ("I;16", "F"):
+        kind, scale = (np.uint16, 200) if mode == "I;16" else (np.float32, 0.7)
+        image = Image.fromarray((values[:, :, 0] * scale).astype(kind))
+    elif mode in ("P", "1", "L"):
+        image = Image.fromarray(values[:, :, 0]).convert(mode)
+    else:
+        image = Image.fromarray(values).convert(mode)
+    assert image.mode == mode
+    data = encode(image, "TIFF" if mode in ("F", "CMYK") else "PNG")
+    exact = images.decode(data)
+    monkeypatch.setattr(images, "_TILE", 8)
+    assert (np.asarray(images.decode(data)) == np.asarray(exact)).all()
+    monkeypatch.setattr(images, "EXACT_PIXELS", 100)
+    expected = exact.reduce(4)
+    assert images.decode(data).size == expected.size == (11, 8)
+    assert (np.asarray(images.decode(data)) == np.asarray(expected)).all()
+
+
+def test_one_huge_image_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "EXACT_PIXELS", 100)
+    data = encode(Image.new("L", (11, 13)))
+    small = encode(Image.new("L", (3, 5)))
+    with ThreadPoolExecutor(1) as pool:
+        with images._ONE_HUGE:
+            assert images.decode(small).size == (3, 5)
+            waiting = pool.submit(images.decode, data)
+            with pytest.raises(TimeoutError, match=r"^$"):
+                waiting.result(0.1)
+        assert waiting.result(10).size == (6, 7)
+
+
 def test_bombs_are_refused() -> None:
     image = encode(Image.new("L", (3, 3)))
     head = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0)
@@ -247,6 +282,14 @@ def test_bombs_are_refused() -> None:
     for read in (images.decode, images.size):
         with pytest.raises(CorruptImageError, match="100000 × 100000 pixels, above the limit"):
             read(bomb)
+
+
+def test_formats_with_hungry_decoders_have_a_lower_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(images.MAX_PIXELS_OF, "WEBP", 50)
+    image = Image.new("RGB", (7, 11))
+    assert images.size(encode(image, "PNG")) == (7, 11)
+    with pytest.raises(CorruptImageError, match="7 × 11 pixels, above the limit of 50"):
+        images.size(encode(image, "WEBP"))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
@@ -373,6 +416,11 @@ def test_files_that_are_too_large_or_no_files(
     assert images.decode(images.read_file(path)).size == (7, 5)
     with pytest.raises(CorruptImageError, match="cannot be read: Is a directory"):
         images.read_file(tmp_path)
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(CorruptImageError, match="is a pipe, not a file"):
+        images.read_file(tmp_path / "pipe.png")
+    with pytest.raises(CorruptImageError, match="cannot be read: embedded null"):
+        images.read_file(Path("a\0b.png"))
     monkeypatch.setattr(images, "MAX_BYTES", 20)
     with pytest.raises(CorruptImageError, match="is larger than 0 MB"):
         images.read_file(path)

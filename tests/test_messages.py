@@ -87,6 +87,8 @@ WRONG = [
     ([*BASE, "--resume", "--overwrite"], 2, "exclude each other"),
     ([*BASE, "--nonsense"], 2, "No such option: --nonsense"),
     ([*BASE, "--out", "one.txt"], 2, "which exists and is no atlas"),
+    ([*BASE, "--config", "types.toml"], 2, "`layers` to be a list of texts, got 5"),
+    ([*BASE, "--device", "meta"], 2, "`device` to be auto, cpu, cuda"),
     (["show", "nowhere"], 2, "`atlas` to be the folder of an atlas, got 'nowhere'"),
     (["search", "nowhere", "dog"], 2, "`atlas`"),
     (["layers", "resnet5"], 2, "Nearest: .*resnet50"),
@@ -109,6 +111,7 @@ def test_one_clear_line(
     (tmp_path / "empty.txt").write_text("\n \n")
     (tmp_path / "binary.txt").write_bytes(bytes(range(256)) * 4)
     (tmp_path / "one.txt").write_text("dog\n")
+    (tmp_path / "types.toml").write_text("layers = 5\n")
     (tmp_path / "wrong.toml").write_text("probes = 'synthetic'\n")
     got, _, err = run(arguments, tmp_path, monkeypatch, capsys)
     lines = [line for line in err.splitlines() if line.startswith("error: ")]

@@ -27,11 +27,17 @@ def test_parameters_follow_the_detail() -> None:
     assert parse(r"folder:C:\photos").detail == r"C:\photos"
 
 
+def test_an_empty_detail() -> None:
+    assert parse("folder:") == Name("folder")
+    assert parse("folder:,labels=no") == Name("folder", "", {"labels": "no"})
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "Expected `probe` to be a name such as kind or kind:detail, got ''"),
         ("folder:a=1,b", r"written key=value.*backslash"),
+        ("folder:a,", r"written key=value.*backslash"),
         ("wpmi:a=1,a=2", "'a' at most once"),
     ],
 )

@@ -170,9 +170,6 @@ def test_existing_outputs(tmp_path: Path) -> None:
         dissect(out)
     with pytest.raises(nym.UsageError, match=r"other settings \(similarity\).*--overwrite"):
         dissect(out, similarity="cos", resume=True)
-    (out / "labels" / "clip-dissect.soft-wpmi.parquet").rename(tmp_path / "lost") if (
-        out / "labels" / "clip-dissect.soft-wpmi.parquet"
-    ).exists() else None
     same(dissect(out, resume=True), first)
     (out / "mine.txt").write_text("keep me")
     other = dissect(out, similarity="cos", overwrite=True)
@@ -188,13 +185,83 @@ def test_existing_outputs(tmp_path: Path) -> None:
         dissect(tmp_path / "file")
 
 
-def test_a_lost_file_is_made_again_on_resume(tmp_path: Path) -> None:
+FILES = [
+    "images.parquet", "units.parquet", "exemplars.parquet", "concepts.parquet",
+    "arrays/embeddings.safetensors", "arrays/activations-head.safetensors", "labels/*.parquet",
+    "thumbs/*.jpg",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("cut", [True, False])
+def test_lost_and_cut_files_are_made_again_on_resume(tmp_path: Path, file: str, cut: bool) -> None:
     first = dissect(tmp_path / "atlas")
-    lost = next((tmp_path / "atlas" / "labels").iterdir())
-    lost.unlink()
+    damaged = sorted(first.folder.glob(file))[0]
+    whole = damaged.read_bytes()
+    if cut and "thumbs" not in file:
+        damaged.write_bytes(whole[: len(whole) // 2])
+        if damaged.suffix == ".parquet":
+            with pytest.raises(nym.NeuronymError, match="is damaged.*--resume"):
+                broken = nym.open(first.folder)
+                for read in (lambda: broken.images, lambda: broken.units, broken.exemplars,
+                             broken.labels, lambda: broken.concepts):  # fmt: skip
+                    read()
+    else:
+        damaged.unlink()
     again = dissect(tmp_path / "atlas", resume=True)
+    assert damaged.read_bytes() == whole
     same(again, dissect(tmp_path / "other"))
-    assert first.methods == again.methods
+
+
+MANIFESTS = ["{", "[]", '{"schema": "x"}', '{"schema": 1}', '{"schema": 1, "stages": []}', "null"]
+
+
+@pytest.mark.parametrize("text", MANIFESTS)
+def test_a_damaged_manifest_is_named_and_can_be_replaced(tmp_path: Path, text: str) -> None:
+    atlas = dissect(tmp_path / "atlas")
+    (atlas.folder / "atlas.json").write_text(text)
+    for resume in (True, False):
+        with pytest.raises(
+            nym.NeuronymError, match=r"atlas\.json is not a readable atlas manifest"
+        ):
+            dissect(tmp_path / "atlas", resume=resume)
+    with pytest.raises(nym.NeuronymError, match=r"atlas\.json is not a readable atlas manifest"):
+        nym.open(atlas.folder)
+    same(dissect(tmp_path / "atlas", overwrite=True), dissect(tmp_path / "other"))
+
+
+@pytest.mark.parametrize("moment", [0, 1, 2])
+def test_killed_while_overwriting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    dissect(tmp_path / "atlas", similarity="cos")
+    steps = ["_save", "_clear", "finish"]
+    with monkeypatch.context() as patch:
+
+        def stop(*_: Any, **__: Any) -> None:
+            raise KeyboardInterrupt
+
+        module = "neuronym.atlas_writer." + ("" if steps[moment] == "_clear" else "AtlasWriter.")
+        patch.setattr(module + steps[moment], stop)
+        with pytest.raises(KeyboardInterrupt):
+            dissect(tmp_path / "atlas", overwrite=True)
+    (tmp_path / "atlas" / ".atlas.json.x.tmp").write_text("half")
+    again = dissect(tmp_path / "atlas", overwrite=moment == 0)
+    assert again.methods[0].startswith("clip-dissect.soft-wpmi")
+    assert len(list((again.folder / "labels").iterdir())) == 1
+    assert not list(again.folder.rglob(".*.tmp"))
+
+
+def test_two_runs_cannot_write_one_atlas(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    from neuronym.atlas_writer import AtlasWriter
+
+    atlas = dissect(tmp_path / "atlas")
+    other = AtlasWriter.begin(atlas.folder, atlas.manifest, resume=True, overwrite=False)
+    with pytest.raises(nym.NeuronymError, match="Another run is writing to"):
+        dissect(tmp_path / "atlas", overwrite=True)
+    other.close()
+    dissect(tmp_path / "atlas", overwrite=True)
 
 
 def test_a_probe_that_changed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,15 +303,11 @@ def test_another_similarity_costs_no_forward_pass(
     def refuse(*_: Any) -> None:
         raise AssertionError("the network ran again")
 
-    monkeypatch.setattr(
-        Detectors, "forward", lambda self, x: self.head(self.pool(self.detect(x)).flatten(1))
-    )
-    monkeypatch.setattr(ColourEncoder, "encode_images", refuse)
-    target = build()
-    calls = []
-    target.model.detect.register_forward_hook(lambda m, i, o: calls.append(len(o)))
-    dissect(tmp_path / "two", target=target, similarity="cos")
-    assert max(calls, default=0) <= 2  # only the look at the layers
+    monkeypatch.setattr("neuronym.activations.TargetPass.__call__", refuse)
+    monkeypatch.setattr("neuronym.embeddings.EncoderPass.__call__", refuse)
+    dissect(tmp_path / "two", similarity="cos")
+    with pytest.raises(AssertionError, match="ran again"):
+        dissect(tmp_path / "three", target=nym.Target("other", Detectors(spoil=1).eval(), SMALL))
 
 
 def test_units_with_nan_abstain_and_a_network_of_nan_is_refused(tmp_path: Path) -> None:

@@ -85,7 +85,41 @@ def test_symbolic_links(tmp_path: Path) -> None:
     (root / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     (root / "one.png").symlink_to(tmp_path / "real" / "1.png")
     (root / "dangling.png").symlink_to(tmp_path / "nowhere.png")
-    assert ids(folder(root)) == ["deep/3.png", "linked/2.png", "one.png"]
+    (root / "loop").symlink_to("loop")
+    (root / "round.png").symlink_to("round.png")
+    (root / "nothing").symlink_to(tmp_path / "nowhere")
+    probe = folder(root)
+    expected = ["dangling.png", "deep/3.png", "linked/2.png", "one.png", "round.png"]
+    assert ids(probe) == expected
+    with pytest.raises(CorruptImageError, match="cannot be read: No such file"):
+        probe.read(0)
+    with pytest.raises(CorruptImageError, match="cannot be read: Too many levels"):
+        probe.read(4)
+
+
+def test_what_is_no_file_is_left_out(tmp_path: Path) -> None:
+    save(tmp_path / "x.png")
+    (tmp_path / "folder.jpg").mkdir()
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "linked.jpg").symlink_to("pipe.jpg")
+    assert ids(folder(tmp_path)) == ["x.png"]
+
+
+def test_a_path_that_is_not_utf8(tmp_path: Path) -> None:
+    root = Path(os.fsdecode(os.fsencode(tmp_path) + b"/n\xff"))
+    save(root / "images" / "1.png")
+    save(root / "masks" / "1.png").write_bytes(b"broken")
+    probe = folder(root, ",names=a|b,labels=c\udcff")
+    for text in (probe.name, probe.source(0), probe.image_id(0)):
+        text.encode()
+    assert "n\\xff" in probe.name
+    assert "n\\xff/images/1.png" in probe.source(0)
+    assert probe.read(0).size == (6, 4)
+    with pytest.raises(CorruptImageError, match="the mask") as caught:
+        probe.masks(0)
+    str(caught.value).encode()
+    first = open_probe(f"folder:{escape(str(root))},limit=1,masks=no")
+    first.name.encode()
 
 
 def test_corrupt_and_vanished_files(tmp_path: Path) -> None:
@@ -101,7 +135,7 @@ def test_corrupt_and_vanished_files(tmp_path: Path) -> None:
     assert probe.read(2).decode().size == (6, 4)
 
 
-def test_clear_errors(tmp_path: Path) -> None:
+def test_clear_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="is empty: it holds no files"):
         folder(tmp_path)
     (tmp_path / "a.txt").write_text("x")
@@ -113,10 +147,15 @@ def test_clear_errors(tmp_path: Path) -> None:
         folder(tmp_path / "nowhere")
     with pytest.raises(UsageError, match=r"a.txt, which is a file. Its folder is .*"):
         folder(tmp_path / "a.txt")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=rf"got a.txt, .* Its folder is {tmp_path}\."):
+        open_probe("folder:a.txt")
     with pytest.raises(UsageError, match="one of labels, masks, names, got 'label'. Nearest: lab"):
         folder(tmp_path, ",label=no")
-    with pytest.raises(UsageError, match="Expected `probe` to be folder:PATH, got 'folder'"):
+    with pytest.raises(UsageError, match=r"to be folder:PATH, .*, got folder without a path\."):
         open_probe("folder")
+    with pytest.raises(UsageError, match=r"got folder:labels=no without a path\."):
+        open_probe("folder:,labels=no")
 
 
 @pytest.fixture

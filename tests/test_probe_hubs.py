@@ -191,8 +191,10 @@ def test_columns(hf, tmp_path: Path) -> None:
 def test_hf_misuse(hf, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="one of config, split, column, got 'part'"):
         open_probe("hf:x,part=1")
-    with pytest.raises(UsageError, match="hf:NAME or hf:PATH, got 'hf:split=a'"):
+    with pytest.raises(UsageError, match="hf:NAME or hf:PATH, got hf:split=a without a name"):
         open_probe("hf:split=a")
+    with pytest.raises(UsageError, match=r"got hf without a name or a path\."):
+        open_probe("hf:")
     (tmp_path / "notes").mkdir()
     with pytest.raises(NeuronymError, match="notes cannot be read as a data set of Hugging Face"):
         open_probe(f"hf:{escape(str(tmp_path / 'notes'))}")

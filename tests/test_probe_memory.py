@@ -12,6 +12,7 @@ from PIL import Image
 from neuronym._errors import CorruptImageError, UsageError
 from neuronym._names import escape
 from neuronym.probes import PROBES, Annotation, open_probe
+from neuronym.probes.memory import valid_text
 
 COLOURS = ["red", "lime", "blue", "white", "black"]
 
@@ -212,6 +213,12 @@ def test_limits(folder: Path) -> None:
         open_probe(name_of(folder), limit=0)
     with pytest.raises(UsageError, match="`limit` to be a whole number of at least 1, got 'x'"):
         open_probe(name_of(folder, ",limit=x"))
+
+
+def test_any_text_becomes_valid() -> None:
+    given = ["a", "naïve", b"caf\xe9", "caf\udce9", "x\ud800", "a\0b\nc"]
+    expected = ["a", "naïve", "caf\\xe9", "caf\\xe9", "x\\ud800", "a\0b\nc"]
+    assert list(map(valid_text, given)) == expected
 
 
 def test_a_probe_passes_through(folder: Path) -> None:

@@ -65,8 +65,13 @@ def test_sizes_and_encoders_settle_the_defaults():
         ("cosine", r"`similarity` to be one of cos, .*got 'cosine'. Nearest: cos"),
         ("soft-wpmi:top_k=0", "`top_k` to be a whole number of at least 1, got '0'"),
         ("soft-wpmi:top_k=2.5", "`top_k` to be a whole number of at least 1, got '2.5'"),
-        ("soft-wpmi:a=-1", "`a` to be a number of at least 1e-06, got '-1'"),
-        ("soft-wpmi:a=nan", "`a` to be a number of at least 1e-06, got 'nan'"),
+        ("soft-wpmi:a=-1", "`a` to be a number 1e-06…10000, got '-1'"),
+        ("soft-wpmi:a=nan", "`a` to be a number 1e-06…10000, got 'nan'"),
+        ("soft-wpmi:lam=1e300", "`lam` to be a number 0…1000, got '1e300'"),
+        ("wpmi:a=1e308", "`a` to be a number 1e-06…10000, got '1e308'"),
+        ("rank-reorder:p=15", "`p` to be a number 0.1…10, got '15'"),
+        ("rank-reorder:scale_p=7", "`scale_p` to be a number 0…5, got '7'"),
+        ("cos-cubed:min_norm=1e308", r"`min_norm` to be a number 1e-30…1e\+30, got '1e308'"),
         ("wpmi:prior=image", "`prior` to be one of layer, probe, got 'image'"),
         ("rank-reorder:top_fraction=5", "`top_fraction` to be a number 0…1, got '5'"),
         ("soft-wpmi:top_k=5,top_k=6", "'top_k' at most once"),
@@ -80,7 +85,7 @@ def test_wrong_names(name, message):
 
 
 def test_wrong_parameters_in_python():
-    with pytest.raises(UsageError, match="`lam` to be a number of at least 0, got -1"):
+    with pytest.raises(UsageError, match="`lam` to be a number 0…1000, got -1"):
         SoftWpmi(lam=-1)
 
 
@@ -88,6 +93,33 @@ def arrays(images=7, units=5, concepts=11, dim=3):
     rng = np.random.default_rng(0)
     shapes = (images, units), (images, dim), (concepts, dim)
     return tuple(rng.normal(size=shape).astype(np.float32) for shape in shapes)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "soft-wpmi:a=1e4,lam=1000,min_prob=1e-12",
+        "soft-wpmi:a=1e4,lam=1000,prior=probe",
+        "wpmi:a=1e4,lam=1000,min_prob=1e-12",
+        "wpmi:a=1e4,lam=1000,prior=probe,min_prob=0.1",
+        "wpmi:a=1e-6,lam=1000",
+        "rank-reorder:p=10,scale_p=5,top_fraction=1",
+        "rank-reorder:p=0.1,scale_p=5,top_fraction=0.5",
+        "cos-cubed:min_norm=1e-30",
+        "cos-cubed:min_norm=1e30",
+    ],
+)
+def test_scores_are_finite_at_the_bounds(name):
+    activations, images, texts = arrays()
+    images /= np.linalg.norm(images, axis=1, keepdims=True)
+    texts /= np.linalg.norm(texts, axis=1, keepdims=True)
+    activations[:, 1] = [0, 1, 2, 3, 4, 5, 1e30]
+    similarity = open_similarity(name)
+    assert np.isfinite(similarity.scores(activations, images, texts)).all()
+    if isinstance(similarity, SoftWpmi | Wpmi):
+        few = texts[:2]  # the others are words from outside, most of them nearer to some image
+        arrays_of = similarity.top(activations, images, few, n=1).arrays
+        assert np.isfinite(similarity.score_words(arrays_of, images, texts)).all()
 
 
 def test_top_k_over_the_number_of_images():

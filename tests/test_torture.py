@@ -18,7 +18,7 @@ pytestmark = pytest.mark.torture
 
 COMMAND = [
     sys.executable, "-m", "neuronym", "dissect", "efficientnet-lite0", "--layers", "_blocks.15,_fc",
-    "--probe", "synthetic:images=400", "--encoder", "conse", "--concepts", "english-3k",
+    "--probe", "synthetic:images=600", "--encoder", "conse", "--concepts", "english-3k",
     "--batch-size", "16", "--quiet",
 ]  # fmt: skip
 
@@ -95,7 +95,9 @@ def test_ctrl_c_answers_at_once(tmp_path: Path) -> None:
         env=environment(tmp_path),
         stderr=subprocess.PIPE,
     )
-    time.sleep(25)
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and not list(tmp_path.rglob("activations/*/*.safetensors")):
+        time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     start = time.monotonic()
     _, err = process.communicate(timeout=20)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import struct
 import tempfile
+import time
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +24,9 @@ _DTYPES = {
     "U64": np.uint64, "U32": np.uint32, "U16": np.uint16, "U8": np.uint8, "BOOL": np.bool_,
 }  # fmt: skip
 _CODES = {np.dtype(kind): code for code, kind in _DTYPES.items()}
+_DISK = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
+}  # fmt: skip
 
 
 @contextmanager
@@ -47,6 +53,8 @@ def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO]:
         os.replace(temporary, path)
     except OSError as error:
         _remove(temporary)
+        if error.errno not in _DISK:
+            raise  # not the disk's fault: something that was read on the way
         raise cannot_write(path, error) from error
     except BaseException:
         _remove(temporary)
@@ -68,6 +76,16 @@ def _umask() -> int:
     return mask
 
 
+def remove_leftovers(folder: Path, older_than: float = 0.0) -> None:
+    """Remove temporary files that a killed process left behind, at least so many seconds old."""
+    for path in folder.rglob(".*.tmp"):
+        try:
+            if time.time() - path.stat().st_mtime >= older_than:
+                path.unlink()
+        except OSError:
+            pass
+
+
 def _remove(path: str) -> None:
     with suppress(OSError):
         os.unlink(path)
@@ -75,14 +93,32 @@ def _remove(path: str) -> None:
 
 def write_json(path: Path, data: object) -> None:
     """Write JSON atomically: two-space indentation, keys in the order given."""
-    with atomic_write(path, "w") as file:
-        json.dump(data, file, indent=2, ensure_ascii=False, allow_nan=False)
-        file.write("\n")
+    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError:  # a path that is not UTF-8: escapes can hold it
+        encoded = (json.dumps(data, indent=2, allow_nan=False) + "\n").encode()
+    with atomic_write(path) as file:
+        file.write(encoded)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> None:
-    """Write named arrays as one safetensors file, atomically."""
+    """Write named arrays as one safetensors file, atomically, with a checksum of their values."""
+    about = {**about, "crc32": _checksum(arrays)}
     write_array_blocks(path, {k: (v.dtype, v.shape, [v]) for k, v in arrays.items()}, about)
+
+
+def intact(arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> bool:
+    """Whether arrays from a file of `write_arrays` still have the checksum they had."""
+    return about.get("crc32") == _checksum(arrays)
+
+
+def _checksum(arrays: Mapping[str, np.ndarray]) -> str:
+    total = 0
+    for name, array in arrays.items():
+        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        total = zlib.crc32(data, zlib.crc32(name.encode(), total))
+    return f"{total:08x}"
 
 
 def write_array_blocks(
@@ -139,5 +175,5 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             kind = np.dtype(_DTYPES[entry["dtype"]])
             arrays[name] = whole[start + low : start + high].view(kind).reshape(entry["shape"])
         return arrays, about
-    except (ValueError, KeyError, TypeError, struct.error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
         raise NeuronymError(f"{path} is not a readable safetensors file: {error}.") from error

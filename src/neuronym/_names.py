@@ -91,7 +91,10 @@ def parse(text: str, argument: str = "name") -> Name:
     if not kind:
         raise misuse(argument, "a name such as kind or kind:detail", text)
     detail, params = "", {}
-    for part in split(rest[0], ",") if rest else []:
+    parts = split(rest[0], ",") if rest else []
+    if parts and not parts[0].strip():
+        del parts[0]  # `folder:` has an empty detail: who opens it says what is missing
+    for part in parts:
         key, equals, value = part.partition("=")
         if equals and re.fullmatch(r"[A-Za-z_]\w*", key.strip()):
             if key.strip() in params:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from neuronym._errors import NeuronymError
 from neuronym.cache import Cache, Shelf
 from neuronym.devices import precision
 from neuronym.pooling import pool
-from neuronym.recording import LayerInfo, record
+from neuronym.recording import LayerInfo, in_precision_of, record
 from neuronym.targets.base import Target
 
 
@@ -69,7 +71,11 @@ class TargetPass:
             "batch_size": batch_size,
         }
         self.shelves: Mapping[str, Shelf] = {
-            plan.info.name: cache.shelf("activations", {**common, **plan.to_dict()})
+            plan.info.name: cache.shelf(
+                "activations",
+                # The checksum is not part of the plan: other machines round otherwise.
+                {**common, **plan.to_dict(), "grid": plan.grid, "checksum": plan.info.checksum},
+            )
             for plan in plans
         }
         self._placed = False
@@ -83,21 +89,50 @@ class TargetPass:
             self.target.model.to(self.device, memory_format=torch.channels_last)
             self._placed = True
         batch = self.preprocess.normalise(torch.from_numpy(pixels).to(self.device))
+        batch = in_precision_of(self.target.model, batch)
         found: dict[str, dict[str, np.ndarray]] = {}
+
+        got: dict[str, tuple[int, tuple[int, int] | None, tuple[int, ...]]] = {}
 
         def reduce(layer: str, output: torch.Tensor) -> None:
             plan = self.plans[layer]
             pooled = pool(
                 output, plan.mode, plan.info.layout, plan.info.prefix_tokens,
-                layer=layer, images=len(pixels),
+                layer=layer, images=len(pixels), grid=plan.grid,
             )  # fmt: skip
             arrays = {"values": pooled.values.float().cpu().numpy()}
             if pooled.peak is not None:
                 small = plan.grid is not None and plan.grid[0] * plan.grid[1] <= 65536
                 arrays["peaks"] = pooled.peak.cpu().numpy().astype(np.uint16 if small else np.int32)
             found[layer] = arrays
+            got[layer] = (pooled.values.shape[1], pooled.grid, tuple(output.shape[1:]))
 
         with torch.no_grad(), precision(self.device, self.dtype):
-            with record(self.target.model, list(wanted), reduce=reduce):
+            with record(self.target.model, list(wanted), reduce=reduce), self._named():
                 self.target.forward(self.target.model, batch)
+        for layer, (units, grid, shape) in got.items():  # of the last call, like the values
+            info = self.plans[layer].info
+            if (units, grid) != (info.units, info.grid):
+                raise NeuronymError(
+                    f"The layer {layer} of {self.target.name} gives other numbers of units or "
+                    f"positions for some images than for others: {shape} in place of "
+                    f"{info.shape}. Leave it out of `layers`."
+                )
         return found
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Say which network failed."""
+        try:
+            yield
+        except NeuronymError:
+            raise
+        except Exception as error:
+            lines = str(error).strip().splitlines() or [""]
+            cause = f"{type(error).__name__}: {lines[0]}".rstrip(". :")
+            full = isinstance(error, torch.OutOfMemoryError | MemoryError)
+            full = full or "out of memory" in str(error) or "can't allocate" in str(error)
+            remedy = " Try a smaller --batch-size." if full else ""
+            raise NeuronymError(
+                f"{self.target.name} failed on a batch of images: {cause}.{remedy}"
+            ) from error

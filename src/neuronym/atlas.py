@@ -75,12 +75,18 @@ class Atlas:
         return [name.removeprefix("labels ") for name in stages if name.startswith("labels ")]
 
     def _table(self, file: str, filters: list | None = None) -> pd.DataFrame:
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         path = self.folder / file
         try:
             return pq.read_table(path, filters=filters).to_pandas()
-        except FileNotFoundError:
+        except (pa.ArrowInvalid, OSError, ValueError) as error:
+            if not isinstance(error, FileNotFoundError):
+                raise NeuronymError(
+                    f"{path} is damaged ({str(error).splitlines()[0]}). "
+                    "Repair the atlas: run its `neuronym dissect` command again with --resume."
+                ) from error
             raise NeuronymError(
                 f"{self.folder} has no {file}: the run did not get that far. "
                 "Run the same `neuronym dissect` command again to go on."

@@ -15,6 +15,13 @@ from neuronym._errors import NeuronymError, UsageError
 MANIFEST = "atlas.json"
 
 
+#: What a manifest must hold for the rest of the code to rely on it.
+_SHAPE: dict[str, type] = {
+    "schema": int, "config": dict, "identity": dict, "target": dict, "probe": dict,
+    "concepts": dict, "encoder": dict, "stages": dict,
+}  # fmt: skip
+
+
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """The manifest of an atlas, or None if there is none.
 
@@ -24,24 +31,39 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text("utf-8"))
-        version = manifest["schema"]
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise NeuronymError(f"{path} is not a readable atlas manifest: {error}.") from error
-    if version > schema.VERSION:
+    version = manifest.get("schema") if isinstance(manifest, dict) else None
+    if isinstance(version, int) and version > schema.VERSION:
         raise NeuronymError(
             f"{folder} has atlas format {version}, this neuronym reads up to {schema.VERSION}: "
             "upgrade neuronym."
         )
+    wrong = [k for k, kind in _SHAPE.items() if not isinstance(_get(manifest, k), kind)]
+    wrong += [] if isinstance(_get(_get(manifest, "target"), "layers"), list) else ["target.layers"]
+    if wrong:
+        raise NeuronymError(
+            f"{path} is not a readable atlas manifest: {', '.join(wrong)} missing or of the wrong "
+            "type. Make the atlas anew with --overwrite."
+        )
     return manifest
 
 
+def _get(data: Any, key: str) -> Any:
+    return data.get(key) if isinstance(data, dict) else None
+
+
 class AtlasWriter:
-    """Adds stages to an atlas. A stage is entered in the manifest after its files are on disk."""
+    """Adds stages to an atlas. A stage is entered in the manifest after its files are on disk.
+
+    The folder is locked while a writer lives, so that two runs cannot mix their files.
+    """
 
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         self.folder, self.manifest = folder, manifest
+        self._lock: int | None = None
 
     @classmethod
     def begin(
@@ -53,29 +75,59 @@ class AtlasWriter:
 
         Raises:
             UsageError: something else is there already.
+            NeuronymError: another run is writing there, or the folder cannot be made.
         """
-        there = read_manifest(folder) if folder.is_dir() else None
+        lock = _lock(folder)
+        try:
+            writer = cls._begin(folder, manifest, resume, overwrite)
+        except BaseException:
+            os.close(lock)
+            raise
+        writer._lock = lock
+        _files.remove_leftovers(folder)
+        return writer
+
+    @classmethod
+    def _begin(
+        cls, folder: Path, manifest: Mapping[str, Any], resume: bool, overwrite: bool
+    ) -> AtlasWriter:
+        fresh = {"schema": schema.VERSION, **manifest, "complete": False, "stages": {}}
+        try:
+            there = read_manifest(folder)
+        except NeuronymError:
+            if not overwrite:
+                raise
+            there = {}
         if there is None:
-            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            if any(not _leftover(path) for path in folder.iterdir()):
                 raise UsageError(
                     f"Expected `out` to be a new folder or an atlas, got {folder}, which exists "
                     "and is no atlas. Choose another path with --out."
                 )
-        elif overwrite:
-            _clear(folder, there)
-        else:
+        elif not overwrite:
             _check_same(folder, there, manifest, resume)
+            if not there["stages"]:
+                _clear(folder)  # what a killed --overwrite left
             return cls(folder, there)
-        writer = cls(
-            folder, {"schema": schema.VERSION, **manifest, "complete": False, "stages": {}}
-        )
+        writer = cls(folder, fresh)
+        # The new manifest first: a run killed while the old files go is then an unfinished atlas.
         writer._save()
+        if there is not None:
+            _clear(folder)
         return writer
 
+    def close(self) -> None:
+        """Let other runs write to the folder."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
     def has(self, stage: str) -> bool:
-        """Whether a stage is complete, with all its files there."""
+        """Whether a stage is complete: all its files are there and as large as they were."""
         files = self.manifest["stages"].get(stage)
-        return files is not None and all((self.folder / name).exists() for name in files)
+        return isinstance(files, dict) and all(
+            _size(self.folder / name) == size for name, size in files.items()
+        )
 
     def table(self, file: str, table: str, columns: Mapping[str, Any]) -> str:
         """Write one Parquet file with the columns of a table; returns its name."""
@@ -90,7 +142,7 @@ class AtlasWriter:
     def finish(self, stage: str, files: Iterable[str], **facts: Any) -> None:
         """Enter a stage whose files are written, and facts for the manifest's top level."""
         self.manifest |= facts
-        self.manifest["stages"][stage] = sorted(files)
+        self.manifest["stages"][stage] = {f: _size(self.folder / f) for f in sorted(files)}
         self._save()
 
     def complete(self) -> None:
@@ -121,12 +173,49 @@ def _check_same(
         )
 
 
-def _clear(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Remove what an atlas consists of, and nothing else in its folder."""
-    if not os.access(folder, os.W_OK):
-        raise NeuronymError(f"Cannot write {folder}: permission denied.")
-    (folder / MANIFEST).unlink(missing_ok=True)
+def _clear(folder: Path) -> None:
+    """Remove what an atlas consists of but its manifest, and nothing else in its folder."""
     for name in ("labels", "trust", "arrays", "thumbs"):
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in (*(f"{table}.parquet" for table in schema.tables()), "annotations.sqlite"):
         (folder / name).unlink(missing_ok=True)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, number of files in a folder, −1 for nothing."""
+    try:
+        return len(list(path.iterdir())) if path.is_dir() else path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _leftover(path: Path) -> bool:
+    return path.name.startswith(".") and path.name.endswith(".tmp")
+
+
+def _lock(folder: Path) -> int:
+    """Make the folder if need be and lock it; returns what to close to unlock it."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(
+            f"Expected `out` to be a new folder or an atlas, got {folder}, which exists and is no "
+            "atlas. Choose another path with --out."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise _files.cannot_write(folder, error) from error
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:
+        pass  # Windows has no such locks
+    except BlockingIOError:
+        os.close(handle)
+        raise NeuronymError(
+            f"Another run is writing to {folder}. Wait for it, or choose another path with --out."
+        ) from None
+    except OSError:
+        pass  # a file system without locks
+    return handle

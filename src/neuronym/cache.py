@@ -46,20 +46,18 @@ class Shelf:
         """Where the shard with this key lies or would lie."""
         return self.folder / f"{key}.safetensors"
 
-    def has(self, key: str) -> bool:
-        """Whether a whole, readable shard with this key is there."""
-        return self.read(key) is not None
+    def has(self, key: str, rows: int) -> bool:
+        """Whether a whole, undamaged shard of so many rows is there."""
+        found = self.read(key)
+        return found is not None and all(len(array) == rows for array in found[0].values())
 
     def read(self, key: str) -> tuple[dict[str, np.ndarray], dict[str, str]] | None:
         """The shard's arrays (memory-mapped) and notes, or None if it is absent or damaged."""
-        path = self.path(key)
-        if not path.exists():
-            return None
         try:
-            return _files.read_arrays(path)
+            arrays, about = _files.read_arrays(self.path(key))
         except (NeuronymError, OSError):
-            path.unlink(missing_ok=True)
-            return None
+            return None  # a damaged file is replaced by the next write
+        return (arrays, about) if arrays and _files.intact(arrays, about) else None
 
     def write(self, key: str, arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> None:
         """Store a shard, whole or not at all."""
@@ -95,6 +93,7 @@ class Cache:
                 os.utime(note)
             except OSError:
                 pass  # a read-only cache can still be read
+            _files.remove_leftovers(folder, older_than=86400)
         else:
             _files.write_json(note, data)
         return Shelf(folder)
@@ -108,8 +107,9 @@ class Cache:
                 continue
             try:
                 about = json.loads(note.read_text("utf-8"))
-            except (OSError, ValueError):
+            except (OSError, ValueError, RecursionError):
                 about = {}
+            about = about if isinstance(about, dict) else {}
             sizes = [f.stat().st_size for f in folder.glob("*.safetensors")]
             found.append(
                 Stored(folder.parent.name, folder.name, about, len(sizes), sum(sizes),

@@ -27,6 +27,8 @@ def resolve_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise misuse("device", "auto, cpu, cuda, cuda:N or mps", name) from None
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise misuse("device", "auto, cpu, cuda, cuda:N or mps", name)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(
             f"Expected `device` to exist, got {name!r}, but torch sees no CUDA device."

@@ -14,8 +14,8 @@ from neuronym.devices import precision
 from neuronym.encoders.base import Encoder
 from neuronym.encoders.texts import embed_concepts
 
-#: The one output of an `EncoderPass`.
-IMAGES = "image embeddings"
+#: The one output of an `EncoderPass`. No layer can have this name: none starts with a dot.
+IMAGES = ".image embeddings"
 
 
 class EncoderPass:

@@ -22,7 +22,7 @@ from neuronym import _fingerprint
 from neuronym._errors import NeuronymError, UsageError
 from neuronym._types import Progress, silent
 from neuronym.cache import Cache, Shelf
-from neuronym.loading import Decoded, Glance, Loader
+from neuronym.loading import Decoded, Glance, Loader, decoder
 from neuronym.preprocess import Preprocess
 from neuronym.probes.base import Probe
 from neuronym.shards import ShardedRows
@@ -94,13 +94,33 @@ class Extraction:
 
 @dataclass
 class _Shard:
-    """A run of images on its way through the pass."""
+    """A run of images on its way through the pass.
+
+    `key` names what was decoded: the content of all images and which of them were readable, so
+    that cached arrays always have the rows that the shard has.
+    """
 
     glances: list[Glance]
-    key: str
+    known: bool  # whether sizes and errors come from the cache
+    width: np.ndarray
+    height: np.ndarray
+    errors: dict[str, str]  # place → reason
     wanted: list[list[str]]  # per consumer the outputs that the cache lacks
-    sizes: dict[str, np.ndarray] | None  # from the cache, or None
-    errors: dict[str, str]
+
+    @property
+    def content(self) -> str:
+        """Names the images as they lie there."""
+        return _fingerprint.of_texts(glance.content_hash for glance in self.glances)
+
+    @property
+    def key(self) -> str:
+        """Names the images as they were decoded."""
+        return _fingerprint.of_texts([self.content, *sorted(self.errors, key=int)])
+
+    @property
+    def rows(self) -> int:
+        """Readable images."""
+        return len(self.glances) - len(self.errors)
 
 
 def extract(
@@ -120,29 +140,38 @@ def extract(
     """
     if len(probe) == 0:
         raise UsageError(f"Expected `probe` to hold at least one image, got none in {probe.name}.")
+    for index in range(len(probe)):
+        if not _storable(probe.image_id(index)):
+            raise UsageError(
+                f"Expected image ids of {probe.name} to be UTF-8 text, not empty, "
+                f"got {probe.image_id(index)!r}."
+            )
     repeated = [i for i, n in Counter(map(probe.image_id, range(len(probe)))).items() if n > 1]
     if repeated:
         raise UsageError(
             f"Expected image ids of {probe.name} to be unique, got {repeated[0]!r} twice."
         )
-    sizes = cache.shelf("images", {"what": "sizes and errors of decoded images"})
+    # What can be decoded depends on Pillow and its plugins; installing one makes a new shelf.
+    sizes = cache.shelf("images", {"what": "sizes and errors of images", "decoder": decoder()})
     done = Extraction(parts={name: [] for consumer in consumers for name in consumer.shelves})
     with Loader(probe, workers) as loader, progress("reading the probe", len(probe)) as tick:
         lookahead = max(2, -(-2 * workers // batch_size) + 1)
         batches = _ahead(_batches(probe, consumers, sizes, loader, batch_size), lookahead)
-        collected: dict[str, list[Mapping[str, np.ndarray]]] = {}
+        collected: _Collected = {}
         decoded: list[Decoded] = []
         for shard, futures, last in batches:
             if futures is not None:
                 some = [future.result() for future in futures]
                 decoded += some
-                _feed(consumers, shard, [image for image in some if image.error is None], collected)
+                _feed(consumers, shard, some, collected)
                 tick.advance(len(some))
                 done.computed += len(some)
             else:
                 tick.advance(len(shard.glances), instant=True)
+            if last and decoded:
+                _settle(shard, consumers, sizes, loader, decoded, collected, batch_size)
             if last:
-                _finish(probe, consumers, sizes, shard, decoded, collected, done)
+                _enter(probe, consumers, shard, done)
                 collected, decoded = {}, []
     if not done.images:
         first = done.skipped[0]
@@ -153,6 +182,15 @@ def extract(
     return done
 
 
+def _storable(identity: object) -> bool:
+    """Whether an id can stand in a table and on a line of its own."""
+    try:
+        return isinstance(identity, str) and bool(identity.encode()) and "\0" not in identity
+    except UnicodeEncodeError:
+        return False
+
+
+_Collected = dict[str, list[Mapping[str, np.ndarray]]]
 _Step = tuple[_Shard, "list[Future[Decoded]] | None", bool]
 
 
@@ -168,14 +206,16 @@ def _batches(
             waiting.append(loader.glance(ranges[number + len(waiting)]))
         glances = [future.result() for future in waiting.popleft()]
         shard = _plan(glances, consumers, sizes)
-        steps = [c.preprocess for c, names in zip(consumers, shard.wanted, strict=True) if names]
-        if not steps and shard.sizes is not None:
+        if shard.known and not any(shard.wanted):
             yield shard, None, True
             continue
         for start in range(0, len(glances), batch_size):
-            batch = glances[start : start + batch_size]
-            last = start + batch_size >= len(glances)
-            yield shard, loader.decode(batch, steps), last
+            futures = loader.decode(glances[start : start + batch_size], _steps(consumers, shard))
+            yield shard, futures, start + batch_size >= len(glances)
+
+
+def _steps(consumers: Sequence[Consumer], shard: _Shard) -> list[Preprocess]:
+    return [c.preprocess for c, names in zip(consumers, shard.wanted, strict=True) if names]
 
 
 def _ahead(steps: Iterator[_Step], count: int) -> Iterator[_Step]:
@@ -189,68 +229,94 @@ def _ahead(steps: Iterator[_Step], count: int) -> Iterator[_Step]:
 
 
 def _plan(glances: list[Glance], consumers: Sequence[Consumer], sizes: Shelf) -> _Shard:
-    key = _fingerprint.of_texts(glance.content_hash for glance in glances)
-    known = sizes.read(key)
-    wanted = [
-        [name for name, shelf in consumer.shelves.items() if known is None or not shelf.has(key)]
-        for consumer in consumers
+    empty = np.zeros(len(glances), np.int32)
+    shard = _Shard(glances, False, empty, empty, {}, [list(c.shelves) for c in consumers])
+    found = sizes.read(shard.content) if sizes.has(shard.content, len(glances)) else None
+    if found is None:
+        return shard
+    arrays, about = found
+    shard.known, shard.errors = True, json.loads(about["errors"])
+    shard.width, shard.height = arrays["width"], arrays["height"]
+    shard.wanted = _lacking(shard, consumers)
+    return shard
+
+
+def _lacking(shard: _Shard, consumers: Sequence[Consumer]) -> list[list[str]]:
+    """Per consumer the outputs that the cache does not have for this shard."""
+    if not shard.rows:
+        return [[] for _ in consumers]
+    return [
+        [name for name, shelf in c.shelves.items() if not shelf.has(shard.key, shard.rows)]
+        for c in consumers
     ]
-    arrays, about = known if known is not None else (None, {})
-    return _Shard(glances, key, wanted, arrays, json.loads(about.get("errors", "{}")))
 
 
 def _feed(
     consumers: Sequence[Consumer],
     shard: _Shard,
-    images: list[Decoded],
-    collected: dict[str, list[Mapping[str, np.ndarray]]],
+    images: Sequence[Decoded],
+    collected: _Collected,
 ) -> None:
     """Run every network that has something to compute on one batch."""
-    if not images:
+    readable = [image for image in images if image.error is None]
+    if not readable:
         return
     place = 0
     for consumer, names in zip(consumers, shard.wanted, strict=True):
         if not names:
             continue
-        pixels = np.stack([image.pixels[place] for image in images])
+        pixels = np.stack([image.pixels[place] for image in readable])
         for name, arrays in consumer(pixels, names).items():
             collected.setdefault(name, []).append(arrays)
         place += 1
 
 
-def _finish(
-    probe: Probe,
+def _settle(
+    shard: _Shard,
     consumers: Sequence[Consumer],
     sizes: Shelf,
-    shard: _Shard,
+    loader: Loader,
     decoded: list[Decoded],
-    collected: dict[str, list[Mapping[str, np.ndarray]]],
-    done: Extraction,
+    collected: _Collected,
+    batch_size: int,
 ) -> None:
-    """Write what is new of a finished shard, and enter its images."""
-    readable = [image for image in decoded if image.error is None]
-    for consumer, names in zip(consumers, shard.wanted, strict=True):
-        for name in names:
-            if readable:
-                batches = collected[name]
-                whole = {k: np.concatenate([b[k] for b in batches]) for k in batches[0]}
-                consumer.shelves[name].write(shard.key, whole, {})
-    if shard.sizes is None:
-        shard.sizes = {
-            "width": np.array([image.width for image in decoded], np.int32),
-            "height": np.array([image.height for image in decoded], np.int32),
-        }
-        shard.errors = {
-            str(place): image.error
-            for place, image in enumerate(decoded)
-            if image.error is not None
-        }
-        # Written last: its presence says that the readable rows of the shard are known.
-        sizes.write(shard.key, shard.sizes, {"errors": json.dumps(shard.errors)})
-    count = len(shard.glances) - len(shard.errors)
+    """Write what is new of a shard that has been decoded."""
+    errors = {str(p): d.error for p, d in enumerate(decoded) if d.error is not None}
+    expected = shard.errors if shard.known else errors
+    shard.width = np.array([image.width for image in decoded], np.int32)
+    shard.height = np.array([image.height for image in decoded], np.int32)
+    shard.errors = errors
+    _write(shard, consumers, collected)
+    if not any(image.passing for image in decoded):
+        # An error that may pass is not kept: the next run tries again.
+        arrays = {"width": shard.width, "height": shard.height}
+        sizes.write(shard.content, arrays, {"errors": json.dumps(errors)})
+    if errors.keys() == expected.keys():
+        return
+    # Other images were readable than when the rest of this shard was cached: compute that too.
+    shard.wanted = _lacking(shard, consumers)
+    rest: _Collected = {}
+    for start in range(0, len(shard.glances), batch_size):
+        batch = shard.glances[start : start + batch_size]
+        futures = loader.decode(batch, _steps(consumers, shard))
+        _feed(consumers, shard, [future.result() for future in futures], rest)
+    _write(shard, consumers, rest)
+
+
+def _write(shard: _Shard, consumers: Sequence[Consumer], collected: _Collected) -> None:
     for consumer in consumers:
         for name, shelf in consumer.shelves.items():
-            done.parts[name].append((shelf.path(shard.key), count))
+            if name in collected:
+                batches = collected[name]
+                whole = {k: np.concatenate([b[k] for b in batches]) for k in batches[0]}
+                shelf.write(shard.key, whole, {})
+
+
+def _enter(probe: Probe, consumers: Sequence[Consumer], shard: _Shard, done: Extraction) -> None:
+    """Enter a finished shard and its images."""
+    for consumer in consumers:
+        for name, shelf in consumer.shelves.items():
+            done.parts[name].append((shelf.path(shard.key), shard.rows))
     for place, glance in enumerate(shard.glances):
         identity = probe.image_id(glance.index)
         if str(place) in shard.errors:
@@ -258,10 +324,13 @@ def _finish(
             continue
         if glance.warning is not None:
             done.unannotated.append(Skipped(identity, glance.warning))
-        width, height = int(shard.sizes["width"][place]), int(shard.sizes["height"][place])
         done.images.append(
             ImageRow(
-                identity, probe.source(glance.index), width, height,
-                glance.content_hash, glance.annotations,
+                identity,
+                probe.source(glance.index),
+                int(shard.width[place]),
+                int(shard.height[place]),
+                glance.content_hash,
+                glance.annotations,
             )
-        )  # fmt: skip
+        )

@@ -25,10 +25,15 @@ def choose_layers(
         UsageError: an unknown layer, one without units, or a pooling that does not fit.
     """
     infos = describe_layers(target, None if layout == "auto" else layout)
-    by_name = {info.name: info for info in infos}
     if patterns:
         named = {part.strip() for pattern in patterns for part in pattern.split(",")}
-        chosen = [by_name[name] for name in resolve_layers(target, patterns)]
+        # A module with several names is described under the first.
+        modules = target.model.named_modules(remove_duplicate=False)
+        first = {id(module): name for name, module in target.model.named_modules()}
+        names = {name: first[id(module)] for name, module in modules}
+        wanted = {names[name] for name in resolve_layers(target, patterns)}
+        named = {names.get(name, name) for name in named}
+        chosen = [info for info in infos if info.name in wanted]
         for info in chosen:
             if info.layout == "other" and info.name in named:
                 raise UsageError(
@@ -39,6 +44,8 @@ def choose_layers(
         chosen = [info for info in chosen if info.layout != "other"]
     else:
         chosen = default_layers(infos)
+    if not chosen and not patterns:
+        raise UsageError(f"No layer of {target.name} has units that can be recorded.")
     if not chosen:
         raise UsageError(
             f"Expected `layers` to name layers with units, got {', '.join(patterns)!r}, of which "

@@ -38,6 +38,7 @@ class Decoded:
     height: int = 0
     pixels: tuple[np.ndarray, ...] = ()
     error: str | None = None
+    passing: bool = False  # the error may be gone the next time
 
 
 class Loader:
@@ -93,12 +94,24 @@ class Loader:
             return Decoded(glance.index, error=glance.error)
         try:
             raw = glance.raw or self.probe.read(glance.index)
+        except CorruptImageError as error:
+            return Decoded(glance.index, error=str(error), passing=True)
+        try:
             image = raw.decode()
             pixels = tuple(step.pixels(image) for step in steps)
             width, height = raw.size
         except CorruptImageError as error:
             return Decoded(glance.index, error=str(error))
         return Decoded(glance.index, width, height, pixels)
+
+
+def decoder() -> str:
+    """What decides which images can be decoded: Pillow's version and its formats."""
+    import PIL
+    from PIL import Image
+
+    Image.init()
+    return f"Pillow {PIL.__version__}: {' '.join(sorted(Image.OPEN))}"
 
 
 def _size(raw: RawImage) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 
 from neuronym import stages
 from neuronym._compat import prepare_torchvision
+from neuronym._errors import CorruptImageError, NeuronymError
 from neuronym._types import Progress, silent
 from neuronym.activations import LayerPlan, TargetPass
 from neuronym.atlas import Atlas, open_atlas
@@ -160,9 +161,17 @@ def run(
         UsageError: something else lies at the output path.
         NeuronymError: no image or no activation is usable, or the disk is full.
     """
+    writer = AtlasWriter.begin(plan.out, plan.manifest(), resume=resume, overwrite=overwrite)
+    try:
+        _run(plan, writer, progress)
+    finally:
+        writer.close()
+    return open_atlas(plan.out)
+
+
+def _run(plan: Plan, writer: AtlasWriter, progress: Progress) -> None:
     s = plan.settings
     cache = Cache(s.cache)
-    writer = AtlasWriter.begin(plan.out, plan.manifest(), resume=resume, overwrite=overwrite)
     where = {"device": plan.device, "dtype": plan.dtype, "batch_size": s.batch_size}
     feeds = (
         TargetPass(plan.target, plan.layers, cache, **where),
@@ -185,7 +194,21 @@ def run(
     stages.write_activations(done, s.keep, s.exemplars, progress)
     stages.write_thumbs(done, plan.probe, s.threads, progress)
     writer.complete()
-    return open_atlas(plan.out)
+
+
+def _some_images(probe: Probe, count: int) -> list[Any]:
+    """The first readable images, at most `count`."""
+    found, reason = [], ""
+    for index in range(len(probe)):
+        try:
+            found.append(probe.read(index).decode())
+        except CorruptImageError as error:
+            reason = str(error)
+        if len(found) == count:
+            break
+    if not found:
+        raise NeuronymError(f"None of the images of {probe.name} could be read: {reason}")
+    return found
 
 
 @dataclass(frozen=True)
@@ -206,7 +229,7 @@ def estimate(plan: Plan) -> Estimate:
     s = plan.settings
     count = min(len(plan.probe), s.batch_size)
     where = {"device": plan.device, "dtype": plan.dtype, "batch_size": s.batch_size}
-    raws = [plan.probe.read(index).decode() for index in range(count)]
+    raws = _some_images(plan.probe, count)
     with tempfile.TemporaryDirectory() as folder:
         cache = Cache(folder)
         feeds = (
@@ -218,7 +241,7 @@ def estimate(plan: Plan) -> Estimate:
         start = time.perf_counter()
         for feed in feeds:
             feed(np.stack([feed.preprocess.pixels(raw) for raw in raws]), list(feed.shelves))
-        rate = count / (time.perf_counter() - start)
+        rate = len(raws) / (time.perf_counter() - start)
     images, dim = len(plan.probe), plan.encoder.dim
     arrays = images * (plan.units * 6 + dim * 4)
     kept = images * plan.units * 4

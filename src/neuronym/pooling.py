@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from neuronym._checks import choice, misuse
+from neuronym._checks import Verbatim, choice, misuse
 from neuronym._registry import Registry
 
 POOLINGS = Registry("pool", "poolings")
@@ -84,6 +84,7 @@ def pool(
     *,
     layer: str = "this layer",
     images: int | None = None,
+    grid: tuple[int, int] | Literal["square"] | None = "square",
 ) -> Pooled:
     """Reduce a layer's output to one number per image and unit.
 
@@ -99,6 +100,8 @@ def pool(
             taken for 0, and `cls` takes the first token.
         layer: the layer's name, for messages.
         images: how many images the output should be for, if that is to be checked.
+        grid: height and width of the map that tokens form; square: their root, if it is whole;
+            None: they form none.
 
     Raises:
         UsageError: the output's shape does not fit the layout, or the layout does not fit the mode.
@@ -111,7 +114,7 @@ def pool(
         return Pooled(values.clone() if shared else values, None, None)
 
     mode = settle(mode, layout, prefix_tokens)
-    prefix, grid = None, None
+    prefix = None
     if layout == "tokens":
         count = prefix_tokens or 0
         if count >= values.shape[1]:
@@ -121,13 +124,14 @@ def pool(
         # The first token is taken for the class token only when nobody knows better.
         prefix = values[:, : count or 1] if prefix_tokens != 0 else None
         values = values[:, count:]
-        side = math.isqrt(values.shape[1])
-        grid = (side, side) if side * side == values.shape[1] else None
+        if grid == "square" or (grid and grid[0] * grid[1] != values.shape[1]):
+            grid = grid_of(values.shape[1])
     elif layout == "NCHW":
         values = values.permute(0, 2, 3, 1)
     if layout != "tokens":
         grid = (values.shape[1], values.shape[2])
         values = _flat(values)
+    assert grid != "square"
     # From here on [image, position, unit], in whatever order of memory the network left it.
     positions_last = values.stride(1) == 1 and values.shape[1] > 1
     patches, dim = (values.transpose(1, 2), 2) if positions_last else (values, 1)
@@ -141,7 +145,10 @@ def _layout(layout: str, output: Tensor, layer: str, images: int | None) -> str:
     layout = choice("layout", by_fold.get(str(layout).lower(), layout), LAYOUTS)
     shape = tuple(output.shape)
     dims = {"vector": 2, "tokens": 3}.get(layout, 4)
-    if len(shape) != dims or 0 in shape or output.is_complex():
+    if output.is_complex() or output.layout != torch.strided:
+        what = "complex numbers" if output.is_complex() else f"a {output.layout} tensor"
+        raise misuse("layers", "give plain real numbers", Verbatim(what), f"This is {layer}.")
+    if len(shape) != dims or 0 in shape:
         kinds = {2: "[image, unit]", 3: "[image, token, unit]", 4: "four dimensions"}
         raise misuse(
             "layers", f"give outputs of {kinds[dims]} for the layout {layout}", shape,
@@ -195,16 +202,22 @@ _CHANNELS_FIRST = (
 )  # fmt: skip
 
 
-def layout_of(module: nn.Module, shape: Sequence[int], other: Sequence[int] | None = None) -> Guess:
+def layout_of(
+    module: nn.Module,
+    shape: Sequence[int],
+    other: Sequence[int] | None = None,
+    size: tuple[int, int] | None = None,
+) -> Guess:
     """The layout of a module's output.
 
-    By the module's type where that is certain, then by what changed when the input did, then by
-    which two dimensions are equal, else NCHW with a note.
+    By the module's type where that is certain, then by what changed when the input did, then, with
+    a note, by which two dimensions have the input's proportions, else NCHW.
 
     Args:
         module: the layer.
         shape: its output's shape without the image dimension.
         other: the same for an input of another height and width, if the network takes one.
+        size: height and width of the input; None: a square.
     """
     if len(shape) == 1:
         return Guess("vector")
@@ -227,10 +240,11 @@ def layout_of(module: nn.Module, shape: Sequence[int], other: Sequence[int] | No
         if changed == (True, True, False):
             return Guess("NHWC")
     a, b, c = shape
-    if b == c and a != b:
-        return Guess("NCHW")
-    if a == b and b != c:
-        return Guess("NHWC")
+    first, last = _fits(a, b, *(size or (1, 1))), _fits(b, c, *(size or (1, 1)))
+    if last and not first:
+        return Guess("NCHW", "taken for [unit, y, x] by its proportions; see --layout")
+    if first and not last:
+        return Guess("NHWC", "taken for [y, x, unit] by its proportions; see --layout")
     return Guess("NCHW", "taken for [unit, y, x]: the shape does not tell; see --layout")
 
 
@@ -257,13 +271,61 @@ def prefix_tokens_of(model: nn.Module) -> int | None:
     return 0 if any(family in kind for family in ("siglip", "ijepa", "swin")) else None
 
 
-def prefix_tokens_at(tokens: int, prefix: int | None) -> int | None:
-    """How many of a layer's tokens stand before the patches, which form a square where known.
+def prefix_tokens_at(
+    tokens: int,
+    prefix: int | None,
+    size: tuple[int, int] | None = None,
+    counts: Collection[int] = (),
+) -> int | None:
+    """How many of a layer's tokens stand before the patches.
 
-    A network with a class token has layers without it, such as the patch embedding.
+    A network with a class token has layers without it, such as the patch embedding. What counts is
+    with or without which number of tokens the rest forms a map of the input's proportions, then
+    which numbers of tokens other layers have.
+
+    Args:
+        tokens: how many the layer has.
+        prefix: how many class and register tokens the network has; None: unknown.
+        size: height and width of the input; None: a square.
+        counts: the numbers of tokens of all layers.
     """
     if not prefix:
         return prefix
-    square = math.isqrt(tokens) ** 2 == tokens
     inner = tokens - prefix
-    return 0 if square and (inner < 1 or math.isqrt(inner) ** 2 != inner) else prefix
+    if inner < 1:
+        return 0
+    with_prefix, without = grid_of(inner, size) is not None, grid_of(tokens, size) is not None
+    if with_prefix == without:
+        with_prefix, without = inner in counts, tokens + prefix in counts
+    return 0 if without and not with_prefix else prefix
+
+
+def grid_of(patches: int, size: tuple[int, int] | None = None) -> tuple[int, int] | None:
+    """Height and width of a map of so many patches with the input's proportions, or None.
+
+    Args:
+        patches: how many.
+        size: height and width of the input; None: a square.
+    """
+    height, width = size or (1, 1)
+    if patches < 1:
+        return None
+    if height == width:
+        side = math.isqrt(patches)
+        return (side, side) if side * side == patches else None
+    pairs = [(h, patches // h) for h in range(1, patches + 1) if patches % h == 0]
+    fitting = [pair for pair in pairs if _fits(*pair, height, width)]
+    return min(
+        fitting, key=lambda g: abs(math.log(g[0] * width / (g[1] * height))), default=None
+    )  # fmt: skip
+
+
+def _fits(h: int, w: int, height: int, width: int) -> bool:
+    """Whether patches of one size, rounded down or up, tile `height` × `width` as `h` × `w`."""
+    if height == width:
+        return h == w
+    if min(h, w) < 1:
+        return False
+    down = max(height / (h + 1), width / (w + 1)) < min(height / h, width / w)
+    most = min(height / (h - 1) if h > 1 else math.inf, width / (w - 1) if w > 1 else math.inf)
+    return down or max(height / h, width / w) < most

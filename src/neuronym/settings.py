@@ -103,6 +103,17 @@ class DissectSettings:
             value = getattr(self, name)
             if isinstance(value, str):
                 object.__setattr__(self, name, [value])
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            kind = str(entry.type)
+            texts = isinstance(value, list) and all(isinstance(v, str) for v in value)
+            right = {
+                "str": isinstance(value, str),
+                "str | None": value is None or isinstance(value, str),
+                "list[str]": texts,
+            }.get(kind, True)
+            if not right:
+                raise misuse(entry.name, "a list of texts" if "list" in kind else "a text", value)
         if not self.target:
             raise misuse(
                 "target",
@@ -149,7 +160,7 @@ def from_file(path: str | Path) -> dict[str, Any]:
         raise misuse(
             "config", "a TOML or JSON file, or an atlas", str(path), "No such file."
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"Expected `config` to be TOML or JSON, got {path}: {error}.") from error
     if not isinstance(data, dict):
         raise UsageError(f"Expected `config` to hold a table of settings, got {path}.")

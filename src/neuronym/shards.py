@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from neuronym import _files
+from neuronym._errors import NeuronymError
 
 
 class ShardedRows:
@@ -39,9 +40,18 @@ class ShardedRows:
 
     def _open(self, place: int) -> tuple[np.ndarray, int]:
         path, rows = self._parts[place]
-        part = _files.read_arrays(path)[0][self._array]
-        if part.shape != (rows, self.shape[1]):
-            raise ValueError(f"{path}: shape {part.shape}, expected {(rows, self.shape[1])}")
+        try:
+            part = _files.read_arrays(path)[0].get(self._array)
+        except OSError as error:
+            raise NeuronymError(
+                f"{path} cannot be read any more ({error.strerror}): something removed it from the "
+                "cache during the run. Run the same command again."
+            ) from error
+        if part is None or part.shape != (rows, self.shape[1]):
+            raise NeuronymError(
+                f"{path} does not hold {self._array!r} of shape {(rows, self.shape[1])}: something "
+                "changed it during the run. Run the same command again."
+            )
         return part, self._ends[place] - rows
 
     def __getitem__(self, rows: slice) -> np.ndarray:

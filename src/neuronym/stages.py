@@ -326,7 +326,7 @@ def write_thumbs(run: Run, probe: Probe, workers: int, progress: Progress) -> No
 
     def make(image_id: str) -> str | None:
         name = schema.thumb_file(hashes[image_id])
-        if not (folder / name).exists():
+        if not (folder / name).exists() or not (folder / name).stat().st_size:
             try:
                 image = probe.read(places[image_id]).decode()
             except CorruptImageError:

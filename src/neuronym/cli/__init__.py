@@ -8,6 +8,9 @@ import sys
 
 def main() -> None:
     """Entry point of the `neuronym` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that cannot show ✓ shows a question mark
+            stream.reconfigure(errors="replace")
     from neuronym._errors import NeuronymError
     from neuronym.cli.app import app
 
@@ -27,9 +30,9 @@ def main() -> None:
 
 
 def _say(text: str) -> None:
-    from neuronym.cli.output import printable
+    from neuronym.terminal import printable
 
-    print(printable(text), file=sys.stderr, flush=True)
+    print(printable(text, lines=True), file=sys.stderr, flush=True)
 
 
 def _stopped() -> None:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from neuronym.cli.output import JsonOption, console, print_json, size
+from neuronym.cli.output import JsonOption, print_json
+from neuronym.terminal import add_row, console, size
 
 app = typer.Typer(
     help="Look at and empty the cache of activations and embeddings.", no_args_is_help=True
@@ -42,7 +43,7 @@ def list_cache(cache: CacheOption = None, json: JsonOption = False) -> None:
         what = s.about.get("target") or s.about.get("encoder") or s.about.get("what", "")
         detail = s.about.get("layer") or s.about.get("concepts") or ""
         age = (time.time() - s.last_used) / 86400
-        table.add_row(s.kind, f"{what} {detail}".strip(), f"{s.shards:,}", size(s.bytes),
+        add_row(table, s.kind, f"{what} {detail}".strip(), f"{s.shards:,}", size(s.bytes),
                       "today" if age < 1 else f"{age:.0f} days ago")  # fmt: skip
     console().print(table)
 

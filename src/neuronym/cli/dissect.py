@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuronym.cli.options import from_settings
-from neuronym.cli.output import JsonOption, QuietOption, duration, print_json, printable, size
+from neuronym.cli.output import JsonOption, QuietOption, print_json
 from neuronym.settings import DissectSettings, from_file
+from neuronym.terminal import duration, printable, size
 
 if TYPE_CHECKING:
     from neuronym.atlas import Atlas
@@ -64,7 +66,8 @@ def run(
     from neuronym import pipeline, progress
 
     started = time.monotonic()
-    plan = pipeline.plan(settings)
+    with contextlib.redirect_stdout(sys.stderr):  # what user code prints is no result of ours
+        plan = pipeline.plan(settings)
     if not (quiet or json):
         _announce(plan)
     if dry_run:

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from neuronym.cli.output import JsonOption, console, print_json
+from neuronym.cli.output import JsonOption, print_json
+from neuronym.terminal import add_row, console
 
 AtlasArgument = Annotated[str, typer.Argument(metavar="ATLAS", help="The folder of an atlas.")]
 MethodOption = Annotated[
@@ -58,7 +59,7 @@ def layers(
         remarks += [f"called {info.calls} times, the last is recorded"] if info.calls > 1 else []
         remarks += ["not called"] if info.calls == 0 else []
         units = f"{info.units:,}" if info.units else "–"
-        table.add_row(info.name, info.type, shape, info.layout, units, "; ".join(remarks))
+        add_row(table, info.name, info.type, shape, info.layout, units, "; ".join(remarks))
     console().print(table)
 
 
@@ -148,8 +149,8 @@ def search(
     for heading in ("neuron", "rank", "label", "score"):
         table.add_column(heading, justify="right" if heading in ("rank", "score") else "left")
     for row in found.head(limit).itertuples():
-        table.add_row(
-            f"{row.layer}:{row.unit}", str(row.rank), str(row.concept), f"{row.score:.3f}"
+        add_row(
+            table, f"{row.layer}:{row.unit}", str(row.rank), str(row.concept), f"{row.score:.3f}"
         )
     console().print(table)
     if len(found) > limit:
@@ -192,7 +193,7 @@ def list_names(
         for heading in ("name", "example", "what"):
             table.add_column(heading, overflow="fold")
         for entry in registry:
-            table.add_row(entry.syntax, entry.example, entry.summary)
+            add_row(table, entry.syntax, entry.example, entry.summary)
         console().print(table)
         for line in _short_names(registry.aliases):
             console().print(line, style="dim")

@@ -83,7 +83,10 @@ class Probe(abc.ABC):
 
     @abc.abstractmethod
     def image_id(self, index: int) -> str:
-        """The stable, unique id of an image: for files, the path below the probe's root."""
+        """The stable, unique id of an image: for files, the path below the probe's root.
+
+        Text of any kind; it is only shown and compared, never opened as a path.
+        """
 
     @abc.abstractmethod
     def read(self, index: int) -> RawImage:

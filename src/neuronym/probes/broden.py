@@ -50,7 +50,7 @@ def open_broden(name: Name) -> Probe:
         NeuronymError: a malformed table, named by file and line.
     """
     known_params(name, "split")
-    return BrodenProbe(_find(name.detail), write(name), name.params.get("split"))
+    return BrodenProbe(_find(name.detail), valid_text(write(name)), name.params.get("split"))
 
 
 def _find(detail: str) -> Path:
@@ -167,7 +167,8 @@ class BrodenProbe(Probe):
             if number == 0:
                 continue
             if number not in self._names:
-                raise CorruptImageError(f"the mask {path} holds {number}, a number without a name")
+                shown = valid_text(str(path))
+                raise CorruptImageError(f"the mask {shown} holds {number}, a number without a name")
             names[number] = self._annotation(category, number)
         return names
 

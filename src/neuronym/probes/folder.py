@@ -36,7 +36,8 @@ def open_folder(name: Name) -> Probe:
     """
     known_params(name, "labels", "masks", "names")
     if not name.detail:
-        raise misuse("probe", "folder:PATH", write(name))
+        got = Verbatim(f"{write(name)} without a path")
+        raise misuse("probe", "folder:PATH, the path of a folder of images", got)
     root = Path(name.detail).expanduser()
     _check_folder(root)
     masks_at = name.params.get("masks")
@@ -50,8 +51,10 @@ def open_folder(name: Name) -> Probe:
         folder = Path(masks_at).expanduser()
         _check_folder(folder)
         masks = MaskFolder(folder, read_names(name.params.get("names"), [root, folder.parent]))
-    category = name.params.get("labels", "folder")
-    return FolderProbe(inner, write(name), None if category == "no" else category, masks)
+    category = valid_text(name.params.get("labels", "folder"))
+    return FolderProbe(
+        inner, valid_text(write(name)), None if category == "no" else category, masks
+    )
 
 
 class FolderProbe(Probe):
@@ -127,7 +130,7 @@ def _check_folder(root: Path) -> None:
     if root.is_dir():
         return
     got = Verbatim(f"{root}, which {'is a file' if root.exists() else 'does not exist'}")
-    remedy = f"Its folder is {root.parent}." if root.is_file() else ""
+    remedy = f"Its folder is {root.absolute().parent}." if root.is_file() else ""
     raise misuse("folder", "an existing folder", got, remedy)
 
 
@@ -170,19 +173,33 @@ def _walk(root: Path) -> tuple[list[str], Counter[str]]:
             if entry.name.startswith(".") or entry.name in _SKIPPED:
                 continue
             path = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.is_dir():
+            kind = _kind(entry)
+            if kind == "folder":
                 if entry.is_symlink():
                     links.append(path)
                 elif (identity := _identity(Path(entry.path))) not in visited:
                     visited.add(identity)
                     folders.append(path)
-            elif entry.is_file():
+            elif kind == "file":
                 suffix = os.path.splitext(entry.name)[1].lower()
                 if suffix in SUFFIXES:
                     found.append(path)
                 else:
                     others[suffix or "without ending"] += 1
     return found, others
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    """`folder`, `file`, or `other` for pipes, sockets and devices, which reading would wait for.
+
+    A link that leads nowhere, or round in circles, is a file: one that cannot be read.
+    """
+    try:
+        if entry.is_dir():
+            return "folder"
+        return "file" if entry.is_file() or not os.path.exists(entry.path) else "other"
+    except OSError:
+        return "file"
 
 
 def _identity(folder: Path) -> tuple[int, int]:

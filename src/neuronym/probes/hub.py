@@ -33,7 +33,9 @@ def open_hub(name: Name) -> Probe:
     """
     known_params(name, "config", "split", "column")
     if not name.detail:
-        raise misuse("probe", "hf:NAME or hf:PATH", write(name))
+        raise misuse(
+            "probe", "hf:NAME or hf:PATH", Verbatim(f"{write(name)} without a name or a path")
+        )
     try:
         import datasets
     except ImportError:
@@ -41,7 +43,7 @@ def open_hub(name: Name) -> Probe:
     local = Path(name.detail).expanduser().exists()
     loaded = (_load_local if local else _load_from_hub)(datasets, name)
     split, dataset = _pick_split(loaded, name)
-    return HubProbe(dataset, write(name), split, name.params.get("column"))
+    return HubProbe(dataset, valid_text(write(name)), split, name.params.get("column"))
 
 
 class HubProbe(Probe):

@@ -9,8 +9,10 @@ The rules, the same for every source:
 - 16-bit channels keep their high byte, so that 0…65535 becomes 0…255. Other number formats are
   scaled by the range that their values fit into (see `_bytes_of`).
 - Colour profiles are ignored, as in the pipelines that vision networks were trained with.
-- Images above `EXACT_PIXELS` come back reduced by a whole factor, so that one huge image never
-  holds more than 150 MB; above `MAX_PIXELS` they are refused.
+- Images above `EXACT_PIXELS` come back reduced by a whole factor, and only one of them is decoded
+  at a time. The decoder's own memory remains, by measurement 4 bytes per pixel for PNG, 4 to 7 for
+  progressive JPEG, 6 for TIFF of floats, and 9 to 18 for WebP, AVIF and JPEG 2000: at the limits of
+  the formats, 1.3 GB for PNG and about 2 GB for the others. Above its limit an image is refused.
 """
 
 from __future__ import annotations
@@ -19,7 +21,11 @@ import functools
 import io
 import logging
 import os
+import stat
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +39,8 @@ from neuronym.probes import arrays
 EXACT_PIXELS = 50_000_000
 #: Images above this many pixels are refused: real photographs end at about 200 megapixels.
 MAX_PIXELS = 300_000_000
+#: The limit of formats whose decoders need several times the memory of the pixels.
+MAX_PIXELS_OF = dict.fromkeys(("WEBP", "JPEG2000", "AVIF", "HEIF"), 125_000_000)
 #: Files above this many bytes are refused.
 MAX_BYTES = 1 << 30
 
@@ -52,6 +60,12 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
+# Pixels are converted in squares of this side, a multiple of every factor: a huge image and its
+# converted copy are never in memory together.
+_TILE = 2048
+# Held while an image above EXACT_PIXELS is decoded.
+_ONE_HUGE = threading.Lock()
+
 # Pillow logs some damage on stderr, although it also raises.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
@@ -68,15 +82,16 @@ def decode(data: bytes) -> Image.Image:
         A loaded image of mode RGB. Above `EXACT_PIXELS` it is smaller than `size` says.
 
     Raises:
-        CorruptImageError: not an image, truncated, damaged, or more than `MAX_PIXELS` pixels.
+        CorruptImageError: not an image, truncated, damaged, or above the limit of its format.
     """
     try:
         image = open_header(data)
         factor = _factor(image.width * image.height)
-        if factor > 1 and isinstance(image, _jpeg()):
-            # The decoder itself scales: an eighth of the time, and the full image never exists.
-            image.draft(image.mode, (image.width // factor, image.height // factor))
-        return _finish(image)
+        with _in_turn(factor):
+            if factor > 1 and isinstance(image, _jpeg()):
+                # The decoder itself scales: an eighth of the time, and no full image.
+                image.draft(image.mode, (image.width // factor, image.height // factor))
+            return _finish(image)
     except CorruptImageError:
         raise
     except Exception as error:  # a damaged file can make a decoder raise nearly anything
@@ -120,7 +135,8 @@ def to_rgb(source: Any) -> Image.Image:
     if not isinstance(source, Image.Image):
         return _finish(arrays.to_image(source))
     try:
-        return _finish(source)
+        with _in_turn(_factor(source.width * source.height)):
+            return _finish(source)
     except CorruptImageError:
         raise
     except Exception as error:
@@ -134,12 +150,17 @@ def read_file(path: Path) -> bytes:
         CorruptImageError: the file is gone, unreadable, or above `MAX_BYTES`.
     """
     try:
+        # To open a pipe would wait for its other end.
+        if stat.S_ISFIFO(os.stat(path).st_mode):
+            raise CorruptImageError("is a pipe, not a file")
         with open(path, "rb") as file:
             if os.fstat(file.fileno()).st_size > MAX_BYTES:
                 raise CorruptImageError(f"is larger than {MAX_BYTES >> 20} MB")
             return file.read()
     except OSError as error:
         raise CorruptImageError(f"cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # a NUL in the path
+        raise CorruptImageError(f"cannot be read: {error}") from error
 
 
 def open_header(data: bytes) -> Image.Image:
@@ -149,7 +170,7 @@ def open_header(data: bytes) -> Image.Image:
     be changed for one caller only.
 
     Raises:
-        CorruptImageError: not an image, or more than `MAX_PIXELS` pixels.
+        CorruptImageError: not an image, or above the limit of its format.
     """
     _silence()
     if not data:
@@ -165,9 +186,10 @@ def open_header(data: bytes) -> Image.Image:
         except Exception as error:
             reasons.append(_reason(error))
             continue
-        if image.width * image.height > MAX_PIXELS:
+        limit = min(MAX_PIXELS, MAX_PIXELS_OF.get(kind, MAX_PIXELS))
+        if image.width * image.height > limit:
             raise CorruptImageError(
-                f"has {image.width} × {image.height} pixels, above the limit of {MAX_PIXELS:,}"
+                f"has {image.width} × {image.height} pixels, above the limit of {limit:,}"
             )
         return image
     if reasons:
@@ -207,18 +229,40 @@ def _finish(image: Image.Image) -> Image.Image:
     if image.mode == "CMYK" and isinstance(image, _jpeg()) and "adobe" not in image.info:
         # Pillow takes every CMYK JPEG for an inverted one of Adobe's; without the marker it is not.
         image = ImageChops.invert(image)
-    image = _rgb(image)
-    factor = _factor(image.width * image.height)
-    if factor > 1:
-        image = image.reduce(factor)
+    image = _reduced_rgb(image, _factor(image.width * image.height))
     return image.transpose(turn) if turn is not None else image
+
+
+def _in_turn(factor: int) -> AbstractContextManager[object]:
+    return _ONE_HUGE if factor > 1 else nullcontext()
+
+
+def _reduced_rgb(image: Image.Image, factor: int) -> Image.Image:
+    """The image in RGB with both sides divided by `factor`, converted tile by tile."""
+    if factor == 1 and image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    wide = image.mode == "F" or image.mode.startswith("I")
+    white = _range(image) if wide and not _is_16_bit(image) else None
+    found = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
+    for left, top, tile in _tiles(image):
+        if wide:
+            tile = Image.fromarray(_bytes_of(np.asarray(tile), white))
+        tile = _rgb(tile)
+        tile = tile.reduce(factor) if factor > 1 else tile
+        found.paste(tile, (left // factor, top // factor))
+    return found
+
+
+def _tiles(image: Image.Image) -> Iterator[tuple[int, int, Image.Image]]:
+    for top in range(0, image.height, _TILE):
+        for left in range(0, image.width, _TILE):
+            right, bottom = min(left + _TILE, image.width), min(top + _TILE, image.height)
+            yield left, top, image.crop((left, top, right, bottom))
 
 
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode == "F" or image.mode.startswith("I"):
-        return Image.fromarray(_bytes_of(np.asarray(image), image.format)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
@@ -226,21 +270,38 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _bytes_of(values: np.ndarray, kind: str | None) -> np.ndarray:
-    """Grey values of an image file with more than 8 bits, as uint8.
+def _is_16_bit(image: Image.Image) -> bool:
+    """PNG and PPM know no wider integers, although Pillow may give these 32 bits."""
+    return image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
 
-    16-bit files, and PNG and PPM, which know no wider integers, keep the high byte. 32-bit and
-    float files do not say what white is: the first of 0…1 (floats), 0…255, 0…65535 that holds all
-    values is taken, else the range from the smallest to the largest value. NaN becomes black.
+
+def _range(image: Image.Image) -> tuple[float, float]:
+    """The values that become black and white in a grey image of 32-bit integers or floats.
+
+    These files do not say what white is: the first of 0…1 (floats), 0…255, 0…65535 that holds all
+    values is taken, else the range from the smallest to the largest value.
     """
-    if (values.dtype.kind == "u" and values.dtype.itemsize == 2) or kind in ("PNG", "PPM"):
-        return np.clip(values.astype(np.int64) >> 8, 0, 255).astype(np.uint8)
-    floats = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(floats.min()), float(floats.max())
+    low, high = np.inf, -np.inf
+    for _, _, tile in _tiles(image):
+        values = _finite(np.asarray(tile))
+        low, high = min(low, float(values.min())), max(high, float(values.max()))
     for white in (1, 255, 65535):
-        if low >= 0 and high <= white and (white > 1 or values.dtype.kind == "f"):
-            return np.round(floats * (255 / white)).astype(np.uint8)
-    return np.round((floats - low) * (255 / max(high - low, 1e-300))).astype(np.uint8)
+        if low >= 0 and high <= white and (white > 1 or image.mode == "F"):
+            return 0, white
+    return low, high
+
+
+def _bytes_of(values: np.ndarray, limits: tuple[float, float] | None) -> np.ndarray:
+    """Grey values with more than 8 bits as uint8: by their range, or the high byte of 16 bits."""
+    if limits is None:
+        return np.clip(values >> 8, 0, 255).astype(np.uint8)
+    low, high = limits
+    return np.round((_finite(values) - low) * (255 / max(high - low, 1e-300))).astype(np.uint8)
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    """float64, with black in place of NaN and infinities."""
+    return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _upright_size(image: Image.Image, header_only: bool) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from neuronym._checks import Verbatim, misuse
 from neuronym._errors import CorruptImageError, NeuronymError
 from neuronym.probes import images
 from neuronym.probes.base import Annotation, Mask, RawImage
+from neuronym.probes.memory import valid_text
 
 #: The category of masks whose names come without one.
 OBJECT = "object"
@@ -55,18 +56,19 @@ def read_codes(path: Path) -> np.ndarray:
     Raises:
         CorruptImageError: unreadable, or without codes.
     """
+    shown = valid_text(str(path))
     try:
         mask = images.open_header(images.read_file(path))
         mask.load()
         values = np.asarray(mask, np.uint8 if mask.mode == "1" else None)
     except CorruptImageError as error:
-        raise CorruptImageError(f"the mask {path} {error}") from error
+        raise CorruptImageError(f"the mask {shown} {error}") from error
     except Exception as error:
-        raise CorruptImageError(f"the mask {path} cannot be decoded: {error}") from error
+        raise CorruptImageError(f"the mask {shown} cannot be decoded: {error}") from error
     if mask.mode in ("RGB", "RGBA"):
         return values[:, :, 0] + 256 * values[:, :, 1].astype(np.int32)
     if values.ndim != 2 or not values.size or values.dtype.kind not in "iu":
-        raise CorruptImageError(f"the mask {path} is not an index image")
+        raise CorruptImageError(f"the mask {shown} is not an index image")
     return values
 
 
@@ -83,8 +85,8 @@ def fit(codes: np.ndarray, size: tuple[int, int], path: Path) -> np.ndarray:
         return codes
     if codes.shape == (width, height):
         raise CorruptImageError(
-            f"the mask {path} is {codes.shape[1]} × {codes.shape[0]} pixels, the upright image "
-            f"{width} × {height}: turn the mask as the image's EXIF orientation says"
+            f"the mask {valid_text(str(path))} is {codes.shape[1]} × {codes.shape[0]} pixels, the "
+            f"upright image {width} × {height}: turn the mask as the image's EXIF orientation says"
         )
     rows = (2 * np.arange(height) + 1) * codes.shape[0] // (2 * height)
     columns = (2 * np.arange(width) + 1) * codes.shape[1] // (2 * width)
@@ -144,7 +146,7 @@ def read_names(names: str | None, beside: Sequence[Path]) -> dict[int, Annotatio
 
 
 def _numbered(names: Sequence[str]) -> dict[int, Annotation]:
-    stripped = [name.strip() for name in names]
+    stripped = [valid_text(name.strip()) for name in names]
     return {code: Annotation(OBJECT, name) for code, name in enumerate(stripped) if name}
 
 

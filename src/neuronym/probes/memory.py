@@ -20,12 +20,16 @@ CLASS = "class"
 def valid_text(name: str | bytes) -> str:
     r"""A file name as text that every file format can hold.
 
-    Names on disk are bytes; those that are not UTF-8 are shown with backslash escapes.
+    Names on disk are bytes; those that are not UTF-8 are shown with backslash escapes, and so are
+    lone surrogates in text from elsewhere.
 
     >>> valid_text(b"caf\xe9.png")
     'caf\\xe9.png'
     """
-    data = name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")
+    try:
+        data = name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        data = name.encode("utf-8", "backslashreplace")
     return data.decode("utf-8", "backslashreplace")
 
 
@@ -184,12 +188,12 @@ class DatasetProbe(Probe):
         names = set(self._classes)
         targets = getattr(self._dataset, "targets", None)
         if not names and isinstance(targets, list | tuple):
-            names = {label for label in targets if isinstance(label, str)}
+            names = {valid_text(label) for label in targets if isinstance(label, str)}
         return sorted(Annotation(self._category, name) for name in names)
 
     def _label_name(self, label: Any) -> str | None:
         if isinstance(label, str):
-            return label
+            return valid_text(label)
         if getattr(label, "ndim", None) == 0 and hasattr(label, "item"):
             label = label.item()
         if isinstance(label, int) and 0 <= label < len(self._classes):
@@ -211,7 +215,7 @@ class DatasetProbe(Probe):
         try:
             return self._dataset[index]
         except (OSError, SyntaxError) as error:  # what Pillow raises for damaged files
-            raise CorruptImageError(f"cannot be read: {error}") from error
+            raise CorruptImageError(valid_text(f"cannot be read: {error}")) from error
 
 
 def _class_names(dataset: Any) -> list[str]:
@@ -219,7 +223,8 @@ def _class_names(dataset: Any) -> list[str]:
     if not isinstance(classes, list | tuple):
         return []
     # Some data sets give several synonyms per class; the first is the usual one.
-    return [str(name[0] if isinstance(name, tuple | list) else name) for name in classes]
+    firsts = (name[0] if isinstance(name, tuple | list) and name else name for name in classes)
+    return [valid_text(str(name)) for name in firsts]
 
 
 def _is_image(item: Any) -> bool:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from neuronym import _compat
-from neuronym._checks import misuse, nearest
+from neuronym._checks import Verbatim, misuse, nearest
 from neuronym._errors import NeuronymError, UsageError
 from neuronym._names import Name, known_params, write
 from neuronym.probes.base import PROBES, Probe
-from neuronym.probes.memory import CLASS, DatasetProbe
+from neuronym.probes.memory import CLASS, DatasetProbe, valid_text
 
 #: Data sets whose classes are not simply objects get the categories that Broden uses.
 _CATEGORIES = {"DTD": "texture", "Places365": "scene", "SUN397": "scene"}
@@ -42,7 +42,7 @@ def open_torchvision(name: Name) -> Probe:
     dataset = _open(kind, name)
     return DatasetProbe(
         dataset,
-        write(name),
+        valid_text(write(name)),
         category=_CATEGORIES.get(kind.__name__, CLASS),
         parallel=_reads_files(kind),
         rename=_readable_path,
@@ -54,11 +54,10 @@ def _class(datasets: Any, name: Name) -> type:
     known = {entry: kind for entry, kind in known.items() if inspect.isclass(kind)}
     if name.detail in known:
         return known[name.detail]
+    got = name.detail or Verbatim(f"{write(name)} without a data set")
     near = nearest(name.detail, known) if name.detail else []
     remedy = f"Nearest: {', '.join(near)}." if near else "For example torchvision:CIFAR100."
-    raise misuse(
-        "probe", "torchvision:DATASET, a class of torchvision.datasets", name.detail, remedy
-    )
+    raise misuse("probe", "torchvision:DATASET, a class of torchvision.datasets", got, remedy)
 
 
 def _reads_files(kind: type) -> bool:

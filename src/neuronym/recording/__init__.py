@@ -2,13 +2,14 @@
 
 from neuronym.recording.hooks import Recording, record
 from neuronym.recording.names import resolve_layers
-from neuronym.recording.outputs import tensor_of
+from neuronym.recording.outputs import in_precision_of, tensor_of
 from neuronym.recording.table import LayerInfo, describe_layers, output_layer
 
 __all__ = [
     "LayerInfo",
     "Recording",
     "describe_layers",
+    "in_precision_of",
     "output_layer",
     "record",
     "resolve_layers",

@@ -41,7 +41,8 @@ def resolve_layers(model: Any, patterns: str | Iterable[str]) -> list[str]:
     wanted = [patterns] if isinstance(patterns, str) else list(patterns)
     wanted = [part.strip() for text in wanted for part in str(text).split(",") if part.strip()]
     if not wanted:
-        raise unknown_layer("", (), network, title)
+        given = patterns if isinstance(patterns, str) else ",".join(map(str, patterns))
+        raise misuse("layers", "name at least one layer", given, "Or leave it out altogether.")
     every = {name: m for name, m in network.named_modules(remove_duplicate=False) if name}
     once = {name for name, _ in network.named_modules()}
     chosen: set[str] = set()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 
 def tensor_of(output: object) -> Tensor | None:
@@ -22,3 +23,10 @@ def tensor_of(output: object) -> Tensor | None:
     else:
         return None
     return next((found for part in parts if (found := tensor_of(part)) is not None), None)
+
+
+def in_precision_of(model: nn.Module, batch: Tensor) -> Tensor:
+    """The batch in the floating-point type of the model's first parameter that has one."""
+    known = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+    kinds = (p.dtype for p in model.parameters() if p.dtype in known)
+    return batch.to(next(kinds, batch.dtype))

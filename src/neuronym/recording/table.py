@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import nn
 from neuronym import pooling
 from neuronym._checks import Verbatim, misuse
 from neuronym._errors import NeuronymError
-from neuronym.recording.outputs import tensor_of
+from neuronym.recording.outputs import in_precision_of, tensor_of
 
 # Two, so that an output whose first dimension is not the images gives itself away.
 _IMAGES = 2
@@ -35,6 +36,8 @@ class LayerInfo:
         params: how many parameters it and its children have.
         prefix_tokens: class and register tokens before the patches; None: unknown.
         note: what is uncertain about it, or "".
+        positions: height and width of the map that its tokens form; None: they form none.
+        checksum: of its output for noise, rounded; it changes with what the layer computes.
     """
 
     name: str
@@ -47,6 +50,8 @@ class LayerInfo:
     params: int
     prefix_tokens: int | None = None
     note: str = ""
+    positions: tuple[int, int] | None = None
+    checksum: str = ""
 
     @property
     def grid(self) -> tuple[int, int] | None:
@@ -57,11 +62,16 @@ class LayerInfo:
             return (self.shape[1], self.shape[2])
         if self.layout == "NHWC":
             return (self.shape[0], self.shape[1])
-        if self.layout == "tokens":
-            patches = self.shape[0] - (self.prefix_tokens or 0)
-            side = math.isqrt(max(patches, 0))
-            return (side, side) if side and side * side == patches else None
-        return None
+        return self.positions if self.layout == "tokens" else None
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A layer's output in the pass over noise: shape with the images, mean, spread and mean size."""
+
+    shape: tuple[int, ...]
+    statistics: torch.Tensor | None
+    odd: str = ""
 
 
 def describe_layers(target: Any, layout: str | None = None) -> list[LayerInfo]:
@@ -75,66 +85,121 @@ def describe_layers(target: Any, layout: str | None = None) -> list[LayerInfo]:
         NeuronymError: the network cannot run on images of its preprocessing's size.
     """
     model, size = target.model, target.preprocess.size
-    shapes, calls = _shapes(target, size)
-    changed: dict[str, tuple[int, ...] | None] = {}
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise NeuronymError(
+            f"{target.name} is or holds a TorchScript module, and these cannot be recorded: give "
+            "the Python module that it was made from."
+        )
+    seen, calls = _shapes(target, size)
+    changed: dict[str, _Seen | None] = {}
     modules = [(name, module) for name, module in model.named_modules() if name]
-    if layout is None and any(_unsure(module, shapes.get(name)) for name, module in modules):
+    if layout is None and any(_unsure(module, seen.get(name), size) for name, module in modules):
         with contextlib.suppress(NeuronymError):  # many networks take one size only
             changed, _ = _shapes(target, (size[0] + 64, size[1] + 64))
     prefix = pooling.prefix_tokens_of(model)
-    return [
-        _describe(name, module, shapes.get(name), changed.get(name), calls[name], prefix, layout)
+    described = [
+        _describe(
+            name, module, seen.get(name), changed.get(name), calls[name], layout, size
+        )
         for name, module in modules
-    ]
+    ]  # fmt: skip
+    counts = {info.shape[0] for info in described if info.layout == "tokens" and info.shape}
+    return [_with_positions(info, prefix, size, counts) for info in described]
 
 
-def _unsure(module: nn.Module, shape: tuple[int, ...] | None) -> bool:
-    return shape is not None and len(shape) == 4 and bool(pooling.layout_of(module, shape[1:]).note)
+def _unsure(module: nn.Module, seen: _Seen | None, size: tuple[int, int]) -> bool:
+    if seen is None or len(seen.shape) != 4:
+        return False
+    return bool(pooling.layout_of(module, seen.shape[1:], size=size).note)
 
 
 def _describe(
     name: str,
     module: nn.Module,
-    shape: Sequence[int] | None,
-    other: Sequence[int] | None,
+    seen: _Seen | None,
+    other: _Seen | None,
     calls: int,
-    prefix: int | None,
     layout: str | None,
+    size: tuple[int, int],
 ) -> LayerInfo:
-    params = sum(p.numel() for p in module.parameters())
+    params = sum(p.numel() for p in module.parameters() if not nn.parameter.is_lazy(p))
     common = (calls, name.count("."), params)
     kind = type(module).__name__
-    if shape is None:
+    if seen is None:
         note = "gives no tensor" if calls else "does not run"
         return LayerInfo(name, kind, None, None, "other", *common, note=note)
-    own = tuple(shape[1:])
-    if not shape or shape[0] != _IMAGES:
-        note = "its first dimension is not the images"
+    own = seen.shape[1:]
+    note = seen.odd
+    if not seen.shape or seen.shape[0] != _IMAGES:
+        note = note or "its first dimension is not the images"
+    if note:
         return LayerInfo(name, kind, own, None, "other", *common, note=note)
-    guess = pooling.layout_of(module, own, None if other is None else other[1:])
+    guess = pooling.layout_of(module, own, None if other is None else other.shape[1:], size)
     if layout is not None and guess.layout in ("NCHW", "NHWC"):
         guess = pooling.Guess("NHWC" if layout.upper() == "NHWC" else "NCHW")
     units = {"NCHW": own[0] if own else None, "other": None}.get(
         guess.layout, own[-1] if own else None
     )
-    tokens = pooling.prefix_tokens_at(own[0], prefix) if guess.layout == "tokens" else None
-    return LayerInfo(name, kind, own, units, guess.layout, *common, tokens, guess.note)
+    return LayerInfo(
+        name,
+        kind,
+        own,
+        units,
+        guess.layout,
+        *common,
+        note=guess.note,
+        checksum=_checksum(seen.statistics),
+    )
+
+
+def _with_positions(
+    info: LayerInfo, prefix: int | None, size: tuple[int, int], counts: Collection[int]
+) -> LayerInfo:
+    """A layer of tokens with its prefix, and the map that its patches form."""
+    if info.layout != "tokens" or info.shape is None:
+        return info
+    before = pooling.prefix_tokens_at(info.shape[0], prefix, size, counts)
+    positions = pooling.grid_of(info.shape[0] - (before or 0), size)
+    return replace(info, prefix_tokens=before, positions=positions)
+
+
+def _look(output: torch.Tensor) -> _Seen:
+    shape = tuple(output.shape)
+    if output.is_complex():
+        return _Seen(shape, None, "gives complex numbers")
+    if output.layout != torch.strided:
+        return _Seen(shape, None, "gives a sparse tensor")
+    if not output.numel() or output.is_meta or output.is_quantized:
+        return _Seen(shape, None)
+    values = output.detach().float()
+    found = [values.mean(), values.std(correction=0), values.abs().mean()]
+    return _Seen(shape, torch.stack(found))
+
+
+def _checksum(statistics: torch.Tensor | None) -> str:
+    """Three digits of the largest, which a difference in the last bits seldom moves."""
+    found = [] if statistics is None else statistics.tolist()
+    largest = max(map(abs, found), default=0.0)
+    if not math.isfinite(sum(found)) or largest == 0:
+        return " ".join(map(str, found))
+    digits = 2 - math.floor(math.log10(largest))
+    return " ".join(str(round(v, digits) + 0.0) for v in found)
 
 
 def _shapes(
     target: Any, size: tuple[int, int]
-) -> tuple[dict[str, tuple[int, ...] | None], dict[str, int]]:
-    """Output shapes and numbers of calls of all modules in one pass."""
+) -> tuple[dict[str, _Seen | None], dict[str, int]]:  # fmt: skip
+    """Outputs and numbers of calls of all modules in one pass."""
     model = target.model
     names = [name for name, _ in model.named_modules() if name]
-    shapes: dict[str, tuple[int, ...] | None] = {}
+    seen: dict[str, _Seen | None] = {}
     calls = dict.fromkeys(names, 0)
     handles = []
 
     def hook(name: str) -> Callable[..., None]:
         def keep(module: nn.Module, inputs: object, output: object) -> None:
             found = tensor_of(output)
-            shapes[name] = None if found is None else tuple(found.shape)
+            seen[name] = None if found is None else _look(found)
             calls[name] += 1
 
         return keep
@@ -146,19 +211,25 @@ def _shapes(
     try:
         for name in names:
             handles.append(model.get_submodule(name).register_forward_hook(hook(name)))
-        with torch.no_grad():
-            target.forward(model, noise)
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)  # some networks draw numbers of their own
+            target.forward(model, in_precision_of(model, noise))
+    except NeuronymError:
+        raise
     except Exception as error:
-        what = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise NeuronymError(
-            f"{target.name} does not run on images of {size[0]} × {size[1]} pixels: "
-            f"{what.rstrip('.')}. "
-            "Give the preprocessing that it was trained with."
-        ) from error
+        raise NeuronymError(_does_not_run(target.name, size, error)) from error
     finally:
         for handle in handles:
             handle.remove()
-    return shapes, calls
+    return seen, calls
+
+
+def _does_not_run(name: str, size: tuple[int, int], error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    what = f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
+    shapes = re.search(r"\b(shapes?|sizes?|dim|dimensions?|channels?|mat1)\b", str(error), re.I)
+    remedy = " Give the preprocessing that it was trained with." if shapes else ""
+    return f"{name} does not run on images of {size[0]} × {size[1]} pixels: {what}.{remedy}"
 
 
 def output_layer(target: Any, layers: Sequence[LayerInfo] | None = None) -> str:

@@ -101,7 +101,7 @@ def _torchvision_works() -> str | bool:
 
 def print_report(found: dict[str, Any]) -> None:
     """The findings for people; problems first become sentences with what to do."""
-    from neuronym.cli.output import console, size
+    from neuronym.terminal import console, size
 
     out = console()
     out.print(f"neuronym {found['neuronym']}, Python {found['python']}, {found['platform']}")

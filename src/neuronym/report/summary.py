@@ -66,7 +66,7 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from neuronym.cli.output import console, duration
+    from neuronym.terminal import add_row, console, duration
 
     out, found = console(), facts(atlas)
     _method, settled = next(iter(found["methods"].items()))
@@ -89,7 +89,7 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
         table.add_column(heading, justify="left" if heading == "layer" else "right")
     for layer in found["layers"]:
         median = layer["median_score"]
-        table.add_row(
+        add_row(table,
             layer["layer"], f"{layer['units']:,}", f"{layer['labelled']:,}",
             f"{layer['abstained']:,}", "–" if median is None else f"{median:.2f}",
             f"{layer['distinct_labels']:,}",
@@ -113,6 +113,8 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
 def _print_striking(out: Any, atlas: Atlas, found: dict[str, Any]) -> None:
     from rich.table import Table
 
+    from neuronym.terminal import add_row
+
     if not found["striking"]:
         return
     labels = atlas.labels()
@@ -126,7 +128,7 @@ def _print_striking(out: Any, atlas: Atlas, found: dict[str, Any]) -> None:
         own = atlas.class_names(row["layer"]).get(row["unit"])
         name = f"{row['layer']}:{row['unit']}" + (f" (class {own})" if own else "")
         rest = ", ".join(same["concept"][(same["rank"] > 1) & (same["rank"] <= 4)])
-        table.add_row(name, row["concept"], f"{row['score']:.2f}", rest)
+        add_row(table, name, row["concept"], f"{row['score']:.2f}", rest)
     out.print()
     out.print(table)
 
@@ -135,7 +137,7 @@ def print_unit(unit: Unit, method: str | None = None) -> None:
     """One neuron: facts, labels, exemplars."""
     from rich.table import Table
 
-    from neuronym.cli.output import console
+    from neuronym.terminal import add_row, console
 
     out, row = console(), unit.facts
     own = f", the neuron of class {unit.class_name!r}" if unit.class_name else ""
@@ -152,7 +154,7 @@ def print_unit(unit: Unit, method: str | None = None) -> None:
         for heading in ("rank", "label", "score"):
             table.add_column(heading, justify="left" if heading == "label" else "right")
         for entry in labels.itertuples():
-            table.add_row(str(entry.rank), str(entry.concept), f"{entry.score:.3f}")
+            add_row(table, str(entry.rank), entry.concept, f"{entry.score:.3f}")
         out.print(table)
     exemplars = unit.exemplars()
     if len(exemplars):
@@ -160,6 +162,6 @@ def print_unit(unit: Unit, method: str | None = None) -> None:
         for heading in ("rank", "image", "activation"):
             table.add_column(heading, justify="left" if heading == "image" else "right")
         for entry in exemplars.itertuples():
-            table.add_row(str(entry.rank), str(entry.image_id), f"{entry.activation:.4g}")
+            add_row(table, str(entry.rank), entry.image_id, f"{entry.activation:.4g}")
         out.print()
         out.print(table)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuronym._checks import misuse
 from neuronym._errors import NeuronymError
+from neuronym.cache import default_root
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +30,8 @@ def draw(unit: Unit, images: int = 16, at: Sequence[int] = (5, 10, 16)) -> Figur
         at: numbers of images for which the label is predicted anew, where the atlas holds what
             that takes (a similarity with a top_k, and the layer's activations).
     """
+    # matplotlib keeps a list of fonts; it belongs into our cache, not into the user's home.
+    os.environ.setdefault("MPLCONFIGDIR", str(default_root() / "matplotlib"))
     from matplotlib.figure import Figure
 
     exemplars = unit.exemplars().head(images)

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 PRIORS = ("layer", "probe")
 
+# Within the concept set log p(t | x) is at most 0, but a word from outside it may be nearer to an
+# image than all concepts are, by up to 2·a. A float32 ends at e^88.
+_HIGHEST_LOG = 80.0
+
 
 class MutualInformation(Tiled):
     r"""Weighted pointwise mutual information of a unit's highest images and a concept.
@@ -174,6 +178,8 @@ class MutualInformation(Tiled):
             for start, block in embedding_blocks(images, step, used):
                 part = slice(start, start + len(block))
                 torch.addmm(minus[part], block, tile, alpha=a, out=rows[part])
+            if 2 * a > _HIGHEST_LOG:
+                rows.clamp_(max=_HIGHEST_LOG)
             yield low, *self._evidence(rows.exp_(), where)
 
     def _tiles(
@@ -232,7 +238,7 @@ class MutualInformation(Tiled):
                 minus = -as_array(normalisers[low : low + len(block)], np.float64)
                 shift = torch.from_numpy(minus).float()[:, None]
                 logits = torch.addmm(shift, block, columns, alpha=self._scale())
-                total += logits.exp_().sum(0, dtype=torch.float64)
+                total += logits.clamp_(max=_HIGHEST_LOG).exp_().sum(0, dtype=torch.float64)
             mean = (total / count).numpy()
         sets = indices[living].astype(np.int64)
         tiles = self._tiles(sets, images, words, normalisers, mean)

@@ -48,7 +48,7 @@ class CosCubed(Tiled):
 
     name: ClassVar[str] = "cos-cubed"
 
-    min_norm: float = number(1e-3, low=1e-30)
+    min_norm: float = number(1e-3, low=1e-30, high=1e30)
 
     def _plan(
         self, problem: Problem, shared: Mapping[str, np.ndarray] | None, progress: Progress

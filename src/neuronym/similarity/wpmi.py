@@ -46,8 +46,8 @@ class Wpmi(MutualInformation):
     name: ClassVar[str] = "wpmi"
 
     top_k: int | None = whole(None, low=1)
-    a: float | None = number(None, low=1e-6)
-    lam: float = number(0.6, low=0)
+    a: float | None = number(None, low=1e-6, high=1e4)
+    lam: float = number(0.6, low=0, high=1000)
     min_prob: float = number(1e-7, low=1e-12, high=0.1)
     prior: str = word("layer", PRIORS)
 

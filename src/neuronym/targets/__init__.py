@@ -45,7 +45,7 @@ def open_target(
 
     Args:
         spec: a name such as `resnet50`, `timm:vit_tiny_patch16_224` or `python:mynets:small_cnn`,
-            a torch module (set to evaluation mode), or a target.
+            a torch module or a target (both set to evaluation mode).
         weights: a file of weights: safetensors, or a state dict or checkpoint of PyTorch.
         preprocess: in place of the preprocessing that comes with the network.
 
@@ -62,6 +62,7 @@ def open_target(
     file = None if weights is None else Path(weights)
     if isinstance(spec, Target | nn.Module):
         target = spec if isinstance(spec, Target) else of_module(spec, preprocess)
+        target.model.eval()  # also where it was trained further since
         if file is not None:
             load_weights(target.model, file, name=target.name)
             target = replace(target)  # a fingerprint taken before is that of other weights

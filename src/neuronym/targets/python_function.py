@@ -44,9 +44,9 @@ def python_target(name: Name, weights: Path | None) -> Target:
     stated = name.params.get("weights")
     if weights is None and stated is not None:
         weights = Path(stated)
-    made = _function(name)
+    maker = _function(name)
     try:
-        made = made()
+        made = maker()
     except Exception as error:
         raise NeuronymError(
             f"{spell(name)} failed: {type(error).__name__}: {reason(error)}."
@@ -57,7 +57,6 @@ def python_target(name: Name, weights: Path | None) -> Target:
     shown = spell(name, weights)
     if isinstance(made, Target):
         target = made
-        target.model.eval()
     elif isinstance(made, nn.Module):
         target = of_module(made, preprocess, shown)
     else:
@@ -67,7 +66,7 @@ def python_target(name: Name, weights: Path | None) -> Target:
         )  # fmt: skip
     if weights is not None:
         load_weights(target.model, weights, name=spell(name))
-    return replace(target, name=shown)
+    return replace(target, name=shown, maker=maker)
 
 
 def _function(name: Name) -> Callable[[], Any]:

@@ -86,13 +86,16 @@ def _read_torch(path: Path) -> Any:
         text = str(error)
         if "TorchScript" in text:
             raise NeuronymError(f"{path} is a TorchScript archive, no weights. {_HOW}") from error
-        if "weights_only" in text or "Unsupported" in text or "GLOBAL" in text:
+        if re.search(r"GLOBAL|Unsupported (?:global|class)|[Bb]locklist|not an allowed", text):
             named = re.search(r"GLOBAL ([\w.]+)", text)
             also = f" ({named[1]})" if named else ""
             raise NeuronymError(
                 f"{path} holds more than weights{also}, and loading that could run code, so "
                 f"neuronym does not. {_HOW}"
             ) from error
+        with open(path, "rb") as file:
+            if file.read(2) != b"PK":  # no archive either
+                raise NeuronymError(f"{path} is not a PyTorch file. {_HOW}") from error
         raise NeuronymError(
             f"{path} is not a complete PyTorch file: {reason(error)}. Was it cut off?"
         ) from error
@@ -221,10 +224,13 @@ def _problems(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list
 
 def _other_head(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> int | None:
     """The number of classes of the file's head, if that is all in which its shapes differ."""
-    shared = [(found[key].shape, wanted[key].shape) for key in wanted if key in found]
-    differing = [(f, w) for f, w in shared if f != w]
-    alike = all(len(f) == len(w) > 0 and f[1:] == w[1:] for f, w in differing)
-    counts = {(f[0], w[0]) for f, w in differing} if differing and alike else set()
+    shapes = {k: (found[k].shape, wanted[k].shape) for k in wanted if k in found}
+    differing = {k: (f, w) for k, (f, w) in shapes.items() if f != w}
+    last = next((k for k in reversed(wanted) if not _spare(k)), "").rpartition(".")[0]
+    if last not in {k.rpartition(".")[0] for k in differing}:
+        return None
+    alike = all(len(f) == len(w) > 0 and f[1:] == w[1:] for f, w in differing.values())
+    counts = {(f[0], w[0]) for f, w in differing.values()} if differing and alike else set()
     return counts.pop()[0] if len(counts) == 1 else None
 
 
