@@ -59,7 +59,7 @@ def real(argument: str, value: object, low: float, high: float = float("inf")) -
     )
     try:
         number = float(value) if not isinstance(value, bool) else None  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = None
     if number is None or not low <= number <= high or number == float("inf"):
         raise misuse(argument, bounds, value)

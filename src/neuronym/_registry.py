@@ -77,7 +77,7 @@ class Registry:
         full = self._aliases.get(head)
         if full is None:
             return text
-        if not colon:
+        if not detail:
             return full
         return f"{full}{',' if ':' in full else ':'}{detail}"
 
