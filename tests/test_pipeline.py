@@ -394,3 +394,22 @@ def test_opening_what_is_no_atlas(tmp_path: Path) -> None:
     (tmp_path / "atlas.json").write_text('{"schema": 99}')
     with pytest.raises(nym.NeuronymError, match="atlas format 99.*upgrade neuronym"):
         nym.open(tmp_path)
+
+
+def test_outputs_that_look_like_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    atlas = dissect(Path("x-timm:net_atto"))
+    assert len(nym.open("x-timm:net_atto").labels()) == len(atlas.labels())
+
+
+def test_unreadable_images_are_told(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    from PIL import Image
+
+    for number, image in enumerate(coloured_images(24)):
+        Image.fromarray(image).save(folder / f"{number:02d}.png")
+    (folder / "07.png").write_bytes(b"no image")
+    with pytest.warns(UserWarning, match=r"1 of 24 images could not be read, the first: 07\.png"):
+        atlas = dissect(tmp_path / "atlas", probe=folder)
+    assert len(atlas.images) == 23

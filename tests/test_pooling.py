@@ -11,7 +11,7 @@ from torch import nn
 
 from neuronym import pooling
 from neuronym._errors import UsageError
-from neuronym.pooling import POOLINGS, layout_of, pool, prefix_tokens_at, prefix_tokens_of
+from neuronym.pooling import POOLINGS, grid_of, layout_of, pool, prefix_tokens_at, prefix_tokens_of
 
 IMAGES, UNITS, HEIGHT, WIDTH = 3, 5, 7, 11
 
@@ -245,3 +245,49 @@ def test_prefix_tokens_by_parameter_names_and_statements():
 )  # fmt: skip
 def test_prefix_at_a_layer(tokens, prefix, expected):
     assert prefix_tokens_at(tokens, prefix) == expected
+
+
+@pytest.mark.parametrize(
+    ("tokens", "prefix", "size", "counts", "expected"),
+    [
+        (32, 1, (32, 64), (), 0), (33, 1, (32, 64), (), 1), (17, 1, (16, 64), (), 1),
+        (11, 1, (32, 32), {11, 12}, 0), (12, 1, (32, 32), {11, 12}, 1),
+    ],
+)  # fmt: skip
+def test_prefix_where_images_are_no_squares(tokens, prefix, size, counts, expected):
+    assert prefix_tokens_at(tokens, prefix, size, counts) == expected
+
+
+@pytest.mark.parametrize(
+    ("patches", "size", "expected"),
+    [
+        (16, (16, 64), (2, 8)), (32, (32, 64), (4, 8)), (16, (64, 64), (4, 4)), (12, (9, 9), None),
+        (16, (33, 35), (4, 4)), (21, (97, 225), (3, 7)), (13, (32, 64), None), (0, (8, 8), None),
+    ],
+)  # fmt: skip
+def test_grids_have_the_proportions_of_the_input(patches, size, expected):
+    assert grid_of(patches, size) == expected
+
+
+def test_tokens_on_a_stated_grid():
+    found = pool(torch.randn(3, 17, 5), "mean", "tokens", 1, grid=(2, 8))
+    assert found.grid == (2, 8)
+    assert found.peak is not None
+    assert pool(torch.randn(3, 17, 5), "mean", "tokens", 1, grid=None).peak is None
+
+
+def test_layouts_by_the_proportions_of_the_input():
+    assert layout_of(nn.GELU(), (16, 8, 8), size=(32, 16)).layout == "NHWC"
+    assert layout_of(nn.GELU(), (8, 16, 8), size=(32, 16)).layout == "NCHW"
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (torch.zeros(3, 5, dtype=torch.complex64), "complex numbers. This is b"),
+        (torch.zeros(3, 5).to_sparse(), "sparse"),
+    ],
+)
+def test_numbers_that_cannot_be_pooled(output, message):
+    with pytest.raises(UsageError, match=message):
+        pool(output, layout="vector", layer="b")

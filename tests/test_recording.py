@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from neuronym._errors import NeuronymError, UsageError
+from neuronym.activations import TargetPass
+from neuronym.cache import Cache
+from neuronym.layers import choose_layers
 from neuronym.preprocess import Preprocess
 from neuronym.recording import describe_layers, output_layer, record, resolve_layers, tensor_of
 from neuronym.targets.base import Target
@@ -59,6 +63,7 @@ def hooks(model: nn.Module) -> int:
     return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
 
 
+PIXELS = np.arange(4 * 12 * 16 * 3, dtype=np.uint8).reshape(4, 12, 16, 3)
 BATCH = torch.linspace(-1, 1, 2 * 3 * 12 * 16).reshape(2, 3, 12, 16)
 
 
@@ -315,7 +320,10 @@ def test_odd_outputs_are_described():
 
 def test_a_network_that_cannot_run_says_why():
     wrong = Target("net", nn.Linear(5, 7), Preprocess((12, 16)))
-    with pytest.raises(NeuronymError, match="net does not run on images of 12 × 16 pixels: RuntimeError: mat1.*trained"):
+    with pytest.raises(
+        NeuronymError,
+        match="net does not run on images of 12 × 16 pixels: RuntimeError: mat1.*trained",
+    ):
         describe_layers(wrong)
     assert hooks(wrong.model) == 0
 
@@ -327,3 +335,85 @@ def test_the_output_layer():
     assert output_layer(target(tail, class_names=tuple("abcdefg"))) == "soft"
     with pytest.raises(UsageError, match="no layer puts out plain vectors.*neuronym layers net"):
         output_layer(target(nn.Sequential(nn.Conv2d(3, 5, 3))))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_scripted_modules_are_refused():
+    scripted = torch.jit.script(nn.Conv2d(3, 5, 1))
+    with pytest.raises(NeuronymError, match="TorchScript module.*give the Python module"):
+        describe_layers(target(scripted))
+
+
+def test_other_errors_come_without_advice_on_preprocessing():
+    class Lost(nn.Module):
+        def forward(self, x):
+            raise KeyError("lost")
+
+    with pytest.raises(NeuronymError, match="16 pixels: KeyError: 'lost'.$"):
+        describe_layers(target(Lost()))
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16, torch.float16])
+def test_networks_of_other_precisions_run(kind):
+    assert describe_layers(target(net().to(kind)))[0].units == 5
+
+
+def test_complex_outputs_are_named():
+    class Phase(nn.Module):
+        def forward(self, x):
+            return torch.complex(x, x)
+
+    model = nn.Sequential(Phase())
+    assert describe_layers(target(model))[0].note == "gives complex numbers"
+
+
+def test_the_checksum_tells_what_layers_compute():
+    one, two = describe_layers(target()), describe_layers(target())
+    assert [info.checksum for info in one] == [info.checksum for info in two]
+    changed = net()
+    changed.head.bias.data += 1
+    found = {i.name for i, j in zip(one, describe_layers(target(changed)), strict=True) if i != j}
+    assert found == {"head"}
+
+
+def pass_of(model: nn.Module, layers: list[str], tmp_path) -> TargetPass:
+    plans = choose_layers(target(model), layers)
+    where = {"device": torch.device("cpu"), "dtype": "float32", "batch_size": 4}
+    return TargetPass(target(model), plans, Cache(tmp_path), **where)
+
+
+def test_a_module_with_two_names_is_recorded_under_the_first(tmp_path):
+    model = net()
+    model.alias = model.stem
+    found = pass_of(model, ["alias"], tmp_path)(PIXELS, ["stem"])
+    assert found["stem"]["values"].shape == (4, 5)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            RuntimeError("broken\nlong story"),
+            "net failed on a batch of images: RuntimeError: broken",
+        ),
+        (torch.OutOfMemoryError("too much"), "too much. Try a smaller --batch-size"),
+    ],
+)
+def test_errors_of_the_network_name_it(error, message, tmp_path):
+    model = net()
+    run = pass_of(model, ["stem"], tmp_path)
+
+    def broken(*_):
+        raise error
+
+    model.norm.register_forward_hook(broken)
+    with pytest.raises(NeuronymError, match=message):
+        run(PIXELS, ["stem"])
+
+
+def test_layers_of_changing_shape_are_named(tmp_path):
+    model = net()
+    run = pass_of(model, ["stem"], tmp_path)
+    model.stem.stride = (1, 1)
+    with pytest.raises(NeuronymError, match="The layer stem of net gives other numbers of units"):
+        run(PIXELS, ["stem"])

@@ -112,7 +112,7 @@ def files(tmp_path):
         ("lfs.pth", "pointer of git-lfs.*git lfs pull"),
         ("cut.pth", "cut.pth is not a complete PyTorch file.*Was it cut off"),
         ("cut.safetensors", "not a complete safetensors file.*Was it cut off"),
-        ("noise.pth", "noise.pth (is not a complete PyTorch file|holds more than weights)"),
+        ("noise.pth", "noise.pth is not a PyTorch file. Save the weights"),
         (
             "module.pth",
             "holds more than weights.*could run code, so neuronym does not. Save the weights",
@@ -179,7 +179,11 @@ def test_a_head_of_other_classes_is_rebuilt_where_the_network_can_be(tmp_path):
     model = load_weights(small(), tmp_path / "w.pth", rebuild=small)
     assert model.fc.out_features == 11
     assert torch.equal(model.fc.weight, trained.fc.weight)
-    # Not where more than the head differs.
+    # Not where another layer differs, alone or too.
+    other = {**small().state_dict(), "conv.weight": torch.ones(9, *small().conv.weight.shape[1:])}
+    torch.save(other, tmp_path / "other.pth")
+    with pytest.raises(NeuronymError, match="1 of another shape.*changed version"):
+        load_weights(small(), tmp_path / "other.pth", rebuild=small)
     wide = {**trained.state_dict(), "conv.weight": torch.ones(9, 3, 3, 3)}
     torch.save(wide, tmp_path / "wide.pth")
     with pytest.raises(NeuronymError, match="3 of another shape"):

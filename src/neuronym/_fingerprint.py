@@ -201,6 +201,8 @@ class _Content:
             return [self.value(v) for v in (value.fget, value.fset)]
         if isinstance(value, staticmethod | classmethod) or hasattr(value, "__wrapped__"):
             return [self.value(value.__wrapped__)]
+        if type(value).__module__.startswith("transformers."):
+            return []  # a configuration also says where it was read from
         own = _own(type(value).__module__)
         if own or dataclasses.is_dataclass(value) or isinstance(value, types.SimpleNamespace):
             fields = dict(getattr(value, "__dict__", {}))
@@ -230,6 +232,9 @@ class _Content:
             return _digest("compiled")  # a wrapper: the network in it counts
         skip = self._internal | self._set_by_forward(type(module))
         plain = {k: v for k, v in vars(module).items() if k not in skip}
+        if any(base.__module__.startswith("transformers.") for base in type(module).__mro__):
+            # How it was loaded is kept under such names.
+            plain = {k: v for k, v in plain.items() if not k.startswith("_")}
         hooks = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
         return _digest(self.value(type(module)), self.value(plain), self.value(hooks))
 

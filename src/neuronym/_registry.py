@@ -73,7 +73,7 @@ class Registry:
 
     def expand(self, text: str) -> str:
         """`text` with a leading alias replaced: 'clip' → 'open-clip:ViT-B-16/openai'."""
-        head, colon, detail = text.partition(":")
+        head, _, detail = text.partition(":")
         full = self._aliases.get(head)
         if full is None:
             return text

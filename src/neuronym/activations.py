@@ -86,7 +86,8 @@ class TargetPass:
         """uint8 `[image, height, width, 3]` → per layer its pooled values and peaks."""
         if not self._placed:
             # Convolutions are about twice as fast with the channels last in memory.
-            self.target.model.to(self.device, memory_format=torch.channels_last)
+            with self._named():
+                self.target.model.to(self.device, memory_format=torch.channels_last)
             self._placed = True
         batch = self.preprocess.normalise(torch.from_numpy(pixels).to(self.device))
         batch = in_precision_of(self.target.model, batch)

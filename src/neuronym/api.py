@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,15 @@ def dissect(
     )
     plan = pipeline.plan(made, **objects)
     shown = automatic() if progress is None else progress
-    return pipeline.run(plan, resume=resume, overwrite=overwrite, progress=shown)
+    atlas = pipeline.run(plan, resume=resume, overwrite=overwrite, progress=shown)
+    skipped = atlas.manifest["probe"]["skipped"]
+    if skipped:
+        warnings.warn(
+            f"{len(skipped):,} of {len(plan.probe):,} images could not be read, the first: "
+            f"{skipped[0][0]}: {skipped[0][1]}. All of them: atlas.manifest['probe']['skipped'].",
+            stacklevel=2,
+        )
+    return atlas
 
 
 def _describe(thing: Any) -> str:

@@ -64,9 +64,9 @@ class Atlas:
     def class_names(self, layer: str) -> dict[int, str]:
         """unit → class, for the output layer of a classifier of known classes; else empty."""
         names = self.manifest["target"].get("class_names") or []
-        facts = self.layers[layer]
-        output = facts["layout"] == "vector" and layer == list(self.layers)[-1]
-        return dict(enumerate(names)) if output and facts["units"] == len(names) else {}
+        last = layer == list(self.layers)[-1]
+        fits = self.layers[layer]["units"] == len(names)
+        return dict(enumerate(names)) if last and fits else {}
 
     @property
     def methods(self) -> list[str]:
@@ -80,7 +80,8 @@ class Atlas:
 
         path = self.folder / file
         try:
-            return pq.read_table(path, filters=filters).to_pandas()
+            with open(path, "rb") as file:  # a path with a colon would be taken for a URI
+                return pq.read_table(file, filters=filters).to_pandas()
         except (pa.ArrowInvalid, OSError, ValueError) as error:
             if not isinstance(error, FileNotFoundError):
                 raise NeuronymError(

@@ -10,8 +10,8 @@ from neuronym.activations import LayerPlan
 from neuronym.recording import LayerInfo, describe_layers, resolve_layers
 from neuronym.targets.base import Target
 
-#: How many layers are recorded when none are named.
-_DEFAULT_LAYERS = 5
+#: How many layers are recorded when none are named, beside the output layer.
+_STAGES = 4
 
 
 def choose_layers(
@@ -68,21 +68,43 @@ def _mode(pool: str, info: LayerInfo) -> str:
 
 
 def default_layers(infos: Sequence[LayerInfo]) -> list[LayerInfo]:
-    """The last layer at each resolution, deepest first choice, and the output layer.
+    """The last stage at each resolution, four of them at most, and the output layer.
 
-    For a ResNet these are layer1 … layer4 and fc. Layers that run several times per image are
-    passed over, since only their last call could be recorded.
+    For a ResNet these are layer1 … layer4 and fc. A network whose tokens keep one resolution gets
+    four of its blocks, evenly spaced. Stages are modules made of others, before plain operations;
+    modules that run several times per image are passed over, since only their last call could be
+    recorded.
     """
-    usable = [i for i in infos if i.calls == 1 and i.units and i.units > 1 and i.grid is not None]
+    usable = [i for i in infos if i.calls == 1 and i.units and i.units > 1]
+    stages = [i for i in usable if i.grid and i.grid[0] * i.grid[1] > 1]
+    children: dict[str, list[LayerInfo]] = {}
+    for info in infos:
+        children.setdefault(info.name.rpartition(".")[0], []).append(info)
+    made = [i for i in stages if any(child.params for child in children.get(i.name, ()))]
+    # Where one module ends another (layer4 ends layer4.2), the outer one is the stage, unless it
+    # spans several resolutions (features ends features.7).
+    whole = [i for i in made if all(c.grid in (None, i.grid) for c in children[i.name])]
     last: dict[tuple, LayerInfo] = {}
-    for info in usable:
-        # Where one module ends another (layer4 ends layer4.2), the outer one is the stage.
-        key = (info.layout, info.grid)
-        before = last.pop(key, None)
-        outer = before is not None and info.name.startswith(f"{before.name}.")
-        last[key] = before if outer and before is not None else info
-    stages = [i for i in last.values() if i.grid is not None and i.grid[0] * i.grid[1] > 1]
-    vectors = [i for i in infos if i.layout == "vector" and i.units and i.calls == 1]
-    chosen = stages[-(_DEFAULT_LAYERS - 1) :] + vectors[-1:]
+    for info in whole if len({i.grid for i in whole}) > 1 else stages:
+        before = last.pop(info.grid, None)  # type: ignore[arg-type]
+        inner = before is not None and info.name.startswith(f"{before.name}.")
+        last[info.grid] = before if inner and before is not None else info  # type: ignore[index]
     order = {info.name: place for place, info in enumerate(infos)}
-    return sorted(chosen, key=lambda info: order[info.name])
+    chosen = sorted(last.values(), key=lambda info: order[info.name])[-_STAGES:]
+    blocks = _blocks(stages)
+    if len(chosen) < _STAGES and len(blocks) >= _STAGES:
+        chosen = [blocks[(n + 1) * len(blocks) // _STAGES - 1] for n in range(_STAGES)]
+    outputs = [i for i in usable if i.layout == "vector"] or usable[-1:]
+    return sorted(
+        {i.name: i for i in [*chosen, *outputs[-1:]]}.values(), key=lambda i: order[i.name]
+    )
+
+
+def _blocks(stages: Sequence[LayerInfo]) -> list[LayerInfo]:
+    """The longest run of numbered siblings of one type and one shape: a transformer's blocks."""
+    groups: dict[tuple, list[LayerInfo]] = {}
+    for info in stages:
+        parent, _, own = info.name.rpartition(".")
+        if own.isdecimal() or own.rpartition("_")[2].isdecimal():
+            groups.setdefault((parent, info.type, info.shape), []).append(info)
+    return max(groups.values(), key=len, default=[])

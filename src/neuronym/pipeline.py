@@ -13,7 +13,8 @@ import numpy as np
 
 from neuronym import stages
 from neuronym._compat import prepare_torchvision
-from neuronym._errors import CorruptImageError, NeuronymError
+from neuronym._errors import CorruptImageError, NeuronymError, UsageError
+from neuronym._names import parse
 from neuronym._types import Progress, silent
 from neuronym.activations import LayerPlan, TargetPass
 from neuronym.atlas import Atlas, open_atlas
@@ -55,7 +56,12 @@ class Plan:
         """Where the atlas goes."""
         if self.settings.out:
             return Path(self.settings.out)
-        tail = "".join(c if c.isalnum() or c in "-_." else "-" for c in self.target.name)
+        try:
+            name = parse(self.target.name)
+            text = name.detail or name.kind
+        except UsageError:  # a module's own name
+            text = self.target.name
+        tail = "".join(c if c.isalnum() or c in "-_." else "-" for c in text)
         return Path(f"{tail.strip('-.')}-atlas")
 
     @property

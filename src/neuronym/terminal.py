@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
 
 
@@ -9,7 +11,9 @@ def console() -> Any:
     """A rich console on standard output; text from data is shown as it is, never as markup."""
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, emoji=False)
+    # Without a terminal nothing is cut to a width: names are there to be copied and searched for.
+    free = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(highlight=False, markup=False, emoji=False, width=240 if free else None)
 
 
 def printable(text: str, lines: bool = False) -> str:

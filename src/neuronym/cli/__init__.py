@@ -15,7 +15,10 @@ def main() -> None:
     from neuronym.cli.app import app
 
     try:
-        app(prog_name="neuronym", standalone_mode=False)
+        code = app(prog_name="neuronym", standalone_mode=False)
+        if code == 130:  # newer versions of typer answer Ctrl-C themselves
+            _stopped()
+        sys.exit(code if isinstance(code, int) else 0)
     except NeuronymError as error:
         _say(f"error: {error}")
         sys.exit(error.exit_code)

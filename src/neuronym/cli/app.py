@@ -11,8 +11,8 @@ from neuronym.cli import cache, demo, dissect, inspecting
 
 app = typer.Typer(
     name="neuronym",
-    help="Names for neurons: label every neuron of a vision network, see how far each label can be "
-    "trusted, and browse the result.",
+    help="Names for neurons: label every neuron of a vision network with words, from images and an "
+    "image–text model.",
     epilog="Start with: neuronym demo",
     no_args_is_help=True,
     add_completion=True,

@@ -52,7 +52,8 @@ def layers(
 
     table = Table(title=f"{network.name}: {len(infos)} layers", title_justify="left", box=None)
     for heading in ("layer", "type", "output", "layout", "units", ""):
-        table.add_column(heading, justify="right" if heading == "units" else "left")
+        side = "right" if heading == "units" else "left"
+        table.add_column(heading, justify=side, overflow="fold")
     for info in infos:
         shape = " × ".join(map(str, info.shape)) if info.shape else "–"
         remarks = ["default"] if info.name in chosen else []
@@ -136,12 +137,15 @@ def search(
     from neuronym.atlas import open_atlas
 
     chosen = layers.split(",") if layers else None
-    found = open_atlas(atlas).search(text, layers=chosen, match=match, top=top, method=method)
+    opened = open_atlas(atlas)
+    found = opened.search(text, layers=chosen, match=match, top=top, method=method)
     if json:
         print_json({"found": len(found), "units": found.head(limit).to_dict("records")})
         return
     if found.empty:
-        print(f"No neuron has a label like {text!r} among its first {top}.")
+        known = opened.concepts["concept"].str.casefold().eq(text.strip().casefold()).any()
+        why = "" if known else f" {text!r} is not among the atlas's concepts."
+        print(f"No neuron has a label like {text!r} among its first {top}.{why}")
         return
     from rich.table import Table
 

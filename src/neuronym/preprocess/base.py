@@ -153,6 +153,7 @@ class Preprocess:
         """uint8 `[image, height, width, 3]` → float32 `[image, 3, height, width]`."""
         import torch
 
+        batch = torch.as_tensor(batch)
         mean = torch.tensor(self.mean, device=batch.device) * 255
         std = torch.tensor(self.std, device=batch.device) * 255
         if self.channels == "bgr":

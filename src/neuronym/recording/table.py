@@ -67,7 +67,7 @@ class LayerInfo:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A layer's output in the pass over noise: shape with the images, mean, spread and mean size."""
+    """A layer's output for noise: shape with the images, mean, spread and mean size."""
 
     shape: tuple[int, ...]
     statistics: torch.Tensor | None

@@ -72,10 +72,11 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
     _method, settled = next(iter(found["methods"].items()))
     took = f" in {duration(seconds)}" if seconds is not None else ""
     units = sum(layer["units"] for layer in found["layers"])
-    skipped = f", {len(found['skipped']):,} unreadable ones skipped" if found["skipped"] else ""
+    skipped = f", {len(found['skipped']):,} unreadable skipped" if found["skipped"] else ""
+    random = "" if atlas.manifest["target"]["pretrained"] else " (random weights)"
     out.print()
     out.print(
-        Text(f"{units:,} neurons of {found['target']} labelled{took}", style="bold"),
+        Text(f"{units:,} neurons of {found['target']}{random} labelled{took}", style="bold"),
         Text(
             f"by {found['images']:,} images ({found['probe']}{skipped}), "
             f"{atlas.manifest['concepts']['count']:,} words ({found['concepts']}), "
@@ -86,7 +87,9 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
     table = Table(box=None)
     headings = ("layer", "neurons", "labelled", "abstained", "median score", "different labels")
     for heading in headings:
-        table.add_column(heading, justify="left" if heading == "layer" else "right")
+        table.add_column(
+            heading, justify="left" if heading == "layer" else "right", overflow="fold"
+        )
     for layer in found["layers"]:
         median = layer["median_score"]
         add_row(table,
@@ -102,11 +105,13 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
     first = found["striking"][0] if found["striking"] else None
     out.print(f"\nThe atlas is in {found['atlas']}/ (Parquet tables, see docs/atlas-format.md).")
     if first:
-        name = f"{first['layer']}:{first['unit']}"
+        place, name = (
+            shlex.quote(text) for text in (found["atlas"], f"{first['layer']}:{first['unit']}")
+        )
         out.print("Next:")
-        out.print(f"  neuronym show {found['atlas']} {name} --figure neuron.png", style="cyan")
+        out.print(f"  neuronym show {place} {name} --figure neuron.png", style="cyan")
         word = shlex.quote(first["concept"])
-        out.print(f"  neuronym search {found['atlas']} {word}", style="cyan")
+        out.print(f"  neuronym search {place} {word}", style="cyan")
         out.print("  neuronym dissect resnet50 --layers layer4 --probe folder:PATH", style="cyan")
 
 
@@ -119,7 +124,7 @@ def _print_striking(out: Any, atlas: Atlas, found: dict[str, Any]) -> None:
         return
     labels = atlas.labels()
     table = Table(title="Striking neurons", title_justify="left", box=None, title_style="bold")
-    table.add_column("neuron")
+    table.add_column("neuron", overflow="fold")
     table.add_column("label", style="bold")
     table.add_column("score", justify="right")
     table.add_column("next labels")

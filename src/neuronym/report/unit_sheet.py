@@ -45,9 +45,16 @@ def draw(unit: Unit, images: int = 16, at: Sequence[int] = (5, 10, 16)) -> Figur
         axes.set_box_aspect(1)
         if place < len(exemplars):
             _exemplar(axes, unit, exemplars.iloc[place])
-    predictions = _predictions(unit, [k for k in at if k <= len(unit.atlas.images)])
+    abstains = bool(unit.labels()["abstained"].iloc[0])
+    predictions = (
+        [] if abstains else _predictions(unit, [k for k in at if k <= len(unit.atlas.images)])
+    )
     ratios = (3.2, 1) if predictions else (1, 0.001)
     top, bottom = right.subplots(2, 1, height_ratios=ratios)
+    if predictions:
+        bottom.set_title(
+            "best labels when the similarity sees fewer images", fontsize=9, color=_PALE, loc="left"
+        )
     _labels(top, unit, max(at, default=16))
     bottom.set_axis_off()
     for line, (count, words) in enumerate(predictions):
@@ -75,8 +82,14 @@ def save(figure: Figure, path: Path) -> None:
     """
     if path.suffix.lower() not in _FORMATS:
         raise misuse("figure", f"a file name ending in {', '.join(_FORMATS)}", str(path))
+    import warnings
+
+    import matplotlib
+
     try:
-        figure.savefig(path)
+        with warnings.catch_warnings(), matplotlib.rc_context({"svg.fonttype": "none"}):
+            warnings.filterwarnings("ignore", message="Glyph .* missing")
+            figure.savefig(path)
     except OSError as error:
         raise NeuronymError(f"Cannot write {path}: {error.strerror or error}.") from error
 
@@ -118,7 +131,7 @@ def _labels(axes: Axes, unit: Unit, count: int) -> None:
         weight = "bold" if place == 0 else "normal"
         axes.text(high + pad, place, f"{score:.3f}  {word}", va="center", fontsize=9,
                   color=_INK, fontweight=weight)  # fmt: skip
-    axes.set_xlim(low, high + (high - low or 1.0) * 0.75)
+    axes.set_xlim(low, high + (high - low or 1.0) * 0.6)
     axes.invert_yaxis()
     axes.tick_params(axis="x", labelsize=8, colors=_PALE)
     method = unit.atlas.methods[0]

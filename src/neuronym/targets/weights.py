@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import pickletools
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -86,7 +87,7 @@ def _read_torch(path: Path) -> Any:
         text = str(error)
         if "TorchScript" in text:
             raise NeuronymError(f"{path} is a TorchScript archive, no weights. {_HOW}") from error
-        if re.search(r"GLOBAL|Unsupported (?:global|class)|[Bb]locklist|not an allowed", text):
+        if re.search(r"GLOBAL|Unsupported (?:global|class)", text) or _names_code(path):
             named = re.search(r"GLOBAL ([\w.]+)", text)
             also = f" ({named[1]})" if named else ""
             raise NeuronymError(
@@ -99,6 +100,21 @@ def _read_torch(path: Path) -> Any:
         raise NeuronymError(
             f"{path} is not a complete PyTorch file: {reason(error)}. Was it cut off?"
         ) from error
+
+
+def _names_code(path: Path) -> bool:
+    """Whether a file is one whole pickle that names functions or classes; nothing is executed."""
+    found = False
+    try:
+        with open(path, "rb") as file:
+            if file.read(2)[:1] != b"\x80":
+                return False
+            file.seek(0)
+            for step, _, _ in pickletools.genops(file):
+                found = found or step.name in ("GLOBAL", "STACK_GLOBAL", "INST")
+    except Exception:  # of many kinds, for bytes that are no pickle
+        return False
+    return found
 
 
 def _unwrap(data: Any, path: Path) -> dict[str, Tensor]:
