@@ -47,6 +47,7 @@ WRONG = [
     (["dissect", "resnet5"], 2, r"got 'resnet5'\. Nearest: .*resnet50"),
     (["dissect", "torchvision:resnet5000"], 2, "resnet5000.*Nearest: .*resnet"),
     (["dissect", "python:no_such_module:build"], 2, "no_such_module"),
+    (["dissect", "python:./mynets.py:build"], 2, "a module, not a file.*write python:mynets:build"),
     (["dissect", "python:small_world:no_such_function"], 2, "no_such_function"),
     (
         [*BASE, "--layers", "detekt"],

@@ -86,10 +86,13 @@ def show(
 
       neuronym show demo-atlas _fc:417 --figure balloon.png
     """
+    from neuronym._checks import misuse
     from neuronym.atlas import open_atlas
     from neuronym.report import summary
 
     opened = open_atlas(atlas)
+    if unit is None and figure is not None:
+        raise misuse("unit", "given with --figure, such as layer4:1802", unit)
     if unit is None:
         if json:
             print_json(summary.facts(opened))

@@ -73,6 +73,12 @@ def _function(name: Name) -> Callable[[], Any]:
     module_name, colon, function = name.detail.rpartition(":")
     if not colon or not module_name or not function:
         raise misuse("target", _FORM, Verbatim(spell(name)))
+    if "/" in module_name or module_name.endswith(".py"):
+        stem = Path(module_name).stem
+        raise misuse(
+            "target", f"name a module, not a file ({_FORM})", module_name,
+            f"Run in the folder of the file and write python:{stem}:{function}.",
+        )  # fmt: skip
     here = os.getcwd()
     added = here not in sys.path
     if added:
