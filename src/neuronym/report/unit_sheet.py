@@ -53,7 +53,7 @@ def draw(unit: Unit, images: int = 16, at: Sequence[int] = (5, 10, 16)) -> Figur
     top, bottom = right.subplots(2, 1, height_ratios=ratios)
     if predictions:
         bottom.set_title(
-            "best labels when the similarity sees fewer images", fontsize=9, color=_PALE, loc="left"
+            "best labels from other numbers of images", fontsize=9, color=_PALE, loc="left"
         )
     _labels(top, unit, max(at, default=16))
     bottom.set_axis_off()
