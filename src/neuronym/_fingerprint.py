@@ -14,7 +14,7 @@ import re
 import sys
 import types
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,14 @@ def of_array(array: np.ndarray) -> str:
 def of_texts(texts: Iterable[str]) -> str:
     """Fingerprint of an ordered list of texts."""
     return of_bytes(*(text.encode("utf-8", "surrogatepass") for text in texts))
+
+
+def tie_order(hashes: Sequence[str], ids: Sequence[str]) -> np.ndarray:
+    """int64 `[image]`: the place of each image in the order of content hashes, then ids."""
+    order = sorted(range(len(ids)), key=lambda i: (hashes[i], ids[i]))
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(len(order))
+    return places
 
 
 def of_module(model: Any, *others: Any) -> str:

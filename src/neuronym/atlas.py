@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuronym import _files, schema
+from neuronym import _files, _fingerprint, schema
 from neuronym._checks import misuse, nearest
 from neuronym._errors import NeuronymError, UsageError
 from neuronym.atlas_writer import MANIFEST, read_manifest
@@ -174,10 +174,8 @@ class Atlas:
     @property
     def tie(self) -> np.ndarray:
         """int64 `[image]`: the place of each image in the order of content hashes (then ids)."""
-        order = self.images.sort_values(["content_hash", "image_id"]).index.to_numpy()
-        places = np.empty(len(order), np.int64)
-        places[order] = np.arange(len(order))
-        return places
+        images = self.images
+        return _fingerprint.tie_order(list(images["content_hash"]), list(images["image_id"]))
 
     def thumb(self, image_id: str) -> Path | None:
         """The small copy of an image, if the atlas has one."""

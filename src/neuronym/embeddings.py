@@ -24,7 +24,7 @@ class EncoderPass:
     def __init__(
         self, encoder: Encoder, cache: Cache, *, device: torch.device, dtype: str, batch_size: int
     ) -> None:
-        self.encoder, self.preprocess = encoder, encoder.preprocess
+        self.encoder, self.preprocess = encoder.to(device), encoder.preprocess
         self.device, self.dtype = device, dtype
         about = {
             "encoder": encoder.name,
@@ -40,7 +40,6 @@ class EncoderPass:
         self, pixels: np.ndarray, wanted: Sequence[str]
     ) -> dict[str, dict[str, np.ndarray]]:
         """uint8 `[image, height, width, 3]` → embeddings."""
-        self.encoder.to(self.device)
         batch = self.preprocess.normalise(torch.from_numpy(pixels).to(self.device))
         with torch.no_grad(), precision(self.device, self.dtype):
             vectors = self.encoder.encode_images(batch)

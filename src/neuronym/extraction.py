@@ -83,13 +83,10 @@ class Extraction:
     @property
     def tie(self) -> np.ndarray:
         """int64 `[image]`: the place of each image in the order of content hashes (then ids)."""
-        order = sorted(
-            range(len(self.images)),
-            key=lambda i: (self.images[i].content_hash, self.images[i].image_id),
+        images = self.images
+        return _fingerprint.tie_order(
+            [image.content_hash for image in images], [image.image_id for image in images]
         )
-        places = np.empty(len(order), np.int64)
-        places[order] = np.arange(len(order))
-        return places
 
 
 @dataclass

@@ -175,15 +175,19 @@ def run(
     return open_atlas(plan.out)
 
 
-def _run(plan: Plan, writer: AtlasWriter, progress: Progress) -> None:
-    s = plan.settings
-    cache = Cache(s.cache)
-    where = {"device": plan.device, "dtype": plan.dtype, "batch_size": s.batch_size}
-    feeds = (
+def _feeds(plan: Plan, cache: Cache) -> tuple[TargetPass, EncoderPass]:
+    """The two networks that the pass feeds."""
+    where = {"device": plan.device, "dtype": plan.dtype, "batch_size": plan.settings.batch_size}
+    return (
         TargetPass(plan.target, plan.layers, cache, **where),
         EncoderPass(plan.encoder, cache, **where),
     )
-    plan.encoder.to(plan.device)
+
+
+def _run(plan: Plan, writer: AtlasWriter, progress: Progress) -> None:
+    s = plan.settings
+    cache = Cache(s.cache)
+    feeds = _feeds(plan, cache)
     texts = concept_embeddings(plan.encoder, plan.concepts, cache, progress)
     extraction = extract(
         plan.probe, feeds, cache, batch_size=s.batch_size, workers=s.threads, progress=progress
@@ -234,14 +238,9 @@ def estimate(plan: Plan) -> Estimate:
     """Time a few images through both networks and extrapolate time and disk."""
     s = plan.settings
     count = min(len(plan.probe), s.batch_size)
-    where = {"device": plan.device, "dtype": plan.dtype, "batch_size": s.batch_size}
     raws = _some_images(plan.probe, count)
     with tempfile.TemporaryDirectory() as folder:
-        cache = Cache(folder)
-        feeds = (
-            TargetPass(plan.target, plan.layers, cache, **where),
-            EncoderPass(plan.encoder, cache, **where),
-        )
+        feeds = _feeds(plan, Cache(folder))
         for feed in feeds:  # the first forward pays for set-up
             feed(np.stack([feed.preprocess.pixels(raws[0])]), list(feed.shelves))
         start = time.perf_counter()

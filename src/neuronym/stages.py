@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -43,6 +44,11 @@ class Run:
     extraction: Extraction
     texts: np.ndarray
     dim: int
+
+    @functools.cached_property
+    def tie(self) -> np.ndarray:
+        """See `Extraction.tie`; sorted once for all layers."""
+        return self.extraction.tie
 
     def activations(self, layer: LayerPlan) -> ShardedRows:
         """float32 `[image, unit]`."""
@@ -129,7 +135,7 @@ def write_units(run: Run, exemplars: int, progress: Progress) -> None:
     """
     if run.writer.has("units"):
         return
-    tie, images = run.extraction.tie, run.extraction.images
+    tie, images = run.tie, run.extraction.images
     units: dict[str, list[Any]] = {name: [] for name in schema.tables()["units"].names}
     rows: dict[str, list[Any]] = {name: [] for name in schema.tables()["exemplars"].names}
     broken = 0
@@ -238,7 +244,7 @@ def write_labels(
     for plan in run.plans:
         top = settled.top(
             run.activations(plan), embeddings, texts, count,
-            tie=run.extraction.tie, shared=shared, progress=progress,
+            tie=run.tie, shared=shared, progress=progress,
         )  # fmt: skip
         abstained += _label_rows(plan.info.name, top, words, columns)
         for name, array in top.arrays.items():
@@ -295,7 +301,7 @@ def write_activations(run: Run, keep: str, exemplars: int, progress: Progress) -
                 whole = {"activations": (np.float32, rows.shape, _blocks(rows))}
                 _files.write_array_blocks(path, whole, {})
             else:
-                best = topk(rows, _highest(run, plan, exemplars), run.extraction.tie)
+                best = topk(rows, _highest(run, plan, exemplars), run.tie)
                 indices = best.indices.astype(np.int32)
                 _files.write_arrays(path, {"values": best.values, "indices": indices}, {})
             tick.advance()
