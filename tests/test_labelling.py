@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 
 import neuronym as nym
+from neuronym import parameters
 from neuronym._errors import NeuronymError, UsageError
 from neuronym.atlas import Atlas, open_atlas
 from neuronym.atlas_writer import AtlasWriter
 from neuronym.labellers import Labeller, Labels, LayerLabels, open_labeller
 from neuronym.labelling import label
 from neuronym.material import Material
-from neuronym.similarity import parameters
 from small_world import PLANTED, SMALL, ColourEncoder, build, coloured_images
 
 WORDS = [*PLANTED, "dog", "moss"]

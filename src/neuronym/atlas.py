@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+_KEYS = ["layer", "unit"]
+#: What each analysis contributes to the table of labels.
+JOINED = {
+    "significance": ["p", "q", "reason"],
+    "bootstrap": ["stability"],
+    "confidence": ["confidence"],
+}
+
+
 def open_atlas(path: str | Path) -> Atlas:
     """Open an atlas read-only.
 
@@ -114,11 +123,70 @@ class Atlas:
         return self._table("exemplars.parquet", self._filters(layer, unit))
 
     def labels(
-        self, layer: str | None = None, unit: int | None = None, *, method: str | None = None
+        self,
+        layer: str | None = None,
+        unit: int | None = None,
+        *,
+        method: str | None = None,
+        trust: bool = True,
     ) -> pd.DataFrame:
-        """layer, unit, rank, concept, score, abstained, reason of one labelling method."""
+        """layer, unit, rank, concept, score, abstained, reason of one labelling method.
+
+        Args:
+            layer, unit: only this layer or unit.
+            method: whose labels. None: the first method's.
+            trust: join what analyses found about each unit: `p`, `q`, `stability`, `confidence`,
+                as far as they were run. Units that do not beat chance are then marked as
+                abstained, with the reason; their rows keep concept and score.
+        """
         method = self.method(method)
-        return self._table(schema.labels_file(method), self._filters(layer, unit))
+        labels = self._table(schema.labels_file(method), self._filters(layer, unit))
+        if not trust:
+            return labels
+        for analysis, columns in JOINED.items():
+            if analysis in self.analyses(method):
+                found = self.trust(analysis, layer, unit, method=method)[[*_KEYS, *columns]]
+                labels = labels.merge(found, "left", _KEYS, suffixes=("", "_by_chance"))
+        if "reason_by_chance" in labels:
+            chance = labels.pop("reason_by_chance")
+            labels["reason"] = labels["reason"].fillna(chance)
+            labels["abstained"] |= chance.notna()
+        return labels
+
+    def analyses(self, method: str | None = None) -> list[str]:
+        """The analyses of a method's labels that are here, such as `significance`."""
+        method, stages = self.method(method), self.manifest["stages"]
+        entries = self.manifest.get("analyses", {}).items()
+        return [
+            e["analysis"]
+            for key, e in entries
+            if e["method"] == method and f"trust {key}" in stages
+        ]
+
+    def trust(
+        self,
+        analysis: str,
+        layer: str | None = None,
+        unit: int | None = None,
+        *,
+        method: str | None = None,
+    ) -> pd.DataFrame:
+        """What an analysis found about a method's labels: layer, unit, and its own columns.
+
+        Raises:
+            UsageError: the analysis was not run.
+        """
+        method = self.method(method)
+        if analysis not in self.analyses(method):
+            there = ", ".join(self.analyses(method)) or "none so far"
+            raise misuse("analysis", f"one that {method} has here ({there})", analysis,
+                         f"Add it with `neuronym trust {self.folder} {analysis}`.")  # fmt: skip
+        return self._table(schema.trust_file(analysis, method), self._filters(layer, unit))
+
+    def labelled_layers(self, method: str | None = None) -> list[str]:
+        """The layers that a method has labelled, in network order."""
+        facts = self.manifest.get("methods", {}).get(self.method(method), {})
+        return list(facts.get("layers", self.layers))
 
     def method(self, name: str | None = None) -> str:
         """The method-id that a name stands for: an id, the name as it was asked for, or its kind.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,15 +77,7 @@ class AtlasWriter:
             UsageError: something else is there already.
             NeuronymError: another run is writing there, or the folder cannot be made.
         """
-        lock = _lock(folder)
-        try:
-            writer = cls._begin(folder, manifest, resume, overwrite)
-        except BaseException:
-            os.close(lock)
-            raise
-        writer._lock = lock
-        _files.remove_leftovers(folder)
-        return writer
+        return cls._locked(folder, lambda: cls._begin(folder, manifest, resume, overwrite))
 
     @classmethod
     def _begin(
@@ -123,9 +115,14 @@ class AtlasWriter:
         Raises:
             NeuronymError: another run is writing there.
         """
+        return cls._locked(folder, lambda: cls(folder, read_manifest(folder) or {}))
+
+    @classmethod
+    def _locked(cls, folder: Path, make: Callable[[], AtlasWriter]) -> AtlasWriter:
+        """What `make` gives, holding the folder's lock."""
         lock = _lock(folder)
         try:
-            writer = cls(folder, read_manifest(folder) or {})
+            writer = make()
         except BaseException:
             os.close(lock)
             raise
@@ -205,6 +202,18 @@ class AtlasWriter:
         self.manifest |= facts
         self.manifest["stages"][stage] = {f: _size(self.folder / f) for f in sorted(files)}
         self._save()
+
+    def drop_analyses(self, method: str) -> None:
+        """Remove what was found about labels that are about to change."""
+        entries = self.manifest.get("analyses", {})
+        stale = [key for key, entry in entries.items() if entry["method"] == method]
+        files = [f for key in stale for f in self.manifest["stages"].pop(f"trust {key}", ())]
+        for key in stale:
+            del entries[key]
+        if stale:
+            self._save()
+        for file in files:
+            (self.folder / file).unlink(missing_ok=True)
 
     def complete(self) -> None:
         """Mark the atlas complete."""

@@ -102,6 +102,7 @@ def write(
         "trust": {n: _with_layer(n, _measures(v)) for n, v in found.layers.items() if v.measures},
         "evidence": {n: _with_layer(n, v.evidence) for n, v in found.layers.items() if v.evidence},
     }
+    writer.drop_analyses(method)
     files = []
     for kind, parts in tables.items():
         file = f"{kind}/{schema.file_name(method)}.parquet"

@@ -11,10 +11,10 @@ import numpy as np
 from neuronym._checks import misuse
 from neuronym._errors import NeuronymError
 from neuronym._types import Rows
-from neuronym.activations import TargetPass
 from neuronym.atlas import Atlas
 from neuronym.origins import Origins
 from neuronym.topk import Ranked, topk
+from neuronym.unit_stats import why_silent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,16 +75,8 @@ class Material(Origins):
 
     def reasons(self, layer: str) -> tuple[str | None, ...]:
         """Why units can get no label from any method: dead, or not finite; else None."""
-        found: list[str | None] = []
-        for row in self.statistics(layer).itertuples():
-            if row.nonfinite:
-                images = "1 image" if row.nonfinite == 1 else f"{row.nonfinite} images"
-                found.append(f"not finite for {images}")
-            elif row.dead:
-                found.append("dead: the activation is the same for every image")
-            else:
-                found.append(None)
-        return tuple(found)
+        rows = self.statistics(layer).itertuples()
+        return tuple(why_silent(row.nonfinite, row.dead) for row in rows)
 
     @functools.cached_property
     def annotations(self) -> list[list[tuple[str, str, float]]]:
@@ -145,13 +137,9 @@ class Material(Origins):
 
     def _activations_again(self) -> dict[str, Rows]:
         """All layers through the pass that made the atlas: what is in the cache is not run."""
-        feed = TargetPass(self.target, self.plans, self.cache, **self._how)
-        done = self._extract(feed)
-        plans = {plan.info.name: plan for plan in self.plans}
-        return {
-            name: done.rows(name, "values", plan.info.units, np.float32)
-            for name, plan in plans.items()
-        }
+        done = self._extract(self.target_pass)
+        infos = [plan.info for plan in self.plans]
+        return {info.name: done.rows(info.name, "values", info.units, np.float32) for info in infos}
 
     def _missing(self, what: str, remedy: str) -> NeuronymError:
         return NeuronymError(f"{self.atlas.folder} has no {what}. {remedy}")

@@ -192,7 +192,12 @@ class Origins:
 
     def shelf(self, layer: str) -> Shelf:
         """Where arrays that follow from this layer and the images are cached."""
-        return TargetPass(self.target, self.plans, self.cache, **self._how).shelves[layer]
+        return self.target_pass.shelves[layer]
+
+    @functools.cached_property
+    def target_pass(self) -> TargetPass:
+        """The target's side of the pass that made the atlas. Setting it up takes forwards."""
+        return TargetPass(self.target, self.plans, self.cache, **self._how)
 
     def encoder(self, name: str | None = None) -> Encoder:
         """An encoder by name; None: the one the atlas was made with."""

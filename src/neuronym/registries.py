@@ -6,13 +6,14 @@ from neuronym._registry import Registry
 
 
 def registries() -> dict[str, Registry]:
-    """targets, probes, concepts, encoders, similarities and methods."""
+    """targets, probes, concepts, encoders, similarities, methods and analyses."""
     from neuronym.concepts import CONCEPTS
     from neuronym.encoders import ENCODERS
     from neuronym.labellers import LABELLERS
     from neuronym.probes import PROBES
     from neuronym.similarity import SIMILARITIES
     from neuronym.targets import TARGETS
+    from neuronym.trust import ANALYSES
 
-    found = (TARGETS, PROBES, CONCEPTS, ENCODERS, SIMILARITIES, LABELLERS)
+    found = (TARGETS, PROBES, CONCEPTS, ENCODERS, SIMILARITIES, LABELLERS, ANALYSES)
     return {registry.plural: registry for registry in found}

@@ -65,6 +65,16 @@ def method_file(method: str) -> str:
     return f"arrays/{file_name(method)}.safetensors"
 
 
+def analysis_id(analysis: str, method: str) -> str:
+    """What an analysis of a method's labels is called in the manifest: `significance of …`."""
+    return f"{analysis} of {method}"
+
+
+def trust_file(analysis: str, method: str) -> str:
+    """Where an atlas keeps what an analysis found about a method's labels."""
+    return f"trust/{file_name(analysis)}.{file_name(method)}.parquet"
+
+
 def thumb_file(content_hash: str) -> str:
     """Where an atlas keeps the small copy of an image, relative to its folder."""
     return f"thumbs/{content_hash}.jpg"

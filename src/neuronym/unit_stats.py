@@ -137,10 +137,9 @@ def abstentions(stats: UnitStats, needed: int = 1) -> tuple[str | None, ...]:
     """
     reasons: list[str | None] = []
     for bad, above in zip(stats.nonfinite.tolist(), stats.above_minimum.tolist(), strict=True):
-        if bad:
-            reasons.append(f"not finite for {_images(bad)}")
-        elif above == 0:
-            reasons.append("dead: the activation is the same for every image")
+        silent = why_silent(bad, dead=above == 0)
+        if silent is not None:
+            reasons.append(silent)
         elif above < needed:
             reasons.append(f"only {_images(above)} above its minimum, {needed} needed")
         else:
@@ -153,6 +152,18 @@ def _count(true: np.ndarray) -> np.ndarray:
     # NumPy adds up bytes as bytes fourteen times faster than as larger integers.
     kind = np.uint8 if len(true) < 256 else np.int64
     return true.view(np.uint8).sum(0, dtype=kind).astype(np.int64)
+
+
+def why_silent(nonfinite: int, dead: bool) -> str | None:
+    """Why a unit can get no label from any method, or None.
+
+    Args:
+        nonfinite: images with a NaN or infinite activation.
+        dead: whether the activation is the same for every image.
+    """
+    if nonfinite:
+        return f"not finite for {_images(nonfinite)}"
+    return "dead: the activation is the same for every image" if dead else None
 
 
 def _images(count: int) -> str:

@@ -101,7 +101,7 @@ def show(
         return
     one = opened[unit]
     if figure is not None:
-        from neuronym.report.unit_sheet import save
+        from neuronym.report.figures import save
 
         save(one.figure(images, method=method), figure)
     if json:

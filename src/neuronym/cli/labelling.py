@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from neuronym.cli.inspecting import AtlasArgument
 from neuronym.cli.output import JsonOption, QuietOption, print_json
 from neuronym.terminal import duration, printable
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _METHOD = (
     "The method, with parameters: clip-avg:k=10, clip-dissect:cos, … See `neuronym list methods`."
@@ -129,22 +133,23 @@ def compare(
     """
     from neuronym._errors import NeuronymError
     from neuronym.atlas import open_atlas
+    from neuronym.material import Material
     from neuronym.report import comparison_sheet
     from neuronym.report.compare import compare as compare_methods
 
     opened = open_atlas(atlas)
     chosen = [name.strip() for name in methods.split(",")] if methods else None
-    found = compare_methods(opened, chosen, synonyms=synonyms)
-    if found.unembedded:
-        from neuronym.material import Material
 
-        # Labels that are no concepts of the atlas have no embedding in it. Without the encoder
-        # they are compared exactly, and the output says so.
-        with contextlib.suppress(NeuronymError), contextlib.redirect_stdout(sys.stderr):
-            embed = Material(opened).embed_words
-            found = compare_methods(opened, chosen, synonyms=synonyms, embed=embed)
+    def embed(words: Sequence[str]) -> np.ndarray:
+        with contextlib.redirect_stdout(sys.stderr):
+            return Material(opened).embed_words(words)
+
+    try:  # labels that are no concepts of the atlas have no embedding in it
+        found = compare_methods(opened, chosen, synonyms=synonyms, embed=embed)
+    except NeuronymError:  # without the encoder they are compared exactly, and the output says so
+        found = compare_methods(opened, chosen, synonyms=synonyms)
     if figure is not None:
-        from neuronym.report.unit_sheet import save
+        from neuronym.report.figures import save
 
         save(comparison_sheet.draw(found), figure)
     if out is not None:

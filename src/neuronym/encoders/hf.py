@@ -13,7 +13,7 @@ import torch
 from neuronym._checks import Verbatim, missing_extra, misuse
 from neuronym._compat import prepare_torchvision
 from neuronym._errors import MissingExtraError, NeuronymError
-from neuronym._hub import hub, quiet, reason
+from neuronym._hub import hub, looks_like_a_path, quiet, reason
 from neuronym._names import Name, known_params, write
 from neuronym.encoders._tokenizers import of_tokenizer
 from neuronym.encoders.base import ENCODERS, Encoder
@@ -80,7 +80,7 @@ def _load(name: Name) -> tuple[Any, Any, Any]:
     """Model, tokenizer and image processor; local folders never touch the network."""
     where = name.detail
     folder = Path(where).expanduser()
-    if not where or (not folder.is_dir() and _looks_like_a_path(where)):
+    if not where or (not folder.is_dir() and looks_like_a_path(where)):
         raise misuse(
             "encoder", "name a hub repository or an existing folder: hf:REPO_OR_PATH",
             Verbatim(write(name)),
@@ -131,10 +131,6 @@ def _from_pretrained(where: str, options: dict[str, Any]) -> tuple[Any, Any, Any
             "SigLIP's needs two; install them with: pip install sentencepiece protobuf"
         ) from error
     return model, tokenizer, AutoImageProcessor.from_pretrained(where, **options)
-
-
-def _looks_like_a_path(text: str) -> bool:
-    return text.startswith((".", "/", "~")) or text.count("/") > 1 or "\\" in text
 
 
 def _texts(

@@ -19,18 +19,12 @@ if TYPE_CHECKING:
 def inside(maps: torch.Tensor, masks: torch.Tensor) -> np.ndarray:
     """The share of each unit's positive activation in each mask, float32 `[unit, object]`.
 
-    Where a unit is nowhere positive, all positions count alike.
-
     Args:
         maps: float32 `[unit, y, x]`.
-        masks: float32 `[object, y, x]` of zeros and ones, of any size.
+        masks: float32 `[object, y, x]` of zeros and ones, of any size; see `_masks.inside`.
     """
-    import torch
-
     grid = (masks.shape[1], masks.shape[2])
-    positive = torch.nan_to_num(_masks.on_grid(maps, grid).clamp(min=0), 0.0, 0.0, 0.0)
-    positive[positive.sum(1) == 0] = 1
-    return (positive @ masks.flatten(1).T / positive.sum(1, keepdim=True)).numpy()
+    return _masks.inside(maps, masks.flatten(1), grid).float().numpy()
 
 
 class Sightings:

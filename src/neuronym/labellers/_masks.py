@@ -170,6 +170,25 @@ def on_grid(maps: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
     return interpolate(maps[None], size=grid, mode="bilinear", align_corners=False)[0].flatten(1)
 
 
+def inside(maps: torch.Tensor, masks: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """The share of each unit's positive activation in each mask, float64 `[unit, m]`.
+
+    Where a unit is nowhere positive, all positions count alike.
+
+    Args:
+        maps: float32 `[unit, y, x]`.
+        masks: `[m, cell]` of zeros and ones.
+        grid: height and width that the cells form.
+    """
+    import torch
+
+    positive = on_grid(maps, grid).clamp_(min=0).double()
+    # A class token can be finite where a patch is not.
+    positive = torch.nan_to_num(positive, 0.0, 0.0, 0.0)
+    positive[positive.sum(1) == 0] = 1
+    return positive @ masks.T.double() / positive.sum(1, keepdim=True)
+
+
 def best(scores: np.ndarray, keep: np.ndarray, count: int) -> np.ndarray:
     """Concepts by falling score, of equal ones the smaller; int64 `[unit, n]`, −1 where none is.
 

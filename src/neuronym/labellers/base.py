@@ -9,11 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from neuronym import _fingerprint
+from neuronym import _fingerprint, parameters
 from neuronym._names import Name
 from neuronym._registry import Registry
 from neuronym.material import Material
-from neuronym.similarity import parameters
 
 LABELLERS = Registry("method", "methods")
 

@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float, Int64
 
+from neuronym import parameters
 from neuronym._types import Progress, Rows
 from neuronym.labellers._exemplars import caveat
 from neuronym.labellers._nearest import nearest_concepts
 from neuronym.labellers.base import LABELLERS, Labeller, Labels, LayerLabels
 from neuronym.material import Material
-from neuronym.similarity import parameters
 from neuronym.topk import Ranked
 
 #: Images whose concepts are looked up at once.

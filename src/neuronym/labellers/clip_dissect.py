@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from neuronym import _fingerprint
+from neuronym import _fingerprint, parameters
 from neuronym._names import Name
 from neuronym.encoders.spread import measured_sharpness
 from neuronym.labellers.base import LABELLERS, Labeller, Labels, LayerLabels
 from neuronym.material import Material
-from neuronym.similarity import SIMILARITIES, open_similarity, parameters
+from neuronym.similarity import SIMILARITIES, open_similarity
 
 
 def _read(argument: str, value: Any) -> str:

@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
+from neuronym import parameters
 from neuronym.labellers._contrasts import contrasts
 from neuronym.labellers._exemplars import BLOCK, caveat, exemplar_vectors, mean_of, settled
 from neuronym.labellers._nearest import ranked_labels, unit
 from neuronym.labellers.base import LABELLERS, Labeller, Labels, LayerLabels
 from neuronym.material import Material
-from neuronym.similarity import parameters
 from neuronym.topk import Ranked
 
 #: Exemplars per unit by default, where the probe has enough images.

@@ -12,7 +12,7 @@ import numpy as np
 from neuronym._matmul import product
 from neuronym.labellers.base import LABELLERS, Labeller, Labels, LayerLabels
 from neuronym.material import Material
-from neuronym.similarity.parameters import word
+from neuronym.parameters import word
 from neuronym.topk import as_tensor
 
 _IMAGES = 256

@@ -8,12 +8,12 @@ from typing import ClassVar
 
 import numpy as np
 
+from neuronym import parameters
 from neuronym._checks import choice
 from neuronym.labellers import _masks
 from neuronym.labellers._masks import Annotations
 from neuronym.labellers.base import LABELLERS, Labeller, Labels, LayerLabels
 from neuronym.material import Material
-from neuronym.similarity import parameters
 
 # What is this little above 1 is rounding.
 _ABOVE = 1 + 1e-9
@@ -157,8 +157,6 @@ def _weighted_areas(
     material: Material, annotations: Annotations, rows: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Sums over each unit's images of the share of its map inside each mask."""
-    import torch
-
     grid = _masks.grid_of(material.target.preprocess.size)
     sums = {layer: np.zeros((len(r), len(annotations.names))) for layer, r in rows.items()}
     wanted = np.unique(np.concatenate([r.ravel() for r in rows.values()]))
@@ -169,11 +167,6 @@ def _weighted_areas(
                 units = np.flatnonzero((rows[layer] == row).any(1))
                 if not len(units) or not len(concepts):
                     continue
-                weights = _masks.on_grid(maps[layer][place, units], grid).clamp_(min=0).double()
-                # A class token can be finite where a patch is not.
-                weights = torch.nan_to_num(weights, 0.0, 0.0, 0.0)
-                # Nowhere positive: all positions count alike.
-                weights[weights.sum(1) == 0] = 1
-                inside = (weights @ masks.T.double()) / weights.sum(1, keepdim=True)
-                sums[layer][units[:, None], concepts] += inside.numpy()
+                share = _masks.inside(maps[layer][place, units], masks, grid)
+                sums[layer][units[:, None], concepts] += share.numpy()
     return sums

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from neuronym import parameters
 from neuronym._checks import Verbatim, misuse
 from neuronym.cache import Shelf
 from neuronym.concepts import clean
@@ -19,7 +20,6 @@ from neuronym.labellers._detections import Detections, decode
 from neuronym.labellers._grounding import Networks
 from neuronym.labellers.base import LABELLERS, Labeller, Labels
 from neuronym.material import Material
-from neuronym.similarity import parameters
 from neuronym.terminal import duration
 
 if TYPE_CHECKING:

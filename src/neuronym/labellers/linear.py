@@ -12,8 +12,8 @@ from neuronym.encoders.spread import measured_sharpness
 from neuronym.labellers._sparse import Sample, fit, held_out
 from neuronym.labellers.base import LABELLERS, Labeller, Labels, LayerLabels
 from neuronym.material import Material
+from neuronym.parameters import number, whole
 from neuronym.similarity._problem import distinct_rows
-from neuronym.similarity.parameters import number, whole
 
 _FEWEST = 3  # different images in either part: over two, every correlation is ±1
 

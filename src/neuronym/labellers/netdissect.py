@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from neuronym import _fingerprint
+from neuronym import _fingerprint, parameters
 from neuronym.labellers import _masks
 from neuronym.labellers._masks import Annotations
 from neuronym.labellers._quantiles import UpperQuantile
 from neuronym.labellers.base import LABELLERS, Labeller, Labels, LayerLabels
 from neuronym.material import Material
-from neuronym.similarity import parameters
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ import numpy as np
 from neuronym import _fingerprint
 from neuronym.labellers.base import LABELLERS, Labeller, Labels, LayerLabels
 from neuronym.material import Material
-from neuronym.similarity.parameters import whole
+from neuronym.parameters import whole
 
 
 @LABELLERS.register("random", example="random:seed=1")

@@ -9,13 +9,13 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
+from neuronym import parameters
 from neuronym._types import Progress
 from neuronym.labellers._clusters import halves
 from neuronym.labellers._exemplars import BLOCK, caveat, exemplar_vectors, mean_of, settled
 from neuronym.labellers._nearest import ranked_labels, unit
 from neuronym.labellers.base import LABELLERS, Labeller, Labels, LayerLabels
 from neuronym.material import Material
-from neuronym.similarity import parameters
 
 #: Exemplars that are compared with the mean where one is an outlier.
 _COMPARED = 10

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,15 +9,15 @@ import numpy as np
 
 from neuronym._errors import NeuronymError
 from neuronym._files import atomic_write
-from neuronym.cache import default_root
 from neuronym.report.compare import RARE, Comparison
+from neuronym.report.figures import INK, PALE, new
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_INK, _PALE, _PANELS = "#1f2430", "#8a91a0", 6
+_PANELS = 6
 #: Disagreements that are printed.
 _LISTED = 10
 
@@ -144,10 +143,6 @@ def draw(found: Comparison) -> Figure:
     Below the diagonal: the same first label. Above it: one method's first label among the other's
     first five, mean of both ways. On it: the share of the units that the method labels.
     """
-    # matplotlib keeps a list of fonts; it belongs into our cache, not into the user's home.
-    os.environ.setdefault("MPLCONFIGDIR", str(default_root() / "matplotlib"))
-    from matplotlib.figure import Figure
-
     layers = list(found.agreement["layer"].unique())[-_PANELS:]
     if not layers:
         raise NeuronymError("These methods have labelled no layer in common: nothing to draw.")
@@ -155,7 +150,7 @@ def draw(found: Comparison) -> Figure:
     lines = -(-len(layers) // columns)
     names = list(found.methods["method"])
     side = 1.6 + 0.5 * len(names)
-    figure = Figure(
+    figure = new(
         figsize=(max(columns * (side + 0.8), 6.5), lines * side + 1.4),
         layout="constrained",
         dpi=120,
@@ -168,20 +163,20 @@ def draw(found: Comparison) -> Figure:
             continue
         image = _panel(axes, found, layers[place], names, place % columns == 0)
     bar = figure.colorbar(image, ax=grid, shrink=0.8 / lines, pad=0.02, aspect=24)
-    bar.set_label("agreement up to synonyms", fontsize=8, color=_PALE)
-    bar.ax.tick_params(labelsize=8, colors=_PALE)
+    bar.set_label("agreement up to synonyms", fontsize=8, color=PALE)
+    bar.ax.tick_params(labelsize=8, colors=PALE)
     bar.ax.yaxis.set_major_formatter("{x:.0%}")
     bar.outline.set_visible(False)
     name = found.target if len(found.target) <= 30 else f"{found.target[:29]}…"
     figure.suptitle(
         f"Where methods agree on {name}, in %\n", x=0.01, ha="left", fontsize=12,
-        fontweight="bold", color=_INK,
+        fontweight="bold", color=INK,
     )  # fmt: skip
     figure.supxlabel(
         "\nbelow the diagonal: same first label · above: first label among the other's first five "
         f"(mean of both ways)\non it: neurons labelled · synonyms count from cosine "
         f"{found.threshold:.2f} on",
-        x=0.01, ha="left", fontsize=8, color=_PALE,
+        x=0.01, ha="left", fontsize=8, color=PALE,
     )  # fmt: skip
     return figure
 
@@ -194,17 +189,15 @@ def _panel(axes: Axes, found: Comparison, layer: str, names: list[str], first: b
     image = axes.imshow(np.ma.masked_invalid(values), cmap=colours, vmin=0, vmax=1)
     for (y, x), value in np.ndenumerate(values):
         if np.isfinite(value):
-            ink = "white" if value < 0.55 else _INK
+            ink = "white" if value < 0.55 else INK
             axes.text(x, y, f"{value * 100:.0f}", ha="center", va="center", color=ink, fontsize=9)
     for row in found.abstentions[found.abstentions["layer"] == layer].itertuples():
         place = names.index(row.method)
         share = f"{row.labelled / row.units * 100:.0f}"
-        axes.text(place, place, share, ha="center", va="center", color=_PALE, fontsize=9)
-    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=8, color=_INK)
-    axes.set_yticks(
-        range(len(names)), names if first else [""] * len(names), fontsize=8, color=_INK
-    )
+        axes.text(place, place, share, ha="center", va="center", color=PALE, fontsize=9)
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=8, color=INK)
+    axes.set_yticks(range(len(names)), names if first else [""] * len(names), fontsize=8, color=INK)
     axes.tick_params(length=0)
     axes.set_frame_on(False)
-    axes.set_title(layer, fontsize=10, color=_INK, loc="left")
+    axes.set_title(layer, fontsize=10, color=INK, loc="left")
     return image

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neuronym._checks import misuse
 from neuronym._errors import NeuronymError
-from neuronym.cache import default_root
+from neuronym.report.figures import INK, PALE, new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,8 +14,7 @@ if TYPE_CHECKING:
 
     from neuronym.atlas import Unit
 
-_INK, _PALE, _ACCENT = "#1f2430", "#8a91a0", "#2a6f97"
-_FORMATS = (".png", ".svg", ".pdf", ".jpg", ".webp")
+_ACCENT = "#2a6f97"
 
 
 def draw(
@@ -33,14 +29,10 @@ def draw(
             that takes (a similarity with a top_k, and the layer's activations).
         method: whose labels; None: the first method's.
     """
-    # matplotlib keeps a list of fonts; it belongs into our cache, not into the user's home.
-    os.environ.setdefault("MPLCONFIGDIR", str(default_root() / "matplotlib"))
-    from matplotlib.figure import Figure
-
     exemplars = unit.exemplars().head(images)
     columns = 4 if len(exemplars) <= 16 else 6
     lines = max(1, -(-len(exemplars) // columns))
-    figure = Figure(figsize=(12.5, max(1.75 * lines + 1.5, 5.6)), layout="constrained", dpi=120)
+    figure = new(figsize=(12.5, max(1.75 * lines + 1.5, 5.6)), layout="constrained", dpi=120)
     left, right = figure.subfigures(1, 2, width_ratios=(1.25, 1))
     grid = left.subplots(lines, columns, squeeze=False)
     for place, axes in enumerate(grid.flat):
@@ -57,14 +49,14 @@ def draw(
     top, bottom = right.subplots(2, 1, height_ratios=ratios)
     if predictions:
         bottom.set_title(
-            "best labels from other numbers of images", fontsize=9, color=_PALE, loc="left"
+            "best labels from other numbers of images", fontsize=9, color=PALE, loc="left"
         )
     _labels(top, unit, max(at, default=16), method)
     bottom.set_axis_off()
     for line, (count, words) in enumerate(predictions):
         y = 1 - (line + 0.5) / len(predictions)
-        bottom.text(0, y, f"from {count} images", color=_PALE, fontsize=9, va="center")
-        bottom.text(0.27, y, ", ".join(words), color=_INK, fontsize=9, va="center", wrap=True)
+        bottom.text(0, y, f"from {count} images", color=PALE, fontsize=9, va="center")
+        bottom.text(0.27, y, ", ".join(words), color=INK, fontsize=9, va="center", wrap=True)
     own = f", the neuron of class “{unit.class_name}”" if unit.class_name else ""
     figure.suptitle(
         f"{unit.name} of {unit.atlas.manifest['target']['name']}{own}",
@@ -72,30 +64,9 @@ def draw(
         ha="left",
         fontsize=13,
         fontweight="bold",
-        color=_INK,
+        color=INK,
     )
     return figure
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure; the format follows from the file's ending.
-
-    Raises:
-        UsageError: the ending is none that can be written.
-        NeuronymError: the file cannot be written.
-    """
-    if path.suffix.lower() not in _FORMATS:
-        raise misuse("figure", f"a file name ending in {', '.join(_FORMATS)}", str(path))
-    import warnings
-
-    import matplotlib
-
-    try:
-        with warnings.catch_warnings(), matplotlib.rc_context({"svg.fonttype": "none"}):
-            warnings.filterwarnings("ignore", message="Glyph .* missing")
-            figure.savefig(path)
-    except OSError as error:
-        raise NeuronymError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 
 def _exemplar(axes: Axes, unit: Unit, row: Any) -> None:
@@ -103,7 +74,7 @@ def _exemplar(axes: Axes, unit: Unit, row: Any) -> None:
 
     path = unit.atlas.thumb(row["image_id"])
     if path is None:
-        axes.text(0.5, 0.5, "no image", ha="center", va="center", color=_PALE, fontsize=8)
+        axes.text(0.5, 0.5, "no image", ha="center", va="center", color=PALE, fontsize=8)
     else:
         with Image.open(path) as image:
             picture = image.convert("RGB")
@@ -113,33 +84,33 @@ def _exemplar(axes: Axes, unit: Unit, row: Any) -> None:
             axes.plot(x, y, marker="o", markersize=9, markerfacecolor="none",
                       markeredgecolor="white", markeredgewidth=2.2)  # fmt: skip
             axes.plot(x, y, marker="o", markersize=9, markerfacecolor="none",
-                      markeredgecolor=_INK, markeredgewidth=0.9)  # fmt: skip
-    axes.set_title(f"{int(row['rank'])} · {row['activation']:.3g}", fontsize=8, color=_PALE, pad=2)
+                      markeredgecolor=INK, markeredgewidth=0.9)  # fmt: skip
+    axes.set_title(f"{int(row['rank'])} · {row['activation']:.3g}", fontsize=8, color=PALE, pad=2)
 
 
 def _labels(axes: Axes, unit: Unit, count: int, method: str) -> None:
     labels = unit.labels(method).head(count)
     axes.set_frame_on(False)
     axes.set_yticks([])
-    axes.set_title(f"labels by {method}", fontsize=9, color=_PALE, loc="left")
+    axes.set_title(f"labels by {method}", fontsize=9, color=PALE, loc="left")
     if labels.empty or labels["abstained"].iloc[0]:
         why = f"No label: {labels['reason'].iloc[0]}." if len(labels) else "Layer not labelled."
         axes.set_xticks([])
-        axes.text(0, 0.9, why, color=_INK, wrap=True, va="top")
+        axes.text(0, 0.9, why, color=INK, wrap=True, va="top")
         return
     scores = labels["score"].to_numpy()
     places = range(len(labels))
     axes.barh(places, scores, color=[_ACCENT] + ["#a9c4d4"] * (len(labels) - 1), height=0.72)
-    axes.axvline(0, color=_PALE, linewidth=0.6)
+    axes.axvline(0, color=PALE, linewidth=0.6)
     low, high = min(0.0, float(scores.min())), max(0.0, float(scores.max()))
     pad = (high - low or 1.0) * 0.02
     for place, (word, score) in enumerate(zip(labels["concept"], scores, strict=True)):
         weight = "bold" if place == 0 else "normal"
         axes.text(high + pad, place, f"{score:.3f}  {word}", va="center", fontsize=9,
-                  color=_INK, fontweight=weight)  # fmt: skip
+                  color=INK, fontweight=weight)  # fmt: skip
     axes.set_xlim(low, high + (high - low or 1.0) * 0.6)
     axes.invert_yaxis()
-    axes.tick_params(axis="x", labelsize=8, colors=_PALE)
+    axes.tick_params(axis="x", labelsize=8, colors=PALE)
 
 
 def _predictions(unit: Unit, counts: Sequence[int], method: str) -> list[tuple[int, list[str]]]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from neuronym import _names
+from neuronym import _names, parameters
 from neuronym._checks import misuse
-from neuronym.similarity import parameters
 from neuronym.similarity.base import SIMILARITIES, Similarity, Top
 from neuronym.similarity.cos import Cos
 from neuronym.similarity.cos_cubed import CosCubed

@@ -128,21 +128,6 @@ class MutualInformation(Similarity):
             found[living] = _engines.engine(job.device).scores(job)[:, problem.member]
         return found
 
-    def top(
-        self,
-        activations: Rows,
-        images: Rows,
-        texts: Rows,
-        n: int = 20,
-        *,
-        tie: np.ndarray | None = None,
-        shared: Mapping[str, np.ndarray] | None = None,
-        progress: Progress = silent,
-    ) -> Top:
-        """The n best concepts per unit; with fewer than n concepts, all of them in order."""
-        layers = [activations]
-        return self.top_many(layers, images, texts, n, tie=tie, shared=shared, progress=progress)[0]
-
     def top_many(
         self,
         layers: Sequence[Rows],

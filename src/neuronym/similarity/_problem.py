@@ -173,7 +173,7 @@ def distinct_rows(
     _finite("texts", whole)
     same, seen = np.arange(len(whole)), {}
     for row in _suspects(whole):
-        same[row] = seen.setdefault(_digest(whole[row]), row)
+        same[row] = seen.setdefault(digest(whole[row]), row)
     first, member = np.unique(same, return_inverse=True)
     if len(first) == len(whole):
         # Writeable, because torch warns about arrays that are not, such as mapped files.
@@ -195,8 +195,8 @@ def _suspects(rows: Float[np.ndarray, "row dim"]) -> list[int]:
     return sorted({*order[:-1][close].tolist(), *order[1:][close].tolist()})
 
 
-def _digest(row: Float[np.ndarray, " dim"]) -> bytes:
-    # + 0: −0 and 0 are the same number.
+def digest(row: Float[np.ndarray, " dim"]) -> bytes:
+    """The same for equal rows: −0 and 0 are the same number."""
     return hashlib.blake2b((row + np.float32(0)).tobytes(), digest_size=16).digest()
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 from jaxtyping import Float, Int64, Integer
 
 from neuronym import _compiled
 from neuronym._types import Rows
 from neuronym.similarity import _problem
-from neuronym.similarity._problem import block_of, embedding_blocks
+from neuronym.similarity._problem import block_of, digest, embedding_blocks
 
 
 def distinct_images(
@@ -21,13 +19,11 @@ def distinct_images(
     Cosines of equal embeddings differ in the last bit when the product computes their columns in
     different ways; shared columns tie for certain.
     """
-    hashes = np.empty(len(used), np.uint64)
+    same, seen = np.empty(len(used), np.int64), {}
     for low, block in embedding_blocks(images, block_of(images.shape[1]), used):
-        for place, row in enumerate((block + 0.0).numpy(), low):  # −0 and 0 are the same number
-            digest = hashlib.blake2b(row.tobytes(), digest_size=8).digest()
-            hashes[place] = int.from_bytes(digest, "little")
-    _, first, same = np.unique(hashes, return_index=True, return_inverse=True)
-    places, member = np.unique(first[same], return_inverse=True)
+        for place, row in enumerate(block.numpy(), low):
+            same[place] = seen.setdefault(digest(row), place)
+    places, member = np.unique(same, return_inverse=True)
     return used[places], member
 
 

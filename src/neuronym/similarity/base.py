@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from neuronym import parameters
 from neuronym._registry import Registry
 from neuronym._types import Progress, Rows, silent
-from neuronym.similarity import parameters
 
 if TYPE_CHECKING:
     import torch
@@ -95,19 +95,6 @@ class Similarity(abc.ABC):
         """All scores, float32 `[unit, concept]`; rows of abstaining units are NaN."""
 
     @abc.abstractmethod
-    def top(
-        self,
-        activations: Rows,
-        images: Rows,
-        texts: Rows,
-        n: int = 20,
-        *,
-        tie: np.ndarray | None = None,
-        shared: Mapping[str, np.ndarray] | None = None,
-        progress: Progress = silent,
-    ) -> Top:
-        """The n best concepts per unit, streaming over tiles of concepts and blocks of images."""
-
     def top_many(
         self,
         layers: Sequence[Rows],
@@ -121,9 +108,21 @@ class Similarity(abc.ABC):
         progress: Progress = silent,
     ) -> list[Top]:
         """`top` of several layers of one probe; what they have in common is done once."""
-        if shared is None:
-            shared = self.shared(images, texts, device=device, progress=progress)
-        return [
-            self.top(rows, images, texts, n, tie=tie, shared=shared, progress=progress)
-            for rows in layers
-        ]
+
+    def top(
+        self,
+        activations: Rows,
+        images: Rows,
+        texts: Rows,
+        n: int = 20,
+        *,
+        tie: np.ndarray | None = None,
+        shared: Mapping[str, np.ndarray] | None = None,
+        progress: Progress = silent,
+    ) -> Top:
+        """The n best concepts per unit, streaming over tiles of concepts and blocks of images.
+
+        With fewer than n concepts, all of them in order.
+        """
+        layers = [activations]
+        return self.top_many(layers, images, texts, n, tie=tie, shared=shared, progress=progress)[0]

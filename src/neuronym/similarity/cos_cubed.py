@@ -10,11 +10,11 @@ import numpy as np
 
 from neuronym._matmul import full_precision, product
 from neuronym._types import Progress
+from neuronym.parameters import number
 from neuronym.similarity import _problem
 from neuronym.similarity._problem import Problem, block_of, blocks, embedding_blocks
 from neuronym.similarity._tiled import Plan, Tiled
 from neuronym.similarity.base import SIMILARITIES
-from neuronym.similarity.parameters import number
 from neuronym.topk import as_array
 from neuronym.unit_stats import abstentions
 

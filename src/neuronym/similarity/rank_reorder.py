@@ -12,11 +12,11 @@ from jaxtyping import Float, Int64
 
 from neuronym import _compiled
 from neuronym._types import Progress
+from neuronym.parameters import number, whole
 from neuronym.similarity import _problem, _rank_errors
 from neuronym.similarity._problem import Problem, block_of, embedding_blocks
 from neuronym.similarity._tiled import Plan, Tiled
 from neuronym.similarity.base import SIMILARITIES
-from neuronym.similarity.parameters import number, whole
 from neuronym.unit_stats import abstentions
 
 _PERMUTATIONS = 5

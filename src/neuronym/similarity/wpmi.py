@@ -8,10 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from neuronym.parameters import number, whole, word
 from neuronym.similarity._evidence import HIGHEST_LOG, Form
 from neuronym.similarity._mutual_information import PRIORS, MutualInformation
 from neuronym.similarity.base import SIMILARITIES
-from neuronym.similarity.parameters import number, whole, word
 
 
 @SIMILARITIES.register(

@@ -11,7 +11,7 @@ from torch import nn
 from neuronym._checks import Verbatim, missing_extra, misuse
 from neuronym._compat import prepare_torchvision
 from neuronym._errors import NeuronymError
-from neuronym._hub import hub, quiet, reason
+from neuronym._hub import hub, looks_like_a_path, quiet, reason
 from neuronym._names import Name
 from neuronym.preprocess import Preprocess, from_hf
 from neuronym.targets._options import seeded, source, spell
@@ -50,7 +50,7 @@ def hf_target(name: Name, weights: Path | None) -> Target:
     if where.published is not None:
         raise misuse("weights", "random or a file", where.published)
     place = Path(name.detail).expanduser()
-    if not name.detail or (not place.is_dir() and _looks_like_a_path(name.detail)):
+    if not name.detail or (not place.is_dir() and looks_like_a_path(name.detail)):
         raise misuse(
             "target", "name a repository of the hub or an existing folder: hf:REPO_OR_PATH",
             Verbatim(spell(name)),
@@ -175,7 +175,3 @@ def _from_config(config: Any, name: Name) -> Preprocess:
         stacklevel=2,
     )
     return Preprocess((high, wide), round(min(high, wide) / 0.875), interpolation="bicubic")
-
-
-def _looks_like_a_path(text: str) -> bool:
-    return text.startswith((".", "/", "~")) or text.count("/") > 1 or "\\" in text

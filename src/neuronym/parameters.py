@@ -1,4 +1,4 @@
-"""Parameters of similarities: dataclass fields that check their values, and their text form."""
+"""Parameters of similarities and methods: dataclass fields that check values, and their text."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ def check(instance: Any) -> None:
 
 
 def make(kind: type, name: _names.Name) -> Any:
-    """Build a similarity from a parsed name.
+    """Build a similarity or labelling method from a parsed name.
 
     Raises:
-        UsageError: a parameter that the similarity does not have, or a value that does not fit.
+        UsageError: a parameter that it does not have, or a value that does not fit.
     """
     known = [entry.name for entry in dataclasses.fields(kind)]
     strangers = ([name.detail] if name.detail else []) + [k for k in name.params if k not in known]

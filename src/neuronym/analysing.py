@@ -1,0 +1,101 @@
+"""Adds analyses of a method's labels to an atlas."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from neuronym import schema
+from neuronym._errors import UsageError
+from neuronym.atlas import Atlas, open_atlas
+from neuronym.atlas_writer import AtlasWriter
+from neuronym.material import Material
+from neuronym.trust import ANALYSES, Analysis, open_analysis
+
+
+def analyse(
+    atlas: Atlas,
+    analyses: Sequence[str | Analysis] | None = None,
+    *,
+    method: str | None = None,
+    overwrite: bool = False,
+    **material: Any,
+) -> Atlas:
+    """Examine the labels of a method; what is found is added to the atlas.
+
+    An analysis that is there already with the same parameters is not made again. Analyses that
+    another one reads are run before it.
+
+    Args:
+        atlas: a complete one.
+        analyses: names such as `significance:sets=2000`, or objects. None: all.
+        method: a method-id or another name of a method. None: the first one.
+        overwrite: make them again.
+        **material: see `Material`: target, probe, encoder, device, workers, cache, progress.
+
+    Returns:
+        The atlas, opened again.
+
+    Raises:
+        UsageError: a wrong name, or an atlas that is not complete.
+        NeuronymError: something an analysis needs is missing. What was finished before stays.
+    """
+    if not atlas.manifest["complete"]:
+        raise UsageError(
+            f"Expected a complete atlas, got {atlas.folder}, whose run was interrupted. "
+            "Run its `neuronym dissect` command again first."
+        )
+    given = [entry.name for entry in ANALYSES] if analyses is None else analyses
+    wanted, chosen = in_order([open_analysis(spec) for spec in given]), atlas.method(method)
+    for analysis in wanted:
+        analysis.check(Material(atlas, **material), chosen)
+    for analysis in wanted:
+        there = atlas.manifest.get("analyses", {}).get(schema.analysis_id(analysis.name, chosen))
+        asked = analysis.name in {open_analysis(spec).name for spec in given}
+        if there and (not asked or (not overwrite and there["spec"] == analysis.spec)):
+            continue
+        _add(Material(atlas, **material), analysis, chosen)
+        atlas = open_atlas(atlas.folder)
+    return atlas
+
+
+def in_order(analyses: Sequence[Analysis]) -> list[Analysis]:
+    """The analyses, each after those that it reads; what is lacking comes with its defaults."""
+    given = {analysis.name: analysis for analysis in analyses}
+    found: dict[str, Analysis] = {}
+
+    def add(name: str) -> None:
+        analysis = given.get(name) or open_analysis(name)
+        for earlier in analysis.after:
+            add(earlier)
+        found.setdefault(name, analysis)
+
+    for name in given:
+        add(name)
+    return list(found.values())
+
+
+def _add(material: Material, analysis: Analysis, method: str) -> None:
+    """Run one analysis over all layers that the method has labelled, and write its file."""
+    atlas, started = material.atlas, time.monotonic()
+    layers = atlas.labelled_layers(method)
+    writer = AtlasWriter.extend(atlas.folder)
+    try:
+        found = analysis.run(material, method, layers)
+        file = schema.trust_file(analysis.name, method)
+        parts = {
+            layer: {"layer": [layer] * material.units(layer), "unit": range(material.units(layer))}
+            | dict(columns)
+            for layer, columns in found.layers.items()
+        }
+        writer.join(file, "trust", layers, parts, ())
+        key = schema.analysis_id(analysis.name, method)
+        entry = {
+            "analysis": analysis.name, "method": method, "spec": analysis.spec, "layers": layers,
+            **found.facts, "seconds": round(time.monotonic() - started, 3),
+        }  # fmt: skip
+        entries = writer.manifest.get("analyses", {}) | {key: entry}
+        writer.finish(f"trust {key}", [file], analyses=entries)
+    finally:
+        writer.close()

@@ -1,0 +1,81 @@
+"""What an analysis is: numbers per unit that say how far a method's labels can be trusted."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from neuronym import parameters
+from neuronym._names import Name
+from neuronym._registry import Registry
+from neuronym.material import Material
+
+ANALYSES = Registry("analysis", "analyses")
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What an analysis found.
+
+    Attributes:
+        layers: by layer name its columns, each with one entry per unit; missing values are None or
+            NaN. They become `trust/<analysis>.<method-id>.parquet`.
+        facts: about the run, for `analyses` in `atlas.json`.
+    """
+
+    layers: Mapping[str, Mapping[str, Sequence[Any]]]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Analysis(abc.ABC):
+    """One way to examine the labels of a method; subclasses are frozen dataclasses of parameters.
+
+    Attributes:
+        name: under which it is registered.
+        after: analyses that it reads, which are run before it where they are not there yet.
+    """
+
+    name: ClassVar[str]
+    after: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        parameters.check(self)
+
+    @classmethod
+    def from_name(cls, name: Name) -> Analysis:
+        """The analysis that a parsed name stands for.
+
+        Raises:
+            UsageError: a parameter it does not have, or a value that does not fit.
+        """
+        return parameters.make(cls, name)
+
+    @property
+    def spec(self) -> str:
+        """The full name that opens this analysis again; also what `str` gives."""
+        return parameters.spec(self)
+
+    def __str__(self) -> str:
+        return self.spec
+
+    def check(self, material: Material, method: str) -> None:  # noqa: B027
+        """Refuse at once what could only fail later.
+
+        Raises:
+            UsageError, NeuronymError: the method's labels cannot be examined like this; says why.
+        """
+
+    @abc.abstractmethod
+    def run(self, material: Material, method: str, layers: Sequence[str]) -> Findings:
+        """Examine the labels of some layers.
+
+        Args:
+            material: what there is to read; `material.progress` is the display for long work.
+            method: a method-id of the atlas.
+            layers: names of layers that the method has labelled.
+
+        Raises:
+            NeuronymError: something it needs is missing; says how to get it.
+        """
