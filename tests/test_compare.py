@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 import neuronym as nym
+from neuronym import matching
 from neuronym._errors import UsageError
 from neuronym.atlas import Atlas
 from neuronym.labellers import Labeller, Labels, LayerLabels
@@ -100,7 +101,7 @@ def test_shares_are_those_counted_by_hand(atlas: Atlas) -> None:
     assert row["b_in_a_synonyms"] == pytest.approx(3 / 5)
     # Unit 1: both of one's words match "moss", which has partners; "red" and "blue" have none.
     assert row["jaccard_synonyms"] == pytest.approx((1 / 3 + 1.5 / 3.5 + 1 / 2 + 0 + 1) / 5)
-    assert found.unembedded == ("a_b", "A b")
+    assert found.words.unembedded == ("a_b", "A b")
     assert "2 labels, such as 'a_b', are no concepts of the atlas" in synonyms(found)
 
 
@@ -150,26 +151,13 @@ def test_words_from_elsewhere_get_synonyms_by_an_encoder(atlas: Atlas) -> None:
         return np.array([[0.0, 0.0, 0.0, -1.0]] * len(words))
 
     found = compare(atlas, ["one", "two"], embed=embed)
-    assert found.unembedded == ()
-    assert found.threshold == compare(atlas, ["one", "two"]).threshold
-
-
-def test_the_threshold_follows_the_spread_of_the_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(500, 9))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    cosines = (vectors @ vectors.T)[np.triu_indices(500, 1)]
-    threshold = module._rare(vectors)
-    assert (cosines >= threshold).sum() == len(cosines) // 10_000 == 12
-    assert module._rare(vectors[:50]) == 1  # too few pairs to tell
-    assert module._rare(np.zeros((0, 9))) == 1
-    monkeypatch.setattr(module, "_SAMPLE", 200)
-    assert module._rare(vectors) == pytest.approx(threshold, abs=0.1)
+    assert found.words.unembedded == ()
+    assert found.words.threshold == compare(atlas, ["one", "two"]).words.threshold
 
 
 def test_blocks_of_units_change_nothing(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = compare(atlas, synonyms=0.9)
-    monkeypatch.setattr(module, "_UNITS", 2)
+    monkeypatch.setattr(matching, "_UNITS", 2)
     pd.testing.assert_frame_equal(compare(atlas, synonyms=0.9).agreement, whole.agreement)
 
 

@@ -9,6 +9,7 @@ import torch
 import neuronym as nym
 from neuronym.atlas_writer import AtlasWriter
 from neuronym.similarity import SIMILARITIES
+from neuronym.truth import Annotations, Answer
 from small_world import COLOURS, PLANTED, SMALL, ColourEncoder, Detectors, build, coloured_images
 
 WORDS = [*COLOURS, "nonsense", "gibberish"]
@@ -413,3 +414,15 @@ def test_unreadable_images_are_told(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"1 of 24 images could not be read, the first: 07\.png"):
         atlas = dissect(tmp_path / "atlas", probe=folder)
     assert len(atlas.images) == 23
+
+
+def test_peoples_annotations_are_not_overwritten(tmp_path: Path) -> None:
+    atlas = dissect(tmp_path / "atlas")
+    Annotations(atlas).add(Answer("detect", 1, "own", "leaf green"))
+    with pytest.raises(
+        nym.UsageError, match="which holds what people said. Keep it with"
+    ):
+        dissect(tmp_path / "atlas", overwrite=True)
+    assert Annotations(nym.open(tmp_path / "atlas")).latest()[0].label == "leaf green"
+    (tmp_path / "atlas" / "annotations.sqlite").unlink()
+    assert dissect(tmp_path / "atlas", overwrite=True).manifest["complete"]

@@ -13,6 +13,7 @@ from neuronym import _files, schema
 from neuronym._errors import NeuronymError, UsageError
 
 MANIFEST = "atlas.json"
+ANNOTATIONS = "annotations.sqlite"  # people's answers: the one file that is not made anew
 
 
 #: What a manifest must hold for the rest of the code to rely on it.
@@ -101,6 +102,12 @@ class AtlasWriter:
             if not there["stages"]:
                 _clear(folder)  # what a killed --overwrite left
             return cls(folder, there)
+        if (folder / ANNOTATIONS).exists():
+            raise UsageError(
+                f"Expected an atlas that --overwrite may replace, got {folder}, which holds what "
+                f"people said. Keep it with `neuronym export {folder} --format annotations --out "
+                f"FILE`, remove {folder / ANNOTATIONS}, and try again; or choose another --out."
+            )
         writer = cls(folder, fresh)
         # The new manifest first: a run killed while the old files go is then an unfinished atlas.
         writer._save()
@@ -247,8 +254,8 @@ def _clear(folder: Path) -> None:
     """Remove what an atlas consists of but its manifest, and nothing else in its folder."""
     for name in ("labels", "trust", "evidence", "arrays", "thumbs"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in (*(f"{table}.parquet" for table in schema.tables()), "annotations.sqlite"):
-        (folder / name).unlink(missing_ok=True)
+    for table in schema.tables():
+        (folder / f"{table}.parquet").unlink(missing_ok=True)
 
 
 def _size(path: Path) -> int:

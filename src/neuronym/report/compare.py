@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 
-from neuronym._checks import Verbatim, misuse, real
+from neuronym._checks import Verbatim, misuse
 from neuronym.atlas import Atlas, open_atlas
+from neuronym.matching import Embed, Vocabulary, vocabulary
 
 DEPTH = 5  # labels per unit that "within the first five" looks at
-RARE = 10_000  # without a threshold, one in so many pairs of words counts as synonyms
-_SAMPLE = 3000  # words among which such pairs are counted
-_UNITS = 1024  # compared at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +25,12 @@ class Comparison:
     Attributes:
         atlas: its folder.
         target: the network's name.
-        threshold: words are synonyms from this cosine of their text embeddings on.
-        chosen: whether the threshold follows from the words (`RARE`), not from the caller.
-        unembedded: words without a text embedding: they are synonyms of nothing.
+        words: all labels, and which of them are the same.
+        chosen: whether the threshold of synonyms follows from the words, not from the caller.
         agreement: layer, a, b, units; the share of the units with the same first label (`same`),
             with a's first label among b's first five (`a_in_b`), the reverse (`b_in_a`), and the
-            mean overlap of the first five (`jaccard`); the four again up to synonyms
-            (`same_synonyms`, …).
+            mean overlap of the first five (`jaccard`); the four again with singular and plural
+            the same (`same_lemma`, …), and up to synonyms (`same_synonyms`, …).
         methods: method, layers, units, labelled, abstained, seconds.
         abstentions: layer, method, units, labelled, abstained.
         disagreements: layer, unit, a, b, a_label, b_label, a_score, b_score, confidence: units
@@ -43,9 +40,8 @@ class Comparison:
 
     atlas: str
     target: str
-    threshold: float
+    words: Vocabulary
     chosen: bool
-    unembedded: tuple[str, ...]
     agreement: pd.DataFrame
     methods: pd.DataFrame
     abstentions: pd.DataFrame
@@ -57,13 +53,12 @@ def compare(
     methods: Sequence[str] | None = None,
     *,
     synonyms: float | None = None,
-    embed: Callable[[Sequence[str]], np.ndarray] | None = None,
+    embed: Embed | None = None,
     most: int = 5,
 ) -> Comparison:
     """Compare the labels of several methods, unit by unit.
 
-    Labels are the same if they differ only in case and underscores. They are synonyms if they are
-    the same, or if the cosine of their text embeddings reaches a threshold.
+    Which labels are the same, and which are synonyms, is said by `matching`.
 
     Args:
         atlas: with labels of two methods at least, or its folder.
@@ -80,11 +75,9 @@ def compare(
     atlas = open_atlas(atlas) if isinstance(atlas, str | Path) else atlas
     names = _checked(atlas, methods)
     labels = {name: _Labels(atlas, name) for name in names}
-    words = list(dict.fromkeys(word for name in names for word in labels[name].words))
-    concepts = np.asarray(atlas.embeddings()["concepts"])
-    threshold = _rare(concepts) if synonyms is None else real("synonyms", synonyms, -1, 1)
-    known, vectors = _embedded(atlas, words, concepts, embed)
-    same = _Same(words, known, vectors, threshold)
+    same = vocabulary(
+        atlas, (word for name in names for word in labels[name].words), synonyms, embed
+    )
     facts = atlas.manifest.get("methods", {})
     baseline = {name: facts.get(name, {}).get("baseline", False) for name in names}
     agreement, disagreements = [], []
@@ -110,10 +103,9 @@ def compare(
     return Comparison(
         str(atlas.folder),
         atlas.manifest["target"]["name"],
-        threshold,
+        same,
         synonyms is None,
-        tuple(word for word in words if word not in known),
-        pd.DataFrame(agreement, columns=["layer", "a", "b", "units", *_SHARES, *_SYNONYMS]),
+        pd.DataFrame(agreement, columns=["layer", "a", "b", "units", *_COLUMNS]),
         totals,
         abstentions.reset_index(drop=True),
         pd.DataFrame(disagreements, columns=_CONTRADICTIONS),
@@ -121,7 +113,8 @@ def compare(
 
 
 _SHARES = ("same", "a_in_b", "b_in_a", "jaccard")
-_SYNONYMS = tuple(f"{name}_synonyms" for name in _SHARES)
+_WAYS = {"exact": "", "lemma": "_lemma", "synonyms": "_synonyms"}
+_COLUMNS = [f"{name}{ending}" for ending in _WAYS.values() for name in _SHARES]
 _CONTRADICTIONS = [
     "layer", "unit", "a", "b", "a_label", "b_label", "a_score", "b_score", "confidence",
 ]  # fmt: skip
@@ -146,7 +139,7 @@ class _Labels:
         self._units = {layer: atlas.layers[layer]["units"] for layer in frame["layer"].unique()}
         self.words, self.layers = self._frame["concept"].unique(), set(self._units)
 
-    def top(self, layer: str, same: _Same) -> _Top:
+    def top(self, layer: str, same: Vocabulary) -> _Top:
         """The labels of one layer."""
         frame = self._frame[self._frame["layer"] == layer]
         words = np.full((self._units[layer], DEPTH), -1)
@@ -181,89 +174,26 @@ class _Top:
         return pd.Series(self.scores).rank(pct=True).to_numpy()
 
 
-class _Same:
-    """Which words are the same, exactly or up to synonyms."""
-
-    def __init__(
-        self, words: list[str], known: dict[str, int], vectors: np.ndarray, threshold: float
-    ) -> None:
-        self.number = {word: place for place, word in enumerate(words)}
-        folded: dict[str, int] = {}
-        # One place more, for −1.
-        self._folded = np.array([*(folded.setdefault(_fold(w), len(folded)) for w in words), -1])
-        self._row = np.array([*(known.get(word, -1) for word in words), -1])
-        self._vectors, self._threshold = vectors, threshold
-        self.words = words
-
-    def pairs(
-        self, a: Int64[np.ndarray, "unit n"], b: Int64[np.ndarray, "unit m"], synonyms: bool
-    ) -> Bool[np.ndarray, "unit n m"]:
-        """Per unit which of a's words are the same as which of b's."""
-        there = (a >= 0)[:, :, None] & (b >= 0)[:, None]
-        same = there & (self._folded[a][:, :, None] == self._folded[b][:, None])
-        if not synonyms or not same.size:
-            return same
-        left, right = self._row[a], self._row[b]
-        for low in range(0, len(a) if len(self._vectors) else 0, _UNITS):
-            some = slice(low, low + _UNITS)
-            cosines = self._vectors[left[some]] @ self._vectors[right[some]].transpose(0, 2, 1)
-            both = (left[some] >= 0)[:, :, None] & (right[some] >= 0)[:, None] & there[some]
-            same[some] |= both & (cosines >= self._threshold - 1e-6)  # float32 cosines
-        return same
-
-
-def _fold(word: str) -> str:
-    return word.replace("_", " ").casefold()
-
-
-def _embedded(
-    atlas: Atlas,
-    words: list[str],
-    vectors: np.ndarray,
-    embed: Callable[[Sequence[str]], np.ndarray] | None,
-) -> tuple[dict[str, int], np.ndarray]:
-    """The row of each word that has an embedding, and the embeddings: first the concepts'."""
-    concepts = list(atlas.concepts["concept"])
-    exact = {word: row for row, word in enumerate(concepts)}
-    folded = {_fold(word): row for row, word in reversed(list(enumerate(concepts)))}
-    rows = {word: exact.get(word, folded.get(_fold(word))) for word in words}
-    known = {word: row for word, row in rows.items() if row is not None}
-    strange = [word for word in words if word not in known]
-    if embed is None or not strange:
-        return known, vectors
-    known |= {word: len(vectors) + place for place, word in enumerate(strange)}
-    return known, np.concatenate([vectors, np.asarray(embed(strange), np.float32)])
-
-
-def _rare(vectors: np.ndarray) -> float:
-    """The cosine that one in `RARE` pairs of words reach; 1 for too few words to tell."""
-    some = vectors[
-        np.unique(np.linspace(0, len(vectors) - 1, min(len(vectors), _SAMPLE)).astype(int))
-    ]
-    cosines = (some @ some.T)[np.triu_indices(len(some), 1)]
-    count = len(cosines) // RARE
-    return float(min(np.partition(cosines, -count)[-count], 1)) if count else 1.0
-
-
-def _agreement(a: np.ndarray, b: np.ndarray, same: _Same) -> dict[str, float]:
+def _agreement(a: np.ndarray, b: np.ndarray, same: Vocabulary) -> dict[str, float]:
     both = (a[:, 0] >= 0) & (b[:, 0] >= 0)
     a, b, found = a[both], b[both], {"units": int(both.sum())}
-    for names, synonyms in ((_SHARES, False), (_SYNONYMS, True)):
-        pairs = same.pairs(a, b, synonyms)
+    for how, ending in _WAYS.items():
+        pairs = same.pairs(a, b, how)
         # With synonyms one word may have several partners: the mean of both sides is shared.
         shared = (pairs.any(2).sum(1) + pairs.any(1).sum(1)) / 2
         size = (a >= 0).sum(1) + (b >= 0).sum(1) - shared
         values = (pairs[:, 0, 0], pairs[:, 0].any(1), pairs[:, :, 0].any(1), shared / size)
         found |= {
-            n: float(v.mean()) if len(a) else np.nan for n, v in zip(names, values, strict=True)
+            f"{name}{ending}": float(value.mean()) if len(a) else np.nan
+            for name, value in zip(_SHARES, values, strict=True)
         }
     return found
 
 
-def _contradictions(a: _Top, b: _Top, same: _Same, most: int) -> list[dict[str, object]]:
+def _contradictions(a: _Top, b: _Top, same: Vocabulary, most: int) -> list[dict[str, object]]:
     """The units on which both methods are most confident, and give different labels."""
     confidence = np.minimum(a.confidence, b.confidence)
-    confidence[same.pairs(a.words[:, :1], b.words[:, :1], True)[:, 0, 0]] = np.nan
+    confidence[same.pairs(a.words[:, :1], b.words[:, :1], "synonyms")[:, 0, 0]] = np.nan
     order = np.argsort(-confidence, kind="stable")[:most]
     return [
         {

@@ -9,7 +9,8 @@ import numpy as np
 
 from neuronym._errors import NeuronymError
 from neuronym._files import atomic_write
-from neuronym.report.compare import RARE, Comparison
+from neuronym.matching import threshold_text
+from neuronym.report.compare import Comparison
 from neuronym.report.figures import INK, PALE, new
 
 if TYPE_CHECKING:
@@ -63,16 +64,7 @@ def print_comparison(found: Comparison) -> None:
 
 def synonyms(found: Comparison) -> str:
     """What counted as synonyms, in a sentence or two."""
-    how = f", which 1 in {RARE:,} pairs of concepts reach" if found.chosen else ""
-    if found.chosen and found.threshold >= 1:
-        how = ": too few concepts to tell which cosines are rare"
-    text = f"Synonyms: cosine of text embeddings of {found.threshold:.2f} or more{how}."
-    if found.unembedded:
-        text += (
-            f" {len(found.unembedded):,} labels, such as {found.unembedded[0]!r}, are no concepts "
-            "of the atlas and were compared exactly only."
-        )
-    return text
+    return threshold_text(found.words, found.chosen)
 
 
 def _print(out: Any, headings: tuple[str, ...], rows: list[tuple], names: int = 1) -> None:
@@ -112,9 +104,9 @@ def to_json(found: Comparison) -> dict[str, Any]:
     return {
         "atlas": found.atlas,
         "target": found.target,
-        "threshold": found.threshold,
+        "threshold": found.words.threshold,
         "threshold_chosen": found.chosen,
-        "unembedded": list(found.unembedded),
+        "unembedded": list(found.words.unembedded),
         **{
             name: _records(getattr(found, name))
             for name in ("methods", "abstentions", "agreement", "disagreements")
@@ -175,7 +167,7 @@ def draw(found: Comparison) -> Figure:
     figure.supxlabel(
         "\nbelow the diagonal: same first label · above: first label among the other's first five "
         f"(mean of both ways)\non it: neurons labelled · synonyms count from cosine "
-        f"{found.threshold:.2f} on",
+        f"{found.words.threshold:.2f} on",
         x=0.01, ha="left", fontsize=8, color=PALE,
     )  # fmt: skip
     return figure

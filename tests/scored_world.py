@@ -1,0 +1,57 @@
+"""Labels of a similarity over arrays, for analyses of labels: no network, no atlas but a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from array_material import ArrayMaterial
+from neuronym import _files, schema
+from neuronym.similarity import Similarity
+
+METHOD = "clip-dissect.trial"
+
+
+class _Atlas:
+    """As much of an atlas as analyses read."""
+
+    def __init__(self, folder: Path, similarity: Similarity, labels: pd.DataFrame) -> None:
+        about = {"labeller": "clip-dissect", "method": "clip-dissect", "settled": similarity.spec}
+        self.folder, self._labels = folder, labels
+        self.manifest = {"methods": {METHOD: about}}
+
+    def labels(self, layer: str, *, method: str, trust: bool) -> pd.DataFrame:
+        assert method == METHOD
+        assert not trust
+        return self._labels[self._labels["layer"] == layer]
+
+
+def scored(
+    similarity: Similarity,
+    activations: Mapping[str, np.ndarray],
+    images: np.ndarray,
+    texts: np.ndarray,
+    folder: Path,
+    tie: np.ndarray | None = None,
+) -> ArrayMaterial:
+    """Material with the labels that the similarity gives."""
+    material = ArrayMaterial(activations, images, texts, tie=tie)
+    layers = [material.activations(layer) for layer in activations]
+    rows, arrays = [], {}
+    tops = similarity.top_many(layers, images, texts, 1, tie=material.tie)
+    for layer, top in zip(activations, tops, strict=True):
+        rows += [
+            (layer, unit, 1, float(score), reason is not None)
+            for unit, (score, reason) in enumerate(zip(top.scores[:, 0], top.reasons, strict=True))
+        ]
+        for name, array in top.arrays.items():
+            arrays[name if name == "log_normalisers" else f"{layer}/{name}"] = array
+    names = ["layer", "unit", "rank", "score", "abstained"]
+    if arrays:
+        (folder / "arrays").mkdir(parents=True)
+        _files.write_arrays(folder / schema.method_file(METHOD), arrays, {})
+    material.atlas = _Atlas(folder, similarity, pd.DataFrame(rows, columns=names))
+    return material
