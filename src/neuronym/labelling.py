@@ -144,7 +144,7 @@ def _label_columns(layer: str, found: LayerLabels) -> dict[str, list[Any]]:
             rows = [
                 (
                     layer, unit, place + 1, found.concepts[unit][place],
-                    float(found.scores[unit, place]), False, None,
+                    _number(found.scores[unit, place]), False, None,
                     *(_plain(d[unit, place]) for d in found.details.values()),
                 )
                 for place in here
@@ -153,6 +153,11 @@ def _label_columns(layer: str, found: LayerLabels) -> dict[str, list[Any]]:
             for column, value in zip(columns.values(), row, strict=True):
                 column.append(value)
     return columns | {n: _typed(columns[n], array.dtype) for n, array in found.details.items()}
+
+
+def _number(score: np.floating) -> float | None:
+    """A method that ranks without scores has NaN for them; in the table they are missing."""
+    return None if np.isnan(score) else float(score)
 
 
 def _plain(value: Any) -> Any:

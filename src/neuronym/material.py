@@ -75,6 +75,8 @@ class Material(Origins):
 
     def reasons(self, layer: str) -> tuple[str | None, ...]:
         """Why units can get no label from any method: dead, or not finite; else None."""
+        if self.atlas.imported:  # no activations were seen
+            return (None,) * self.units(layer)
         rows = self.statistics(layer).itertuples()
         return tuple(why_silent(row.nonfinite, row.dead) for row in rows)
 
@@ -129,7 +131,7 @@ class Material(Origins):
     def activations(self, layer: str) -> Rows:
         """float32 `[image, unit]`: those kept in the atlas, else from the cache or another pass."""
         if layer not in self._activations:
-            if self.atlas.manifest.get("kept") == "all":
+            if self.atlas.manifest.get("kept") == "all" or self.atlas.imported:
                 self._activations[layer] = self.atlas.activations(layer)
             else:
                 self._activations |= self._activations_again()

@@ -65,6 +65,8 @@ class Origins:
         self._device, self._cache_root = device, cache
         known = DissectSettings.__dataclass_fields__
         config = {k: v for k, v in atlas.manifest["config"].items() if k in known}
+        if atlas.imported:  # no settings made it; those that remain are never used unasked
+            config = {"target": atlas.manifest["target"]["name"]}
         self.settings = DissectSettings(**config | {"workers": workers})
 
     @functools.cached_property
@@ -218,12 +220,17 @@ class Origins:
         templates: Sequence[str] | None = None,
         encoder: Encoder | None = None,
     ) -> np.ndarray:
-        """Unit vectors float32 `[word, dim]`, cached. Templates: None: those of the atlas."""
+        """Unit vectors float32 `[word, dim]`, cached. Templates: None: those of the atlas.
+
+        An imported atlas has no encoder: the embedded one of sentences takes its place.
+        """
         used = tuple(
             self.atlas.manifest["concepts"]["templates"] if templates is None else templates
         )
         chosen = ConceptSet("words", tuple(words), used)
-        return concept_embeddings(encoder or self.encoder(), chosen, self.cache, self.progress)
+        if encoder is None:
+            encoder = self.encoder("conse" if self.atlas.imported else None)
+        return concept_embeddings(encoder, chosen, self.cache, self.progress)
 
     def embed_images(self, encoder: Encoder) -> Rows:
         """All images through another encoder, float32 unit vectors `[image, dim]`, cached."""
@@ -286,6 +293,8 @@ class Origins:
         given = self._given[what]
         if given is not None:
             return given
+        if self.atlas.imported:
+            raise self.atlas.lacks(what)
         name = getattr(self.settings, what)
         if name.startswith(_OBJECT):
             raise UsageError(

@@ -168,6 +168,10 @@ def from_file(path: str | Path) -> dict[str, Any]:
         raise UsageError(f"Expected `config` to be TOML or JSON, got {path}: {error}.") from error
     if not isinstance(data, dict):
         raise UsageError(f"Expected `config` to hold a table of settings, got {path}.")
+    if data.get("imported"):
+        raise misuse(
+            "config", "the atlas of a run", str(path), "This one was imported: no settings made it."
+        )
     if "neuronym" in data and "config" in data:
         data = data["config"]
     known = {f.name for f in fields(DissectSettings)}

@@ -7,7 +7,8 @@ import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from neuronym.probes.base import Probe
 from neuronym.shards import ShardedRows
 from neuronym.topk import Ranked, topk
 from neuronym.unit_stats import UnitStats
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 #: With `keep="auto"`, activations are kept up to this size.
 KEEP_BYTES = 2 << 30
@@ -243,6 +247,15 @@ def _highest(run: Run, plan: LayerPlan, exemplars: int) -> int:
     return max(widths)
 
 
+def save_thumb(image: Image, path: Path) -> None:
+    """Write the small copy of an image, which is changed."""
+    image.thumbnail((THUMB_PIXELS, THUMB_PIXELS))
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=88)
+    with _files.atomic_write(path) as out:
+        out.write(data.getvalue())
+
+
 def write_thumbs(run: Run, probe: Probe, workers: int, progress: Progress) -> None:
     """thumbs/<content hash>.jpg for every image that is some unit's exemplar."""
     if run.writer.has("thumbs"):
@@ -262,11 +275,7 @@ def write_thumbs(run: Run, probe: Probe, workers: int, progress: Progress) -> No
                 image = probe.read(places[image_id]).decode()
             except CorruptImageError:
                 return None  # it was readable in the pass and is not any more
-            image.thumbnail((THUMB_PIXELS, THUMB_PIXELS))
-            data = io.BytesIO()
-            image.save(data, "JPEG", quality=88)
-            with _files.atomic_write(folder / name) as out:
-                out.write(data.getvalue())
+            save_thumb(image, folder / name)
         return name
 
     files = set()

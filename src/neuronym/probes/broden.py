@@ -158,7 +158,7 @@ class BrodenProbe(Probe):
         return sorted(entries)
 
     def _annotation(self, category: str, number: int) -> Annotation:
-        return Annotation(category, _plain(self._names[number], category))
+        return Annotation(category, plain_name(self._names[number], category))
 
     def _names_in(self, codes: np.ndarray, category: str, path: Path) -> dict[int, Annotation]:
         """The names of the numbers that a mask file holds."""
@@ -207,7 +207,7 @@ def _mask_file(item: str, where: str) -> str:
     return item
 
 
-def _plain(name: str, category: str) -> str:
+def plain_name(name: str, category: str) -> str:
     """The name without the suffix of its category: ("red-c", "color") → "red"."""
     suffix = f"-{category[:1]}"
     return name[: -len(suffix)] if name.endswith(suffix) and len(name) > len(suffix) else name

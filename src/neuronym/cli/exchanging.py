@@ -1,0 +1,243 @@
+"""`neuronym import` and `neuronym export`: published results in and out."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from neuronym.cli.inspecting import AtlasArgument
+from neuronym.cli.output import JsonOption, QuietOption, print_json
+from neuronym.terminal import printable
+
+if TYPE_CHECKING:
+    from neuronym.interchange import Exported, Imported
+
+_FORMAT = "clip-search, clip-dissect, netdissect, milan or annotations."
+_TO = "clip-search, clip-dissect, netdissect, milan, annotations, or site (plain web pages)."
+
+
+def import_(
+    kind: Annotated[str, typer.Argument(metavar="FORMAT", help=_FORMAT)],
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="The file, or the folder with a file per layer.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="ATLAS",
+            help="A new atlas, or one to which the labels are added.",
+            show_default=False,
+        ),
+    ],
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="ROOT",
+            help="Folder below which the listed images are found by the ends of their paths. Only "
+            "clip-search lists images.",
+        ),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID", help="What the method is called in the atlas. Default: imported.FORMAT."
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The network's name, for a new atlas. Default: resnet50 if the layers are its.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(metavar="N", help="Threads that decode images. 0: one per core.", min=0)
+    ] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the labels of this method in the atlas.")
+    ] = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Make an atlas of published results, or add them to one.
+
+    Everything is read and checked before anything is written.
+
+    Examples:
+
+      neuronym import clip-search published/clip-search --out resnet50-published
+
+      neuronym import clip-search published/clip-search --out with-images --images broden1_224
+
+      neuronym import milan m_base_resnet50_imagenet.csv --out resnet50-published
+
+      neuronym import annotations truth.csv --out demo-atlas
+    """  # fmt: skip
+    from neuronym import progress
+    from neuronym.atlas import open_atlas
+    from neuronym.interchange import AnnotationsFile, import_labels, open_format
+
+    chosen = open_format(kind)
+    if isinstance(chosen, AnnotationsFile):
+        _refuse("annotations", images=images, method=method, target=target)
+        added = chosen.read(open_atlas(out), path)
+        if json:
+            print_json({"atlas": str(out), "format": chosen.name, "added": added})
+        else:
+            print(printable(f"{added:,} answers of {path} added to {out}."))
+        return
+    done = import_labels(
+        chosen, path, out, images_root=images, method=method, target=target, overwrite=overwrite,
+        workers=workers, progress=progress.automatic(quiet),
+    )  # fmt: skip
+    if json:
+        print_json(_facts(done))
+    elif quiet:
+        print(done.method)
+    else:
+        _print_import(done, path)
+
+
+def _refuse(kind: str, **given: object) -> None:
+    from neuronym._checks import misuse
+
+    for name, value in given.items():
+        if value is not None:
+            raise misuse(name, f"left out: {kind} has no use for it", str(value))
+
+
+def _facts(done: Imported) -> dict[str, Any]:
+    return {
+        "atlas": str(done.atlas.folder), "method": done.method, "new": done.new,
+        "target": done.atlas.manifest["target"]["name"], "layers": done.units,
+        "left_out": done.left_out,
+        "images": {"listed": done.images.listed, "found": done.images.found,
+                   "damaged": done.images.damaged},
+        "notes": done.notes,
+    }  # fmt: skip
+
+
+def _print_import(done: Imported, path: Path) -> None:
+    name, folder = done.atlas.manifest["target"]["name"], done.atlas.folder
+    units, layers = sum(done.units.values()), ", ".join(done.units)
+    lines = [f"{units:,} neurons of {name} ({layers}) read from {path} as {done.method}."]
+    if done.left_out:
+        others = ", ".join(f"{layer} ({units:,})" for layer, units in done.left_out.items())
+        lines.append(f"Left out, since the atlas does not have these layers: {others}.")
+    if done.images.listed:
+        lines.append(_images(done))
+    lines += [f"{name}: {why}" for name, why in done.images.damaged[:5]]
+    lines += done.notes
+    verb = "made" if done.new else "has the labels now"
+    lines.append(f"The atlas {folder}/ is {verb}." if done.new else f"{folder}/ {verb}.")
+    place = shlex.quote(str(folder))
+    lines += ["Next:", f"  neuronym show {place}"]
+    if len(done.atlas.methods) > 1:
+        lines.append(f"  neuronym compare {place}")
+    print("\n".join(map(printable, lines)))
+
+
+def _images(done: Imported) -> str:
+    listed, found = done.images.listed, done.images.found
+    if not done.atlas.manifest["probe"]["root"]:
+        return (
+            f"{listed:,} images are listed and were not looked for. Give their folder: "
+            "--images ROOT --overwrite."
+        )
+    damaged = f", {len(done.images.damaged):,} cannot be read" if done.images.damaged else ""
+    return f"{found:,} of the {listed:,} listed images found{damaged}."
+
+
+def export(
+    atlas: AtlasArgument,
+    kind: Annotated[
+        str, typer.Option("--format", "-f", metavar="FORMAT", help=_TO, show_default=False)
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="PATH",
+            help="The file, or the folder for a file per layer.",
+            show_default=False,
+        ),
+    ],
+    method: Annotated[
+        str | None,
+        typer.Option(metavar="METHOD", help="Whose labels. Default: those of the first method."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are there.")
+    ] = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write an atlas as files that other tools read, or as a web site of plain files.
+
+    What the format has no place for is said.
+
+    Examples:
+
+      neuronym export demo-atlas --format clip-search --out demo-clip-search
+
+      neuronym export demo-atlas --format clip-dissect --out labels.csv --method clip-avg
+
+      neuronym export demo-atlas --format annotations --out truth.csv
+
+      neuronym export demo-atlas --format site --out demo-site
+    """  # fmt: skip
+    from neuronym.atlas import open_atlas
+
+    if kind == "site":
+        _refuse("site", method=method)
+        _export_site(atlas, out, overwrite, json, quiet)
+        return
+    from neuronym.interchange import AnnotationsFile, export_labels, open_format
+
+    chosen, opened = open_format(kind), open_atlas(atlas)
+    if isinstance(chosen, AnnotationsFile):
+        _refuse("annotations", method=method)
+        written = chosen.write(opened, out, overwrite)
+        if json:
+            print_json({"files": [str(out)], "answers": written})
+        else:
+            print(printable(str(out) if quiet else f"{written:,} answers written to {out}."))
+        return
+    done = export_labels(opened, chosen, out, method=method, overwrite=overwrite)
+    if json:
+        print_json({
+            "files": [str(file) for file in done.files], "method": done.method,
+            "units": done.units, "abstained": done.abstained, "lost": done.lost,
+            "notes": done.notes,
+        })  # fmt: skip
+    elif quiet:
+        print("\n".join(printable(str(file)) for file in done.files))
+    else:
+        _print_export(done, out)
+
+
+def _export_site(atlas: str, out: Path, overwrite: bool, json: bool, quiet: bool) -> None:
+    from neuronym import progress
+    from neuronym.atlas import open_atlas
+    from neuronym.web.export import export_site
+
+    pages = export_site(
+        [open_atlas(atlas)], out, overwrite=overwrite, progress=progress.automatic(quiet)
+    )
+    if json:
+        print_json({"site": str(out), "pages": pages})
+        return
+    print(printable(str(out) if quiet else f"{pages:,} pages written to {out}."))
+    if not quiet:
+        print(printable(f"Look at them with: python -m http.server -d {shlex.quote(str(out))}"))
+
+
+def _print_export(done: Exported, out: Path) -> None:
+    empty = f", {done.abstained:,} of them without a label" if done.abstained else ""
+    what = f"{len(done.files)} files in {out}" if len(done.files) > 1 else str(done.files[0])
+    lines = [f"Labels of {done.units:,} neurons by {done.method}{empty} written to {what}."]
+    if done.lost:
+        lines += ["Not in the files:", *(f"  {what}" for what in done.lost)]
+    print("\n".join(map(printable, [*lines, *done.notes])))
