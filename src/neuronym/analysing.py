@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from neuronym import schema
-from neuronym._errors import UsageError
+from neuronym._errors import NeuronymError, UsageError
 from neuronym.atlas import Atlas, open_atlas
 from neuronym.atlas_writer import AtlasWriter
 from neuronym.material import Material
@@ -29,7 +29,8 @@ def analyse(
 
     Args:
         atlas: a complete one.
-        analyses: names such as `significance:sets=2000`, or objects. None: all.
+        analyses: names such as `significance:sets=2000`, or objects. None: all that can examine
+            the method's labels.
         method: a method-id or another name of a method. None: the first one.
         overwrite: make them again.
         **material: see `Material`: target, probe, encoder, device, workers, cache, progress.
@@ -46,18 +47,38 @@ def analyse(
             f"Expected a complete atlas, got {atlas.folder}, whose run was interrupted. "
             "Run its `neuronym dissect` command again first."
         )
-    given = [entry.name for entry in ANALYSES] if analyses is None else analyses
-    wanted, chosen = in_order([open_analysis(spec) for spec in given]), atlas.method(method)
+    chosen, look = atlas.method(method), Material(atlas, **material)
+    given = _able(look, chosen) if analyses is None else [open_analysis(a) for a in analyses]
+    wanted = in_order(given)
     for analysis in wanted:
-        analysis.check(Material(atlas, **material), chosen)
+        analysis.check(look, chosen)
     for analysis in wanted:
         there = atlas.manifest.get("analyses", {}).get(schema.analysis_id(analysis.name, chosen))
-        asked = analysis.name in {open_analysis(spec).name for spec in given}
+        asked = analysis.name in {one.name for one in given}
         if there and (not asked or (not overwrite and there["spec"] == analysis.spec)):
             continue
         _add(Material(atlas, **material), analysis, chosen)
         atlas = open_atlas(atlas.folder)
     return atlas
+
+
+def _able(material: Material, method: str) -> list[Analysis]:
+    """Those of all analyses that do not refuse the method.
+
+    Raises:
+        UsageError, NeuronymError: all refuse; says why.
+    """
+    found, refusals = [], []
+    for analysis in (open_analysis(entry.name) for entry in ANALYSES):
+        try:
+            for needed in in_order([analysis]):
+                needed.check(material, method)
+            found.append(analysis)
+        except NeuronymError as error:
+            refusals.append(error)
+    if not found:
+        raise refusals[0]
+    return found
 
 
 def in_order(analyses: Sequence[Analysis]) -> list[Analysis]:
@@ -78,6 +99,8 @@ def in_order(analyses: Sequence[Analysis]) -> list[Analysis]:
 
 def _add(material: Material, analysis: Analysis, method: str) -> None:
     """Run one analysis over all layers that the method has labelled, and write its file."""
+    import pyarrow as pa
+
     atlas, started = material.atlas, time.monotonic()
     layers = atlas.labelled_layers(method)
     writer = AtlasWriter.extend(atlas.folder)
@@ -86,7 +109,7 @@ def _add(material: Material, analysis: Analysis, method: str) -> None:
         file = schema.trust_file(analysis.name, method)
         parts = {
             layer: {"layer": [layer] * material.units(layer), "unit": range(material.units(layer))}
-            | dict(columns)
+            | {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
             for layer, columns in found.layers.items()
         }
         writer.join(file, "trust", layers, parts, ())

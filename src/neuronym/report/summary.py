@@ -11,6 +11,14 @@ if TYPE_CHECKING:
     from neuronym.atlas import Atlas, Unit
 
 
+#: Columns of the table of layers that come from analyses.
+_FURTHER = {
+    "by_chance": "no better than chance",
+    "median_stability": "median stability",
+    "median_confidence": "median confidence",
+}
+
+
 def facts(atlas: Atlas, method: str | None = None) -> dict[str, Any]:
     """What a script wants to know of an atlas and one method; default: the first."""
     manifest, labels = atlas.manifest, best(atlas, method)
@@ -26,8 +34,11 @@ def facts(atlas: Atlas, method: str | None = None) -> dict[str, Any]:
                 "units": layer["units"],
                 "labelled": len(living),
                 "abstained": int(rows["abstained"].sum()),
-                "median_score": float(living["score"].median()) if len(living) else None,
+                "median_score": None
+                if living["score"].isna().all()
+                else float(living["score"].median()),
                 "distinct_labels": int(living["concept"].nunique()),
+                **_trusted(rows),
             }
         )
     return {
@@ -40,16 +51,41 @@ def facts(atlas: Atlas, method: str | None = None) -> dict[str, Any]:
         "encoder": manifest["encoder"]["name"],
         "methods": manifest["methods"],
         "layers": layers,
+        "caveats": atlas.caveats(method),
         "striking": striking(labels, 8).to_dict("records"),
     }
 
 
+def _trusted(rows: pd.DataFrame) -> dict[str, Any]:
+    """What analyses found about a layer: `by_chance` units that only abstain for that reason, …"""
+    found: dict[str, Any] = {}
+    if "q" in rows:
+        found["by_chance"] = int((rows["abstained"] & rows["q"].notna()).sum())
+    for name in ("stability", "confidence"):
+        if name in rows:
+            known = rows[name].dropna()
+            found[f"median_{name}"] = float(known.median()) if len(known) else None
+    return found
+
+
+def trust_text(found: dict[str, float]) -> str:
+    """`Unit.trust` in words.
+
+    >>> trust_text({"p": 0.0002, "q": 0.013, "stability": 0.93})
+    'p = 0.0002, q = 0.013, stability 93%'
+    """
+    shares = [f"{name} {value:.0%}" for name, value in found.items() if name not in ("p", "q")]
+    return ", ".join([f"{n} = {found[n]:.2g}" for n in ("p", "q") if n in found] + shares)
+
+
 def score_text(score: float) -> str:
-    """A score with two decimals, or two digits where that would hide it.
+    """A score with two decimals, or two digits where that would hide it; – where there is none.
 
     >>> score_text(0.418), score_text(-0.00213), score_text(0.0)
     ('0.42', '-0.0021', '0')
     """
+    if score != score:
+        return "–"
     return f"{score:.2f}" if abs(score) >= 0.1 else f"{score:.2g}"
 
 
@@ -83,9 +119,9 @@ def print_method(atlas: Atlas, method: str) -> None:
     about = atlas.manifest["methods"][method]
     if not about.get("baseline"):
         _print_striking(out, atlas, found, method)
-    note = about.get("note")
-    if note:
-        out.print(f"Note: {note}", style="dim")
+    for note in (about.get("note"), *found["caveats"]):
+        if note:
+            out.print(f"Note: {note}", style="dim")
 
 
 def _print_layers(out: Any, found: dict[str, Any]) -> None:
@@ -99,14 +135,23 @@ def _print_layers(out: Any, found: dict[str, Any]) -> None:
         table.add_column(
             heading, justify="left" if heading == "layer" else "right", overflow="fold"
         )
+    further = [n for n in _FURTHER if any(n in layer for layer in found["layers"])]
+    for name in further:
+        table.add_column(_FURTHER[name], justify="right", overflow="fold")
     for layer in found["layers"]:
         median = layer["median_score"]
         add_row(table,
             layer["layer"], f"{layer['units']:,}", f"{layer['labelled']:,}",
             f"{layer['abstained']:,}", "–" if median is None else score_text(median),
-            f"{layer['distinct_labels']:,}",
+            f"{layer['distinct_labels']:,}", *(_further(layer.get(name)) for name in further),
         )  # fmt: skip
     out.print(table)
+
+
+def _further(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.0%}" if isinstance(value, float) else f"{value:,}"
 
 
 def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
@@ -116,24 +161,28 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
     from neuronym.terminal import console, duration
 
     out, found = console(), facts(atlas)
-    _method, settled = next(iter(found["methods"].items()))
+    method, settled = next(iter(found["methods"].items()))
     took = f" in {duration(seconds)}" if seconds is not None else ""
     units = sum(layer["units"] for layer in found["layers"])
     skipped = f", {len(found['skipped']):,} unreadable skipped" if found["skipped"] else ""
     random = "" if atlas.manifest["target"]["pretrained"] else " (random weights)"
     out.print()
-    out.print(
-        Text(f"{units:,} neurons of {found['target']}{random} labelled{took}", style="bold"),
-        Text(
+    if atlas.imported:
+        by = f"from {atlas.imported} files, as {method}; {found['images']:,} images are listed.\n"
+    else:
+        by = (
             f"by {found['images']:,} images ({found['probe']}{skipped}), "
             f"{atlas.manifest['concepts']['count']:,} words ({found['concepts']}), "
             f"{found['encoder']}, {settled['settled']}.\n"
-        ),
+        )
+    out.print(
+        Text(f"{units:,} neurons of {found['target']}{random} labelled{took}", style="bold"),
+        Text(by),
         sep="\n",
     )
     _print_layers(out, found)
     _print_striking(out, atlas, found)
-    for note in (atlas.manifest["encoder"]["note"], settled.get("note")):
+    for note in (atlas.manifest["encoder"]["note"], settled.get("note"), *found["caveats"]):
         if note:
             out.print(f"Note: {note}", style="dim")
     first = found["striking"][0] if found["striking"] else None
@@ -185,16 +234,26 @@ def print_unit(unit: Unit, method: str | None = None) -> None:
     own = f", the neuron of class {unit.class_name!r}" if unit.class_name else ""
     out.print(f"{unit.name} of {unit.atlas.manifest['target']['name']}{own}", style="bold")
     out.print(
-        f"activation {row['min']:.3g} … {row['max']:.3g}, mean {row['mean']:.3g}, positive on "
+        f"Imported from {unit.atlas.imported} files, which hold no activations\n"
+        if unit.atlas.imported
+        else f"activation {row['min']:.3g} … {row['max']:.3g}, mean {row['mean']:.3g}, positive on "
         f"{row['positive']:.0%} of the images\n"
     )
-    labels = unit.labels(method)
+    labels, trust = unit.labels(method), unit.trust(method)
+    if trust:
+        out.print(f"{trust_text(trust)}\n")
+    if "confidence" in trust:
+        for caveat in unit.atlas.caveats(method):
+            out.print(f"{caveat}\n", style="dim")
     if labels.empty:
         out.print(f"{method} has not labelled {unit.layer}.\n", style="yellow")
     elif labels["abstained"].iloc[0]:
         out.print(f"No label: {labels['reason'].iloc[0]}.\n", style="yellow")
-    else:
-        table = Table(title=f"Labels by {method}", title_justify="left", box=None)
+    if labels["concept"].notna().any():  # also of a unit that abstains because of an analysis
+        stands = not labels["abstained"].iloc[0]
+        title = f"Labels by {method}" if stands else f"What {method} would have said"
+        style = "" if stands else "dim"
+        table = Table(title=title, title_justify="left", box=None, style=style)
         further = list(labels.columns[5:])
         for heading in ("rank", "label", "score", *further):
             table.add_column(heading, justify="left" if heading == "label" else "right")
@@ -210,6 +269,8 @@ def print_unit(unit: Unit, method: str | None = None) -> None:
         for heading in ("rank", "image", "activation"):
             table.add_column(heading, justify="left" if heading == "image" else "right")
         for entry in exemplars.itertuples():
-            add_row(table, str(entry.rank), entry.image_id, f"{entry.activation:.4g}")
+            known = entry.activation == entry.activation  # not NaN, as in imported atlases
+            shown = f"{entry.activation:.4g}" if known else "–"
+            add_row(table, str(entry.rank), entry.image_id, shown)
         out.print()
         out.print(table)

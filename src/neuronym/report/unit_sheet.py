@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from neuronym._errors import NeuronymError
-from neuronym.report.figures import INK, PALE, new
+from neuronym.report.figures import FAINT, INK, PALE, new, shown
+from neuronym.report.summary import trust_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +40,7 @@ def draw(
         axes.set_axis_off()
         axes.set_box_aspect(1)
         if place < len(exemplars):
-            _exemplar(axes, unit, exemplars.iloc[place])
+            draw_exemplar(axes, unit, exemplars.iloc[place])
     method = unit.atlas.method(method)
     labels = unit.labels(method)
     abstains = labels.empty or bool(labels["abstained"].iloc[0])
@@ -66,15 +67,22 @@ def draw(
         fontweight="bold",
         color=INK,
     )
+    if "confidence" in unit.trust(method):
+        caveats = " ".join(unit.atlas.caveats(method))
+        figure.supxlabel(caveats, x=0.01, ha="left", fontsize=6.5, color=PALE, wrap=True)
     return figure
 
 
-def _exemplar(axes: Axes, unit: Unit, row: Any) -> None:
+def draw_exemplar(axes: Axes, unit: Unit, row: Any) -> None:
+    """Draw one exemplar, a row of `unit.exemplars()`: its image, its peak, rank and activation."""
     from PIL import Image
 
     path = unit.atlas.thumb(row["image_id"])
     if path is None:
-        axes.text(0.5, 0.5, "no image", ha="center", va="center", color=PALE, fontsize=8)
+        name = row["image_id"].rpartition("/")[2]
+        axes.fill([0, 1, 1, 0], [0, 0, 1, 1], color="#eef0f3")
+        axes.text(0.5, 0.5, f"no image\n{shown(name, 16)}", ha="center", va="center", color=PALE,
+                  fontsize=7)  # fmt: skip
     else:
         with Image.open(path) as image:
             picture = image.convert("RGB")
@@ -85,29 +93,40 @@ def _exemplar(axes: Axes, unit: Unit, row: Any) -> None:
                       markeredgecolor="white", markeredgewidth=2.2)  # fmt: skip
             axes.plot(x, y, marker="o", markersize=9, markerfacecolor="none",
                       markeredgecolor=INK, markeredgewidth=0.9)  # fmt: skip
-    axes.set_title(f"{int(row['rank'])} · {row['activation']:.3g}", fontsize=8, color=PALE, pad=2)
+    value = f" · {row['activation']:.3g}" if row["activation"] == row["activation"] else ""
+    axes.set_title(f"{int(row['rank'])}{value}", fontsize=8, color=PALE, pad=2)
 
 
 def _labels(axes: Axes, unit: Unit, count: int, method: str) -> None:
     labels = unit.labels(method).head(count)
     axes.set_frame_on(False)
     axes.set_yticks([])
-    axes.set_title(f"labels by {method}", fontsize=9, color=PALE, loc="left")
-    if labels.empty or labels["abstained"].iloc[0]:
-        why = f"No label: {labels['reason'].iloc[0]}." if len(labels) else "Layer not labelled."
+    trust = trust_text(unit.trust(method))
+    heading = "\n".join(filter(None, [f"labels by {method}", trust]))
+    axes.set_title(heading, fontsize=9, color=PALE, loc="left")
+    abstains = labels.empty or bool(labels["abstained"].iloc[0])
+    if abstains:
+        why = f"No label: {labels['reason'].iloc[0]}" if len(labels) else "Layer not labelled"
+        axes.set_title(why, fontsize=10, color=INK, loc="left", wrap=True)
+    if labels["concept"].isna().all():
         axes.set_xticks([])
-        axes.text(0, 0.9, why, color=INK, wrap=True, va="top")
         return
-    scores = labels["score"].to_numpy()
+    if labels["score"].isna().all():  # a method that only names, such as imported descriptions
+        axes.set_xticks([])
+        axes.text(0, 0.95, "\n".join(labels["concept"]), color=INK, wrap=True, va="top",
+                  fontweight="bold")  # fmt: skip
+        return
+    scores = labels["score"].fillna(0).to_numpy()
     places = range(len(labels))
-    axes.barh(places, scores, color=[_ACCENT] + ["#a9c4d4"] * (len(labels) - 1), height=0.72)
+    first, rest, ink = (FAINT, FAINT, PALE) if abstains else (_ACCENT, "#a9c4d4", INK)
+    axes.barh(places, scores, color=[first] + [rest] * (len(labels) - 1), height=0.72)
     axes.axvline(0, color=PALE, linewidth=0.6)
     low, high = min(0.0, float(scores.min())), max(0.0, float(scores.max()))
     pad = (high - low or 1.0) * 0.02
     for place, (word, score) in enumerate(zip(labels["concept"], scores, strict=True)):
-        weight = "bold" if place == 0 else "normal"
+        weight = "bold" if place == 0 and not abstains else "normal"
         axes.text(high + pad, place, f"{score:.3f}  {word}", va="center", fontsize=9,
-                  color=INK, fontweight=weight)  # fmt: skip
+                  color=ink, fontweight=weight)  # fmt: skip
     axes.set_xlim(low, high + (high - low or 1.0) * 0.6)
     axes.invert_yaxis()
     axes.tick_params(axis="x", labelsize=8, colors=PALE)

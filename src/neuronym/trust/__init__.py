@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from neuronym import _names
 from neuronym._checks import misuse
+from neuronym.trust import (  # noqa: F401  (each registers itself)
+    bootstrap,
+    confidence,
+    faithfulness,
+    significance,
+)
 from neuronym.trust.base import ANALYSES, Analysis, Findings
 
 __all__ = ["ANALYSES", "Analysis", "Findings", "open_analysis"]

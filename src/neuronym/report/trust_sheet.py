@@ -1,0 +1,95 @@
+"""What analyses found about a method's labels, layer by layer, for reading."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from neuronym import schema
+from neuronym.report.summary import score_text
+
+if TYPE_CHECKING:
+    from neuronym.atlas import Atlas
+
+
+def facts(atlas: Atlas, method: str, analyses: Sequence[str]) -> dict[str, Any]:
+    """What a script wants to know: per analysis its entry in the manifest, and `by_layer`."""
+    entries = atlas.manifest["analyses"]
+    found = {
+        name: {
+            **entries[schema.analysis_id(name, method)],
+            "by_layer": by_layer(atlas, method, name),
+        }
+        for name in analyses
+    }
+    return {"atlas": str(atlas.folder), "method": method, "analyses": found}
+
+
+def by_layer(atlas: Atlas, method: str, analysis: str) -> list[dict[str, Any]]:
+    """Per layer: its units, how many say yes to each yes-or-no, the median of each number.
+
+    With `significance` also the threshold: the score above which a unit beats chance.
+    """
+    found, rows = atlas.trust(analysis, method=method), []
+    entry = atlas.manifest["analyses"][schema.analysis_id(analysis, method)]
+    for layer, own in found.groupby("layer", sort=False):
+        row: dict[str, Any] = {"layer": layer, "units": len(own)}
+        for name in own.columns.drop(["layer", "unit"]):
+            column = own[name].dropna()
+            if len(column) and column.map(lambda value: isinstance(value, bool)).all():
+                row[name] = int(column.sum())
+            elif pd.api.types.is_numeric_dtype(own[name]):
+                row[name] = float(column.median()) if len(column) else None
+        if "chance" in entry:
+            row["threshold"] = entry["chance"][layer].get("threshold")
+        rows.append(row)
+    return rows
+
+
+def print_trust(atlas: Atlas, method: str, analyses: Sequence[str]) -> None:
+    """A table per analysis: counts of yes, medians of numbers; and what to do next."""
+    from rich.table import Table
+
+    from neuronym.terminal import add_row, console
+
+    out = console()
+    out.print(f"Labels of {method} in {atlas.folder}\n", style="bold")
+    for analysis in analyses:
+        rows = by_layer(atlas, method, analysis)
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        spec = atlas.manifest["analyses"][schema.analysis_id(analysis, method)]["spec"]
+        title = f"{spec}: counts and medians per layer"
+        table = Table(title=title, title_justify="left", title_style="bold", box=None)
+        for column in columns:
+            side = "left" if column == "layer" else "right"
+            table.add_column(column.replace("_", " "), justify=side, overflow="fold")
+        for row in rows:
+            add_row(table, *(_text(row.get(column)) for column in columns))
+        out.print(table)
+        out.print()
+    for caveat in atlas.caveats(method):
+        out.print(f"{caveat}\n", style="dim")
+    labels = atlas.labels(method=method)
+    first = labels[labels["rank"] == 1]
+    out.print(
+        f"{int((~first['abstained']).sum()):,} of {len(first):,} neurons have a label that stands; "
+        "the others abstain, and say why."
+    )
+    living = first[~first["abstained"]].sort_values("score", ascending=False, kind="stable")
+    shown = living if len(living) else first
+    place = shlex.quote(str(atlas.folder))
+    out.print("Next:")
+    for row in shown.head(1).itertuples():
+        out.print(f"  neuronym show {place} {shlex.quote(f'{row.layer}:{row.unit}')}", style="cyan")
+    out.print(f"  neuronym show {place}", style="cyan")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return score_text(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
