@@ -10,9 +10,9 @@ from typing import Any
 from neuronym import _checks, _names
 
 
-def whole(default: int | None, low: int) -> Any:
-    """A dataclass field that holds a whole number of at least `low`."""
-    return _field(default, partial(_checks.integer, low=low))
+def whole(default: int | None, low: int, high: int | None = None) -> Any:
+    """A dataclass field that holds a whole number of at least `low`, and at most `high`."""
+    return _field(default, partial(_checks.integer, low=low, high=high))
 
 
 def number(default: float | None, low: float, high: float = float("inf")) -> Any:

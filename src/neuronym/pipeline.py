@@ -240,7 +240,7 @@ def _some_images(probe: Probe, count: int) -> list[Any]:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run would cost."""
+    """What a run would cost; of seconds and cache also the shares of each network."""
 
     images: int
     units: int
@@ -249,6 +249,10 @@ class Estimate:
     cache_bytes: int
     atlas_bytes: int
     free_bytes: int
+    target_seconds: float
+    encoder_seconds: float
+    target_bytes: int
+    encoder_bytes: int
 
 
 def estimate(plan: Plan) -> Estimate:
@@ -260,12 +264,13 @@ def estimate(plan: Plan) -> Estimate:
         feeds = _feeds(plan, Cache(folder))
         for feed in feeds:  # the first forward pays for set-up
             feed(np.stack([feed.preprocess.pixels(raws[0])]), list(feed.shelves))
-        start = time.perf_counter()
+        clock = [time.perf_counter()]
         for feed in feeds:
             feed(np.stack([feed.preprocess.pixels(raw) for raw in raws]), list(feed.shelves))
-        rate = len(raws) / (time.perf_counter() - start)
+            clock.append(time.perf_counter())
     images, dim = len(plan.probe), plan.encoder.dim
-    arrays = images * (plan.units * 6 + dim * 4)
+    each = [images * float(seconds) / len(raws) for seconds in np.diff(clock)]
+    arrays = [images * plan.units * 6, images * dim * 4]
     kept = images * plan.units * 4
     if s.keep in ("none", "topk") or (s.keep == "auto" and kept > stages.KEEP_BYTES):
         kept = 0
@@ -276,6 +281,7 @@ def estimate(plan: Plan) -> Estimate:
     while not place.exists():
         place = place.parent
     return Estimate(
-        images, plan.units, images / rate, rate, arrays + texts,
+        images, plan.units, sum(each), images / sum(each), sum(arrays) + texts,
         kept + images * dim * 4 + texts + thumbs + rows, shutil.disk_usage(place).free,
+        *each, *arrays,
     )  # fmt: skip
