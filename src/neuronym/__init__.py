@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from neuronym._errors import NeuronymError, UsageError
     from neuronym.api import dissect, label
-    from neuronym.atlas import Atlas, Unit
+    from neuronym.atlas import Atlas
     from neuronym.atlas import open_atlas as open
     from neuronym.concepts.base import ConceptSet
     from neuronym.encoders.base import Encoder
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from neuronym.report.compare import compare
     from neuronym.similarity.base import Similarity
     from neuronym.targets.base import Target
+    from neuronym.unit import Unit
 
 # Public name → where it lives. Nothing is imported before it is asked for, so that
 # `import neuronym` and `neuronym --help` stay fast and free of torch.
@@ -39,7 +40,7 @@ _HOMES = {
     "Labels": "neuronym.labellers.base",
     "LayerLabels": "neuronym.labellers.base",
     "Atlas": "neuronym.atlas",
-    "Unit": "neuronym.atlas",
+    "Unit": "neuronym.unit",
     "open": "neuronym.atlas:open_atlas",
     "ConceptSet": "neuronym.concepts.base",
     "Encoder": "neuronym.encoders.base",

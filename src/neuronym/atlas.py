@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,21 +10,17 @@ import numpy as np
 
 from neuronym import _files, _fingerprint, schema
 from neuronym._checks import misuse, nearest
-from neuronym._errors import NeuronymError, UsageError
+from neuronym._errors import NeuronymError
 from neuronym.atlas_writer import MANIFEST, read_manifest
+from neuronym.unit import Unit, unit_name
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
+
+    from neuronym.search import Searcher
 
 
 _KEYS = ["layer", "unit"]
-#: What each analysis contributes to the table of labels.
-JOINED = {
-    "significance": ["p", "q", "reason"],
-    "bootstrap": ["stability"],
-    "confidence": ["confidence"],
-}
 
 
 def open_atlas(path: str | Path) -> Atlas:
@@ -45,19 +39,12 @@ def open_atlas(path: str | Path) -> Atlas:
     return Atlas(folder, manifest)
 
 
-def unit_name(text: str) -> tuple[str, int]:
-    """Parse `layer4:1802`."""
-    layer, colon, unit = text.rpartition(":")
-    if not colon or not layer or not unit.isdecimal():
-        raise misuse("unit", "layer:number, such as layer4:1802", text)
-    return layer, int(unit)
-
-
 class Atlas:
     """One finished run: tables as pandas frames, arrays memory-mapped."""
 
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         self.folder, self.manifest = folder, manifest
+        self._searchers: dict[str, Searcher] = {}
 
     def __repr__(self) -> str:
         units = sum(layer["units"] for layer in self.layers.values())
@@ -69,6 +56,11 @@ class Atlas:
     def layers(self) -> dict[str, dict[str, Any]]:
         """Layer name → its facts (units, shape, layout, pool), in network order."""
         return {entry["layer"]: entry for entry in self.manifest["target"]["layers"]}
+
+    @property
+    def imported(self) -> str | None:
+        """The format of the files that this atlas was imported from; None if it was dissected."""
+        return (self.manifest.get("imported") or {}).get("format")
 
     def class_names(self, layer: str) -> dict[int, str]:
         """unit → class, for the output layer of a classifier of known classes; else empty."""
@@ -143,7 +135,7 @@ class Atlas:
         labels = self._table(schema.labels_file(method), self._filters(layer, unit))
         if not trust:
             return labels
-        for analysis, columns in JOINED.items():
+        for analysis, columns in schema.JOINED.items():
             if analysis in self.analyses(method):
                 found = self.trust(analysis, layer, unit, method=method)[[*_KEYS, *columns]]
                 labels = labels.merge(found, "left", _KEYS, suffixes=("", "_by_chance"))
@@ -182,6 +174,12 @@ class Atlas:
             raise misuse("analysis", f"one that {method} has here ({there})", analysis,
                          f"Add it with `neuronym trust {self.folder} {analysis}`.")  # fmt: skip
         return self._table(schema.trust_file(analysis, method), self._filters(layer, unit))
+
+    def caveats(self, method: str | None = None) -> list[str]:
+        """What whoever reads the analyses of a method's labels has to know, in sentences."""
+        entries, chosen = self.manifest.get("analyses", {}), self.method(method)
+        found = [entries[schema.analysis_id(a, chosen)] for a in self.analyses(chosen)]
+        return [entry["caveat"] for entry in found if entry.get("caveat")]
 
     def labelled_layers(self, method: str | None = None) -> list[str]:
         """The layers that a method has labelled, in network order."""
@@ -246,6 +244,8 @@ class Atlas:
             NeuronymError: they were not kept.
         """
         self.check_unit(layer)
+        if self.imported:
+            raise self.lacks("activations")
         path = self.folder / schema.activations_file(layer)
         arrays = _files.read_arrays(path)[0] if path.exists() else {}
         if "activations" not in arrays:
@@ -257,14 +257,29 @@ class Atlas:
         return arrays["activations"]
 
     def embeddings(self) -> dict[str, np.ndarray]:
-        """`images` `[image, dim]` and `concepts` `[concept, dim]`, float32 unit vectors."""
+        """`images` `[image, dim]` and `concepts` `[concept, dim]`, float32 unit vectors.
+
+        Raises:
+            NeuronymError: the atlas was imported, so it has none.
+        """
+        if self.imported:
+            raise self.lacks("embeddings")
         return _files.read_arrays(self.folder / "arrays/embeddings.safetensors")[0]
+
+    def lacks(self, what: str) -> NeuronymError:
+        """The error where something is asked for that an imported atlas cannot have."""
+        return NeuronymError(
+            f"{self.folder} was imported from {self.imported} files, which hold no {what}. "
+            "What needs them works on atlases made by `neuronym dissect`."
+        )
 
     @property
     def tie(self) -> np.ndarray:
         """int64 `[image]`: the place of each image in the order of content hashes (then ids)."""
         images = self.images
-        return _fingerprint.tie_order(list(images["content_hash"]), list(images["image_id"]))
+        return _fingerprint.tie_order(
+            list(images["content_hash"].fillna("")), list(images["image_id"])
+        )
 
     def thumb(self, image_id: str) -> Path | None:
         """The small copy of an image, if the atlas has one."""
@@ -283,83 +298,34 @@ class Atlas:
         self.check_unit(layer, unit)
         return Unit(self, layer, int(unit))
 
-    def search(
-        self,
-        text: str,
-        *,
-        layers: Iterable[str] | None = None,
-        match: str = "substring",
-        top: int = 10,
-        method: str | None = None,
-    ) -> pd.DataFrame:
-        """Units with a label like `text` among their first `top`, best score first.
+    def search(self, text: str, *, method: str | None = None, **options: Any) -> pd.DataFrame:
+        """Units by a word or phrase, one row each, best first.
 
         Args:
-            text: what to look for, in any case.
-            layers: look only in these.
-            match: `exact`, or `substring`.
-            top: how many labels of each unit to look at.
+            text: what to look for, in any case; it need not be in the concept set.
             method: whose labels; default the first method's.
+            **options: match, places, layers, top, abstained; see `neuronym.search.Searcher.find`.
+
+        Returns:
+            layer, unit, rank, concept, score, found, matched, images; see `neuronym.search.Hits`.
         """
-        if match not in ("exact", "substring"):
-            raise misuse("match", "exact or substring", match)
-        word = " ".join(text.split()).casefold()
-        if not word:
-            raise UsageError("Expected `text` to be a word or phrase, got an empty one.")
-        frame = self.labels(method=method)
-        frame = frame[~frame["abstained"] & (frame["rank"] <= top)]
-        if layers is not None:
-            wanted = list(layers)
-            for layer in wanted:
-                self.check_unit(layer)
-            frame = frame[frame["layer"].isin(wanted)]
-        folded = frame["concept"].str.casefold()
-        hits = folded == word if match == "exact" else folded.str.contains(word, regex=False)
-        frame = frame[hits].sort_values(["rank"], kind="stable")
-        frame = frame.drop_duplicates(["layer", "unit"])
-        frame = frame.sort_values(["score", "layer", "unit"], ascending=[False, True, True])
-        return frame[["layer", "unit", "rank", "concept", "score"]].reset_index(drop=True)
+        from neuronym.search import Searcher
 
+        method = self.method(method)
+        if method not in self._searchers:
+            self._searchers[method] = Searcher(self, method)
+        return self._searchers[method].find(text, **options).units
 
-@dataclass(frozen=True)
-class Unit:
-    """One unit of an atlas."""
+    def serve(self, *, port: int = 0, browse: bool = True) -> None:
+        """Open the site of this atlas in a browser, until it is stopped (Ctrl-C).
 
-    atlas: Atlas
-    layer: str
-    index: int
+        Args:
+            port: to listen at; 0: any free one.
+            browse: open a browser.
+        """
+        from neuronym.web import serving
 
-    @property
-    def name(self) -> str:
-        """`layer4:1802`."""
-        return f"{self.layer}:{self.index}"
-
-    @property
-    def class_name(self) -> str | None:
-        """The class it stands for, if it belongs to the output layer of a known classifier."""
-        return self.atlas.class_names(self.layer).get(self.index)
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """Its row of the units table."""
-        frame = self.atlas.units
-        row = frame[(frame["layer"] == self.layer) & (frame["unit"] == self.index)]
-        return row.iloc[0].to_dict()
-
-    def labels(self, method: str | None = None) -> pd.DataFrame:
-        """rank, concept, score, abstained, reason."""
-        frame = self.atlas.labels(self.layer, self.index, method=method)
-        return frame.drop(columns=["layer", "unit"]).reset_index(drop=True)
-
-    def exemplars(self) -> pd.DataFrame:
-        """rank, image_id, activation, y, x."""
-        frame = self.atlas.exemplars(self.layer, self.index)
-        return frame.drop(columns=["layer", "unit"]).reset_index(drop=True)
-
-    def figure(
-        self, images: int = 16, at: Sequence[int] = (5, 10, 16), method: str | None = None
-    ) -> Figure:
-        """Its highest activating images with labels and scores, and what fewer images predict."""
-        from neuronym.report.unit_sheet import draw
-
-        return draw(self, images, at, method)
+        bound = serving.listen("127.0.0.1", port)
+        address = serving.address("127.0.0.1", bound, None, None)
+        print(f"Serving {self.folder} at {address}")
+        serving.serve([self], bound, browse=address if browse else None)

@@ -11,6 +11,14 @@ if TYPE_CHECKING:
 
 #: Version of the directory layout and of the tables' columns.
 VERSION = 1
+#: What each analysis contributes to the table of labels.
+JOINED = {
+    "significance": ["p", "q", "reason"],
+    "bootstrap": ["stability"],
+    "confidence": ["confidence"],
+}
+#: Those of its columns that are numbers about the unit, not about one of its labels.
+TRUST = [name for columns in JOINED.values() for name in columns if name != "reason"]
 
 
 @functools.cache
