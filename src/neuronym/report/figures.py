@@ -1,20 +1,33 @@
-"""What all figures share: how one is begun, its ink, and how it is written."""
+"""What all figures share: how one is begun, its ink and colours, and how it is written."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuronym._checks import misuse
 from neuronym._errors import NeuronymError
 from neuronym.cache import default_root
+from neuronym.terminal import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-INK, PALE = "#1f2430", "#8a91a0"
+#: Text; text of lesser weight, still dark enough for small print; lines that only guide the eye.
+INK, PALE, FAINT = "#1f2430", "#5b6270", "#d5d9e0"
+#: Okabe and Ito's colours, told apart with every kind of colour vision; without black and yellow.
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9")
 _FORMATS = (".png", ".svg", ".pdf", ".jpg", ".webp")
+#: Fonts for writings that DejaVu Sans lacks, as far as they are installed.
+_FONTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans Devanagari", "PingFang SC", "Hiragino Sans",
+    "Microsoft YaHei", "Yu Gothic", "Arial Unicode MS", "WenQuanYi Zen Hei", "Noto Emoji",
+)  # fmt: skip
 
 
 def new(**options: Any) -> Figure:
@@ -26,6 +39,38 @@ def new(**options: Any) -> Figure:
     return Figure(**options)
 
 
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """While a figure is drawn: our fonts and ink, and text from data shown as it is."""
+    os.environ.setdefault("MPLCONFIGDIR", str(default_root() / "matplotlib"))
+    import matplotlib
+    from matplotlib.font_manager import fontManager
+
+    installed = {font.name for font in fontManager.ttflist}
+    with matplotlib.rc_context({
+        "font.family": ["DejaVu Sans", *(name for name in _FONTS if name in installed)],
+        "text.parse_math": False,  # a dollar in a label is a dollar
+        "axes.spines.top": False, "axes.spines.right": False,
+        "axes.edgecolor": PALE, "axes.linewidth": 0.6,
+        "axes.labelcolor": INK, "axes.labelsize": 9, "axes.titlesize": 9.5,
+        "axes.titlelocation": "left", "axes.titlecolor": INK,
+        "xtick.color": PALE, "ytick.color": PALE, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
+        "xtick.labelsize": 8, "ytick.labelsize": 8, "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6, "legend.frameon": False, "legend.fontsize": 8, "text.color": INK,
+    }):  # fmt: skip
+        yield
+
+
+def shown(text: str, most: int = 28) -> str:
+    """Text from data, printable, in one line of at most so many characters.
+
+    >>> shown("a  very long name", 9)
+    'a very l…'
+    """
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a figure; the format follows from the file's ending.
 
@@ -33,15 +78,85 @@ def save(figure: Figure, path: Path) -> None:
         UsageError: the ending is none that can be written.
         NeuronymError: the file cannot be written.
     """
+    check_format(path)
+    try:
+        _write(figure, path, path.suffix.lower()[1:])
+    except OSError as error:
+        raise NeuronymError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def check_format(path: Path) -> None:
+    """Raise UsageError unless figures can be written in the format of the file's ending."""
     if path.suffix.lower() not in _FORMATS:
         raise misuse("figure", f"a file name ending in {', '.join(_FORMATS)}", str(path))
+
+
+def as_bytes(figure: Figure, kind: str) -> bytes:
+    """A figure as the bytes of a file, `kind` being png, svg, …"""
+    out = io.BytesIO()
+    _write(figure, out, kind)
+    return out.getvalue()
+
+
+def inline_svg(figure: Figure, prefix: str) -> str:
+    """A figure as an `<svg>` element for a page, in the page's own ink, on no ground.
+
+    The page defines `--ink`, `--pale`, `--faint` and `--ground`, for light and dark.
+
+    Args:
+        figure: which.
+        prefix: put before its ids, which otherwise are those of every other figure, too.
+    """
+    out = io.BytesIO()
+    _write(figure, out, "svg", transparent=True)
+    text = out.getvalue().decode()
+    text = text[text.index("<svg") :]
+    for part in ("metadata", "style"):  # its only rule is in the page's own style
+        text = re.sub(f"<{part}.*?</{part}>", "", text, flags=re.DOTALL)
+    # Its size is the page's business; the ratio stays in the viewBox.
+    head, end, body = text.partition(">")
+    head = re.sub(r' (width|height)="[^"]*"', "", head)
+    # Only in tags: between them stands text from data.
+    return head + end + re.sub("<[^>]*>", lambda tag: _of_page(tag[0], prefix), body)
+
+
+def _of_page(tag: str, prefix: str) -> str:
+    """A tag of a drawing with ids of its own, and in the colours and fonts of the page."""
+    tag = re.sub(r'( id="|xlink:href="#|url\(#)', rf"\g<1>{prefix}-", tag)
+    for colour, name in ((INK, "ink"), (PALE, "pale"), (FAINT, "faint")):
+        tag = tag.replace(f": {colour}", f": var(--{name})")
+    tag = tag.replace("stroke: #ffffff", "stroke: var(--ground)")  # gaps between bars
+    # Verdana's letters are as wide as those of DejaVu Sans, for which the figure was laid out.
+    return tag.replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
+
+
+def _write(figure: Figure, out: Any, kind: str, **options: Any) -> None:
     import warnings
 
     import matplotlib
 
-    try:
-        with warnings.catch_warnings(), matplotlib.rc_context({"svg.fonttype": "none"}):
-            warnings.filterwarnings("ignore", message="Glyph .* missing")
-            figure.savefig(path)
-    except OSError as error:
-        raise NeuronymError(f"Cannot write {path}: {error.strerror or error}.") from error
+    # The same figure gives the same file: no dates, no random ids.
+    dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+    rules = {"svg.fonttype": "none", "svg.hashsalt": "neuronym"}
+    with warnings.catch_warnings(), matplotlib.rc_context(rules):
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        _settle(figure)
+        figure.savefig(out, format=kind, metadata=dated, **options)
+
+
+def _settle(figure: Figure) -> None:
+    """Lay the figure out once, and round: the solver's last bits differ from run to run."""
+    import numpy as np
+
+    if figure.get_layout_engine() is None:
+        return
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    parts = list(figure.subfigs)
+    while parts:
+        part = parts.pop()
+        parts += part.subfigs
+        box = part.bbox_relative
+        box.p0, box.p1 = np.round(box.p0, 6) + 0.0, np.round(box.p1, 6) + 0.0  # no −0
+    for axes in figure.get_axes():
+        axes.set_position(np.round(axes.get_position().bounds, 6) + 0.0)

@@ -1,0 +1,42 @@
+"""What was not run, and the commands that would add it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from neuronym._errors import NeuronymError
+from neuronym.atlas import Atlas
+from neuronym.material import Material
+from neuronym.report.plots.base import View
+from neuronym.trust import ANALYSES, open_analysis
+
+
+def commands(seen: View) -> Iterator[tuple[str, str]]:
+    """What the atlas lacks and can have: (what it says, command)."""
+    atlas, place = seen.atlas, shlex.quote(str(seen.atlas.folder))
+    method = "" if seen.method == atlas.methods[0] else f" --method {shlex.quote(seen.method)}"
+    for entry in ANALYSES:
+        if entry.name not in atlas.analyses(seen.method) and _possible(
+            atlas, seen.method, entry.name
+        ):
+            yield entry.summary, f"neuronym trust {place} {entry.name}{method}"
+    if seen.truth is None:
+        classes = atlas.class_names(list(atlas.layers)[-1])
+        spec = "classes" if classes and list(atlas.layers)[-1] in seen.layers else "FILE.csv"
+        yield "Which labels are right.", f"neuronym report {place} --truth {spec}{method}"
+    if not atlas.imported:
+        yield "What holds when images, words and prompts change.", f"neuronym stability {place}"
+        if len(atlas.methods) == 1:
+            yield (
+                "What another method says of the same neurons.",
+                (f"neuronym label {place} --method csp"),
+            )
+
+
+def _possible(atlas: Atlas, method: str, analysis: str) -> bool:
+    try:
+        open_analysis(analysis).check(Material(atlas), method)
+    except NeuronymError:
+        return False
+    return True

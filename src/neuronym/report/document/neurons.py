@@ -1,0 +1,81 @@
+"""Which neurons a report shows, and what is on their cards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from neuronym.report.document.blocks import Neuron, Neurons
+from neuronym.report.plots.base import View
+from neuronym.report.plots.neurons import Example
+from neuronym.report.summary import score_text, striking, trust_text
+from neuronym.schema import TRUST
+
+IMAGES = 6
+_NEXT = 3  # labels after the first
+#: What neurons are sorted by to find the least sure ones, and what the numbers are.
+_DOUBTS = {
+    "confidence": "the lowest probability that the label is right",
+    "stability": "the label that changes most when the images are drawn anew",
+    "score": "the lowest scores",
+}
+
+
+def best(seen: View, count: int = 12) -> Neurons:
+    """Striking neurons: high scores, spread over the layers."""
+    rows = striking(pd.concat(seen.best.values()), count)
+    return cards(seen, rows[["layer", "unit"]].itertuples(index=False, name=None))
+
+
+def doubtful(seen: View, count: int = 8) -> tuple[Neurons, str]:
+    """The labelled neurons that one can rely on least, and by what they were found."""
+    rows = pd.concat(seen.best.values())
+    rows = rows[~rows["abstained"]]
+    by = next((key for key in _DOUBTS if key in rows and rows[key].notna().any()), None)
+    if by is None:
+        return Neurons(()), ""
+    least = rows.sort_values([by, "score"], kind="stable").head(count)
+    units = least[["layer", "unit"]].itertuples(index=False, name=None)
+    return cards(seen, units), _DOUBTS[by]
+
+
+def examples(seen: View, found: Iterable[Example]) -> Neurons:
+    """Neurons that are an example of something."""
+    return Neurons(tuple(
+        card(seen, one.layer, one.unit,
+             f"{one.heading}{f' (truth: {one.truth})' if one.truth else ''}")
+        for one in found
+    ))  # fmt: skip
+
+
+def cards(seen: View, units: Iterable[tuple[str, int]]) -> Neurons:
+    """Neurons by layer and number."""
+    return Neurons(tuple(card(seen, layer, int(unit)) for layer, unit in units))
+
+
+def card(seen: View, layer: str, unit: int, about: str = "") -> Neuron:
+    """One neuron.
+
+    Args:
+        seen: whose labels.
+        layer, unit: which.
+        about: what it is an example of.
+    """
+    one = seen.atlas[layer, unit]
+    labels = seen.labels[(seen.labels["layer"] == layer) & (seen.labels["unit"] == unit)]
+    first = labels.iloc[0]
+    silent = bool(first["abstained"])
+    words = [word for word in labels["concept"].head(1 + _NEXT) if isinstance(word, str)]
+    details = [about] if about else []
+    details += [f"abstains: {first['reason']}"] if silent else []
+    details += [f"score {score_text(first['score'])}"] if first["score"] == first["score"] else []
+    trust = {name: first[name] for name in TRUST if name in labels and first[name] == first[name]}
+    details += [trust_text(trust)] if trust else []
+    details += [f"class {one.class_name}"] if one.class_name else []
+    following = words if silent else words[1:]
+    details += [f"{'would be' if silent else 'then'} {', '.join(following)}"] if following else []
+    images = tuple(
+        (image, seen.atlas.thumb(image)) for image in one.exemplars()["image_id"].head(IMAGES)
+    )
+    return Neuron(one.name, "" if silent or not words else words[0], tuple(details), images)
