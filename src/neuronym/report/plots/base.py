@@ -163,7 +163,7 @@ def short(layer: str, most: int = 28) -> str:
     """A layer's name in at most so many characters; what is left out is in its middle.
 
     >>> short("encoder.layers.11.mlp.fc1", 17)
-    'encoder.…1.mlp.fc1'
+    'encoder.….mlp.fc1'
     """
     name = shown(layer, 10_000)
     half = most // 2

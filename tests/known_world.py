@@ -1,0 +1,60 @@
+"""An atlas of colour detectors whose classes are known: some say what they are, some do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+import neuronym as nym
+from neuronym.atlas import Atlas
+from neuronym.targets.base import Target
+from small_world import COLOURS, SMALL, ColourEncoder, coloured_images
+
+NAMES = list(COLOURS)
+#: Units; those from `LIARS` on detect another colour than their class.
+UNITS, LIARS = 40, 28
+WORDS = [*NAMES, "house", "tree", "very red", "green leaf"]
+
+
+class Many(nn.Module):
+    """40 filters, each of a colour, with noise in their weights."""
+
+    def __init__(self, noise: float, seed: int) -> None:
+        super().__init__()
+        self.detect = nn.Conv2d(3, UNITS, 1)
+        generator = torch.Generator().manual_seed(seed)
+        weight = torch.stack([torch.tensor(COLOURS[colour(unit)]) * 2 - 1 for unit in range(UNITS)])
+        weight += noise * torch.randn(UNITS, 3, generator=generator)
+        with torch.no_grad():
+            self.detect.weight.copy_(weight[:, :, None, None])
+            self.detect.bias.zero_()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.detect(images).mean((2, 3))
+
+
+def colour(unit: int) -> str:
+    """What a unit detects."""
+    return NAMES[(unit if unit < LIARS else unit + 1) % len(NAMES)]
+
+
+def known_atlas(folder: Path, noise: float = 0.4, seed: int = 0, images: int = 60) -> Atlas:
+    """Labels of the units of one such network, whose class names are colours in turn."""
+    classes = tuple(NAMES[unit % len(NAMES)] for unit in range(UNITS))
+    return nym.dissect(
+        Target("detectors", Many(noise, seed).eval(), SMALL, classes), layers=["detect"],
+        probe=coloured_images(images, seed), concepts=WORDS, encoder=ColourEncoder(),
+        similarity="soft-wpmi:top_k=6", keep="all",
+        out=str(folder), cache=str(folder.parent / "cache"),
+    )  # fmt: skip
+
+
+def right(atlas: Atlas) -> np.ndarray:
+    """Whether each unit's label is its class."""
+    labels = atlas.labels(trust=False)
+    first = labels[labels["rank"] == 1].sort_values("unit")
+    classes = np.array([NAMES[unit % len(NAMES)] for unit in range(UNITS)])
+    return first["concept"].to_numpy() == classes
