@@ -36,7 +36,8 @@ class ArrayMaterial(Material):
         self._activations = {k: np.asarray(v, np.float32) for k, v in activations.items()}
         self._vectors, self._words, self._encoders = images, texts, encoders or {}
         self.progress = silent
-        self.atlas = SimpleNamespace(manifest={"concepts": {"templates": list(templates)}})
+        manifest = {"concepts": {"templates": list(templates)}}
+        self.atlas = SimpleNamespace(manifest=manifest, imported=False)
         self.__dict__["images"] = pd.DataFrame(
             {"image_id": [f"{i * 7 % 100:02d}-{i}" for i in range(len(images))]}
         )

@@ -29,6 +29,7 @@ from neuronym.trust import ANALYSES, Analysis, Findings, open_analysis
 from small_world import PLANTED, ColourEncoder, build, coloured_images
 
 WORDS = [*PLANTED, "dog", "moss"]
+BOOTSTRAP = "bootstrap of clip-dissect.soft-wpmi"
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,11 @@ def test_what_is_there_is_not_made_again(atlas: Atlas, parity: None) -> None:
     later = analyse(other, ["after"])  # what it reads is there, if with other parameters
     assert later.trust("after")["seen"][0] == 4
     assert later.manifest["analyses"]["parity of clip-dissect.soft-wpmi"]["spec"].endswith("=1")
-    anew = analyse(later, ["parity:start=1"], overwrite=True)
+    shifted = analyse(later, ["parity:start=3"])  # what has read it is read anew
+    assert shifted.trust("after")["seen"][0] == 6
+    anew = analyse(shifted, ["parity:start=1"])
+    assert anew.trust("after")["seen"][0] == 4
+    anew = analyse(anew, ["parity:start=1"], overwrite=True)
     stages = "trust parity of clip-dissect.soft-wpmi", "trust after of clip-dissect.soft-wpmi"
     assert set(stages) <= set(anew.manifest["stages"])
 
@@ -202,6 +207,8 @@ def test_all_that_fit_are_run(atlas: Atlas, parity: None, monkeypatch: pytest.Mo
 def test_refusals(atlas: Atlas) -> None:
     with pytest.raises(UsageError, match="analysis"):
         analyse(atlas, ["magic"])
+    with pytest.raises(UsageError, match="`analyses` to be different ones, got bootstrap twice"):
+        analyse(atlas, ["bootstrap", "bootstrap:resamples=3"])
     label(atlas, "clip-avg")
     with pytest.raises(UsageError, match="got clip-avg"):
         analyse(open_atlas(atlas.folder), ["significance"], method="clip-avg")
@@ -298,5 +305,8 @@ def test_summary_counts_and_medians(examined: Atlas) -> None:
 def test_damaged_and_missing(examined: Atlas, tmp_path: Path) -> None:
     copy = open_atlas(shutil.copytree(examined.folder, tmp_path / "atlas"))
     (copy.folder / "trust/bootstrap.clip-dissect.soft-wpmi.parquet").unlink()
-    with pytest.raises(NeuronymError, match="no trust/bootstrap"):
+    with pytest.raises(NeuronymError, match="again with `neuronym trust .* bootstrap --method"):
         copy.labels()
+    # The same parameters, but the file is gone: made again, without --overwrite.
+    again = analyse(copy, [copy.manifest["analyses"][BOOTSTRAP]["spec"]])
+    assert again.labels().equals(examined.labels())

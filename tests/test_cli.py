@@ -88,7 +88,10 @@ def test_search(place: Path) -> None:
         neuronym("search", "atlas", best["concept"], "--match", "exact", "--json", cwd=place).stdout
     )
     assert any(u["unit"] == best["unit"] and u["rank"] == 1 for u in found["units"])
-    assert "No neuron has a label" in neuronym("search", "atlas", "zzzqqq", cwd=place).stdout
+    assert (
+        "No neuron has a label"
+        in neuronym("search", "atlas", "zzzqqq", "--in", "labels", cwd=place).stdout
+    )
 
 
 def test_layers(place: Path) -> None:
@@ -107,7 +110,8 @@ def test_layers(place: Path) -> None:
 def test_list_and_doctor_and_cache(place: Path) -> None:
     listed = json.loads(neuronym("list", "--json", cwd=place).stdout)
     assert set(listed) == {
-        "targets", "probes", "concepts", "encoders", "similarities", "methods",
+        "targets", "probes", "concepts", "encoders", "similarities", "methods", "analyses",
+        "tables", "figures", "formats",
     }  # fmt: skip
     assert "soft-wpmi" in neuronym("list", "similarities", cwd=place).stdout
     found = json.loads(neuronym("doctor", "--json", cwd=place).stdout)

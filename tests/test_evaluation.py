@@ -271,8 +271,11 @@ def test_bins_by_chance(atlas: Atlas) -> None:
     both = table("bins", open_subject(atlas))
     assert {r["method"] for r in both.rows} == {atlas.method(method)}
     assert "nothing says what chance gives: clip-dissect.cos, fixed." in both.notes[-1]
-    with pytest.raises(NeuronymError, match="Run `neuronym trust .* significance --method fixed`"):
-        row(atlas, "bins")
+    with pytest.raises(NeuronymError, match="says what chance gives. Give edges: bins:high="):
+        row(atlas, "bins")  # significance refuses this method
+    cos = "clip-dissect.cos"
+    with pytest.raises(NeuronymError, match=f"significance --method {cos}`, or give edges: bins:"):
+        row(atlas, "bins", method=cos)
 
 
 def _claiming(atlas: Atlas, encoder: str, count: int, settled: str, **facts: str) -> Atlas:
@@ -360,6 +363,26 @@ def test_known_neurons_of_a_method_that_scores_no_other_words(atlas: Atlas) -> N
     assert found["cosine"] == pytest.approx((1 + own) / 2, abs=1e-6)
 
 
+def test_known_neurons_that_all_abstain(atlas: Atlas) -> None:
+    nobody = _Silent(atlas.folder, atlas.manifest)
+    found = row(nobody, "known")
+    assert (found["units"], found["top1"], found["top5"]) == (6, 0, 0)
+    assert (found["mean_rank"], found["auc"]) == (None, None)
+    found = row(nobody, "accuracy")
+    assert (found["incorrect"], found["abstained"], found["top5_share"]) == (6, 7, 0)
+    names = ("top5_labelled", "top5_labelled_low", "top5_labelled_high")
+    assert [found[name] for name in names] == [None] * 3
+
+
+class _Silent(Atlas):
+    """The same atlas, in which no unit has a label."""
+
+    def labels(self, *args: Any, **options: Any) -> pd.DataFrame:
+        frame = super().labels(*args, **options)
+        frame = frame[frame["rank"] == 1].assign(abstained=True, reason="dead")
+        return frame.assign(concept=None, score=np.nan)
+
+
 # -- frequency and agreement -----------------------------------------------------------------------
 
 
@@ -438,6 +461,19 @@ def test_evaluate_from_the_command_line(atlas: Atlas, tmp_path: Path) -> None:
     ]  # fmt: skip
     assert isinstance(run("evaluate", folder, "--truth", "clases").exception, UsageError)
     assert run("evaluate", folder).exit_code == 2
+    truth = tmp_path / "truth.csv"
+    truth.write_text("layer,unit,label\ndetect,0,red\n")
+    for option, value, message in (
+        ("--format", "pdf", "`format` to be one of"),
+        ("--out", str(tmp_path / "x.csv"), "a folder: CSV holds one table per file"),
+        ("--out", str(tmp_path / "x.pdf"), "a folder, or a file ending in"),
+    ):
+        wrong = run("evaluate", folder, "--truth", str(truth), option, value)
+        assert isinstance(wrong.exception, UsageError)
+        assert message in str(wrong.exception)
+    wrong = run("table", folder, "accuracy", "--truth", str(truth), "--out", str(truth))
+    assert "`out` to be another file than the truth" in str(wrong.exception)
+    assert truth.read_text().endswith("detect,0,red\n")
     wrong = run("evaluate", folder, "--truth", "classes", "--synonyms", "0.5")
     assert wrong.exit_code == 2
     assert "--synonyms needs --match synonyms" in wrong.output

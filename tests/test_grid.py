@@ -24,7 +24,7 @@ def test_cells_are_all_combinations() -> None:
             "probe": ["folder:/data/photos", "synthetic"],
             "layers": [["layer1", "layer2"], "layer4"],
             "similarity": ["wpmi", "soft-wpmi:top_k=7", "wpmi"],
-            "limit": [11],
+            "limit": [11, 11],
         },
     )
     assert [cell.name for cell in cells] == [

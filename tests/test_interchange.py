@@ -449,7 +449,7 @@ def test_commands_from_files_to_files(published: Path, broden: Path, tmp_path: P
     out = tmp_path / "atlas"
     text = run("import", "clip-search", published / "clip-search", "--out", out)
     assert "5 neurons of unknown (early, late)" in text
-    assert "3 images are listed and were not looked for" in text
+    assert "The files list 3 images, not looked for so far." in text
     assert "Left out" in run("import", "milan", published / "milan.csv", "--out", out)
     again = ("import", "clip-search", published / "clip-search", "--out", out, "--overwrite")
     found = json.loads(run(*again, "--images", broden, "--json"))

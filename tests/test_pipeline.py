@@ -419,9 +419,7 @@ def test_unreadable_images_are_told(tmp_path: Path) -> None:
 def test_peoples_annotations_are_not_overwritten(tmp_path: Path) -> None:
     atlas = dissect(tmp_path / "atlas")
     Annotations(atlas).add(Answer("detect", 1, "own", "leaf green"))
-    with pytest.raises(
-        nym.UsageError, match="which holds what people said. Keep it with"
-    ):
+    with pytest.raises(nym.UsageError, match="which holds what people said. Keep it with"):
         dissect(tmp_path / "atlas", overwrite=True)
     assert Annotations(nym.open(tmp_path / "atlas")).latest()[0].label == "leaf green"
     (tmp_path / "atlas" / "annotations.sqlite").unlink()

@@ -124,9 +124,18 @@ def test_fewer_concepts_than_labels_asked_for(place: Path) -> None:
     assert living["words_kept"].dropna().eq(1).all()  # of one concept the first is that one
     none = study(two, settings=replace(QUICK, parts=("words", "images"), share=0.9, images=(5,)))
     assert [note.split(": ", 1)[1] for note in none.notes] == [
-        "number of images left out: the probe has 43 images, of images 5 are asked for.",
-        "subsets of the concepts left out: 90% of 2 concepts are all or none.",
+        "number of images left out: the probe has 43 images, and k = 5 leaves no two numbers to "
+        "compare.",
+        "subsets of the concepts left out: 90% of 2 concepts would be all or none.",
     ]
+
+
+def test_methods_that_have_not_labelled_the_layers_are_left_out(place: Path) -> None:
+    part = label(made(place, "part"), "clip-dissect:wpmi", layers=["head"])
+    found = study(part, layers=["detect"], settings=replace(QUICK, parts=("halves", "pairs")))
+    assert list(found.configurations["similarity"]) == ["soft-wpmi"]
+    with pytest.raises(UsageError, match="`layers` to be some that the methods have labelled"):
+        study(part, method="wpmi", layers=["detect"], settings=replace(QUICK, parts=()))
 
 
 def test_images_are_those_of_the_similarity_itself(

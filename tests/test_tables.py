@@ -8,6 +8,7 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -81,7 +82,8 @@ def test_markdown_escapes_and_makes_totals_bold() -> None:
     assert lines[1] == "| --- | ---: | ---: | ---: |"
     assert r"l\_1\|\<b\>" in lines[2]
     assert lines[4].startswith("| **all** |")
-    assert text.startswith("**Units of a\\_b & c%**\n\n|")
+    assert text.startswith("**Units of a\\_b \\& c%**\n\n|")
+    assert r"\~\~5\~\~ \&lt;" in as_text([replace(TABLE, title="~~5~~ &lt;")], "markdown")
 
 
 def test_latex_escapes() -> None:

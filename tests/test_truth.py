@@ -125,8 +125,20 @@ def test_malformed_rows_are_named_and_nothing_is_imported(tmp_path: Path, atlas:
     [
         ("layer,units,label\n", UsageError, "have the columns layer, unit.*Did you mean 'units'"),
         ("", UsageError, "have the columns layer, unit"),
-        ("layer,unit,label\n", UsageError, "rows about the atlas's units"),
-        ('layer,unit,label\nmid,0,"a\n', UsageError, "unexpected end of data"),
+        ("layer,unit\n", UsageError, "got layer, unit. label is missing. See docs"),
+        ("layer,unit,label,Unit\n", UsageError, "have each column once, got unit twice"),
+        ("\n;\nlayer;unit;label\n\n", UsageError, "have rows about units, got .*without rows"),
+        ('layer,unit,label\nmid,0,"a\n', UsageError, "line 2: unexpected end of data"),
+        ('"layer,unit,label\nmid,0,a\n', UsageError, "line 1: unexpected end of data"),
+        ("layer,unit,label\nmid,0,a\0b\n", UsageError, "line 2: a zero byte"),
+        ("layer,unit,label\nmid,1_0,a\n", UsageError, "a whole number of at least 0, got '1_0'"),
+        ("layer,unit,label\nmid,\xb2,a\n".encode().decode("latin-1"), UsageError, "got '²'"),
+        (f"layer,unit,label\nmid,{'9' * 5000},a\n", UsageError, "malformed row.*`unit`"),
+        (
+            "layer,unit,label,time\nmid,0,a,0001-01-01T00:00:00+14:00\n",
+            UsageError,
+            "`time` to be ISO 8601",
+        ),
         ("layer,unit,label\nmid,0,\xff", NeuronymError, "it is not UTF-8"),
     ],
 )
@@ -342,6 +354,15 @@ def test_truth_of_people_and_files(atlas: Atlas, tmp_path: Path) -> None:
     truth = open_truth(atlas, str(tmp_path / "t.csv"))
     assert truth.of("mid")["labels"].to_dict() == {0: ("new",)}
     assert len(truth.frame) == 1
+    for bad in ("mid,1,a,b", "elsewhere,1,a,b", ",1,a", "elsewhere,x,a"):  # not left out unseen
+        (tmp_path / "t.csv").write_text(f"layer,unit,label\nmid,0,red\n{bad}\n")
+        with pytest.raises(UsageError, match="1 malformed row, so nothing of it is used. line 3"):
+            open_truth(atlas, str(tmp_path / "t.csv"))
+    (tmp_path / "t.csv").write_text("layer,unit,label\nmit,0,red\n")
+    with pytest.raises(UsageError, match="units of the layers mid, fc, got .*with rows of mit"):
+        open_truth(atlas, str(tmp_path / "t.csv"))
+    with pytest.raises(UsageError, match="There is no such file"):
+        open_truth(atlas, "x" * 5000)
     Annotations(atlas).add(rows[0])
     assert open_truth(atlas, "annotations").frame["labels"].tolist() == [("old",)]
 

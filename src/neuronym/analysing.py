@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from neuronym import schema
+from neuronym._checks import Verbatim, misuse
 from neuronym._errors import NeuronymError, UsageError
 from neuronym.atlas import Atlas, open_atlas
 from neuronym.atlas_writer import AtlasWriter
@@ -25,7 +26,7 @@ def analyse(
     """Examine the labels of a method; what is found is added to the atlas.
 
     An analysis that is there already with the same parameters is not made again. Analyses that
-    another one reads are run before it.
+    another one reads are run before it, and those that read a new one again after it.
 
     Args:
         atlas: a complete one.
@@ -49,17 +50,41 @@ def analyse(
         )
     chosen, look = atlas.method(method), Material(atlas, **material)
     given = _able(look, chosen) if analyses is None else [open_analysis(a) for a in analyses]
+    names = [analysis.name for analysis in given]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise misuse("analyses", "different ones", Verbatim(f"{twice[0]} twice"))
     wanted = in_order(given)
+    wanted += _readers(atlas, chosen, wanted)
     for analysis in wanted:
         analysis.check(look, chosen)
+    new: set[str] = set()
     for analysis in wanted:
-        there = atlas.manifest.get("analyses", {}).get(schema.analysis_id(analysis.name, chosen))
+        there = _there(atlas, analysis.name, chosen)
         asked = analysis.name in {one.name for one in given}
-        if there and (not asked or (not overwrite and there["spec"] == analysis.spec)):
+        same = not asked or (not overwrite and there and there["spec"] == analysis.spec)
+        if there and same and not new & set(analysis.after):
             continue
+        new.add(analysis.name)
         _add(Material(atlas, **material), analysis, chosen)
         atlas = open_atlas(atlas.folder)
     return atlas
+
+
+def _there(atlas: Atlas, analysis: str, method: str) -> dict[str, Any] | None:
+    """What the manifest says of an analysis, if its file is there and as large as it was."""
+    key = schema.analysis_id(analysis, method)
+    whole = AtlasWriter(atlas.folder, atlas.manifest).has(f"trust {key}")
+    return atlas.manifest.get("analyses", {}).get(key) if whole else None
+
+
+def _readers(atlas: Atlas, method: str, wanted: Sequence[Analysis]) -> list[Analysis]:
+    """The analyses of a method that are there and read wanted ones: new findings change theirs."""
+    names = {analysis.name for analysis in wanted}
+    entries = atlas.manifest.get("analyses", {})
+    there = [entries[schema.analysis_id(name, method)] for name in atlas.analyses(method)]
+    others = [open_analysis(entry["spec"]) for entry in there if entry["analysis"] not in names]
+    return [analysis for analysis in others if names & set(analysis.after)]
 
 
 def _able(material: Material, method: str) -> list[Analysis]:

@@ -81,9 +81,15 @@ class Atlas:
 
         path = self.folder / file
         try:
-            with open(path, "rb") as file:  # a path with a colon would be taken for a URI
-                return pq.read_table(file, filters=filters).to_pandas()
+            with open(path, "rb") as opened:  # a path with a colon would be taken for a URI
+                return pq.read_table(opened, filters=filters).to_pandas()
         except (pa.ArrowInvalid, OSError, ValueError) as error:
+            if path.parent.name == "trust":
+                analysis, _, method = path.name.removesuffix(".parquet").partition(".")
+                raise NeuronymError(
+                    f"{path} is damaged or missing. Make it again with `neuronym trust "
+                    f"{self.folder} {analysis} --method {method} --overwrite`."
+                ) from error
             if not isinstance(error, FileNotFoundError):
                 raise NeuronymError(
                     f"{path} is damaged ({str(error).splitlines()[0]}). "

@@ -111,6 +111,8 @@ def expand(fixed: Mapping[str, Any], axes: Mapping[str, Sequence[Any]]) -> list[
     for name, values in axes.items():
         if not isinstance(values, list) or not values:
             raise misuse(f"grid.{name}", "a list of values", values)
+    # A value that stands there twice is one atlas.
+    axes = {k: [v for i, v in enumerate(own) if v not in own[:i]] for k, own in axes.items()}
     given = axes.get("similarity", [fixed.get("similarity", "soft-wpmi")])
     similarities = tuple(dict.fromkeys(open_similarity(spec).spec for spec in given))
     varied = {name: values for name, values in axes.items() if name != "similarity"}

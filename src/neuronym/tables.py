@@ -146,7 +146,7 @@ def to_markdown(table: Table) -> str:
 
 
 def _markdown(text: str) -> str:
-    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", _line(text))
+    return re.sub(r"([\\`*_\[\]<>|~&])", r"\\\1", _line(text))
 
 
 _LATEX = {

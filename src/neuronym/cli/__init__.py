@@ -42,10 +42,10 @@ def _say(text: str) -> None:
 def _leave(code: int) -> None:
     """Exit with a code.
 
-    With torch and pyarrow in one process the interpreter's own way out aborts now and then (exit
+    With pyarrow's threads in the process the interpreter's own way out aborts now and then (exit
     code 134, "terminate called without an active exception"), which would hide the code.
     """
-    if {"torch", "pyarrow"} <= sys.modules.keys():
+    if "pyarrow" in sys.modules:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(BrokenPipeError):
                 stream.flush()

@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from neuronym import __version__
-from neuronym.cli import cache, demo, dissect, inspecting, labelling
+from neuronym.cli import (
+    cache,
+    calibrating,
+    demo,
+    dissect,
+    evaluating,
+    exchanging,
+    inspecting,
+    labelling,
+    reporting,
+    searching,
+    serving,
+    studying,
+    trusting,
+)
 
 app = typer.Typer(
     name="neuronym",
@@ -41,9 +55,22 @@ app.command("demo")(demo.demo)
 app.command("dissect", no_args_is_help=True)(dissect.dissect)
 app.command("layers", no_args_is_help=True)(inspecting.layers)
 app.command("show", no_args_is_help=True)(inspecting.show)
-app.command("search", no_args_is_help=True)(inspecting.search)
+app.command("search", no_args_is_help=True)(searching.search)
+app.command("serve", no_args_is_help=True)(serving.serve)
+app.command("annotate", no_args_is_help=True)(serving.annotate)
 app.command("label", no_args_is_help=True)(labelling.label)
 app.command("compare", no_args_is_help=True)(labelling.compare)
+app.command("trust", no_args_is_help=True)(trusting.trust)
+app.command("significance", no_args_is_help=True)(trusting.significance)
+app.command("calibrate", no_args_is_help=True)(calibrating.calibrate)
+app.command("stability", no_args_is_help=True)(studying.stability)
+app.command("grid", no_args_is_help=True)(studying.grid)
+app.command("import", no_args_is_help=True)(exchanging.import_)
+app.command("export", no_args_is_help=True)(exchanging.export)
+app.command("evaluate", no_args_is_help=True)(evaluating.evaluate)
+app.command("table", no_args_is_help=True)(evaluating.table)
+app.command("figure", no_args_is_help=True)(reporting.figure)
+app.command("report", no_args_is_help=True)(reporting.report)
 app.command("list")(inspecting.list_names)
 app.command("doctor")(inspecting.doctor)
 app.add_typer(cache.app, name="cache")

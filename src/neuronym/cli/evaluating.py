@@ -83,12 +83,14 @@ def evaluate(
     """
     from neuronym.evaluation import table as make
 
+    form = "json" if json else form
+    _check(form, out, truth, several=True)
     subject = _subject(atlas, methods, truth, match, synonyms, all_labels, quiet)
     names = ["accuracy", "correctness", "known", "curve"]
     names += [] if truth == "classes" else ["agreement"]
     with contextlib.redirect_stdout(sys.stderr):  # what models print is no result of ours
         tables = [make(name, subject) for name in names]
-    _give(tables, "json" if json else form, out, quiet)
+    _give(tables, form, out, quiet)
 
 
 def table(
@@ -129,10 +131,12 @@ def table(
     opened = open_table(name)
     if truth is None and "truth" in opened.needs:
         raise typer.BadParameter(f"The table {opened.name} needs --truth: {_TRUTH}")
+    form = "json" if json else form
+    _check(form, out, truth)
     subject = _subject(atlas, methods, truth, match, synonyms, all_labels, quiet)
     with contextlib.redirect_stdout(sys.stderr):
         made = opened.make(subject)
-    _give([made], "json" if json else form, out, quiet)
+    _give([made], form, out, quiet)
 
 
 def _subject(
@@ -159,14 +163,29 @@ def _subject(
     )  # fmt: skip
 
 
+def _check(form: str | None, out: Path | None, truth: str | None, several: bool = False) -> None:
+    """Refuse at once what could only fail after the tables are made."""
+    from neuronym._checks import misuse
+    from neuronym.tables import check_format, format_of
+
+    chosen = check_format(form) if form else None
+    if out is None:
+        return
+    chosen = chosen or format_of(out)
+    if several and chosen == "csv" and out.suffix and not out.is_dir():
+        raise misuse("out", "a folder: CSV holds one table per file", str(out))
+    if truth and out.is_file() and Path(truth).is_file() and out.samefile(truth):
+        raise misuse("out", "another file than the truth", str(out))
+
+
 def _give(tables: list[Table], form: str | None, out: Path | None, quiet: bool) -> None:
     """Print tables, or write them; several of them into a folder or into one file."""
-    from neuronym.tables import as_text, check_format, format_of, write_tables
+    from neuronym.tables import as_text, format_of, write_tables
 
     if out is None:
-        print(as_text(tables, check_format(form or "terminal")), end="")
+        print(as_text(tables, form or "terminal"), end="")
         return
-    files = write_tables(tables, out, check_format(form) if form else format_of(out))
+    files = write_tables(tables, out, form or format_of(out))
     if not quiet:
         for file in files:
             print(printable(f"Table: {file}"))

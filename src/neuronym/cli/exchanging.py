@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuronym.cli.inspecting import AtlasArgument
 from neuronym.cli.output import JsonOption, QuietOption, print_json
 from neuronym.terminal import printable
 
@@ -87,7 +86,7 @@ def import_(
         if json:
             print_json({"atlas": str(out), "format": chosen.name, "added": added})
         else:
-            print(printable(f"{added:,} answers of {path} added to {out}."))
+            print(printable(f"{_some(added, 'answer')} of {path} added to {out}."))
         return
     done = import_labels(
         chosen, path, out, images_root=images, method=method, target=target, overwrite=overwrite,
@@ -123,7 +122,7 @@ def _facts(done: Imported) -> dict[str, Any]:
 def _print_import(done: Imported, path: Path) -> None:
     name, folder = done.atlas.manifest["target"]["name"], done.atlas.folder
     units, layers = sum(done.units.values()), ", ".join(done.units)
-    lines = [f"{units:,} neurons of {name} ({layers}) read from {path} as {done.method}."]
+    lines = [f"{_some(units, 'neuron')} of {name} ({layers}) read from {path} as {done.method}."]
     if done.left_out:
         others = ", ".join(f"{layer} ({units:,})" for layer, units in done.left_out.items())
         lines.append(f"Left out, since the atlas does not have these layers: {others}.")
@@ -140,11 +139,15 @@ def _print_import(done: Imported, path: Path) -> None:
     print("\n".join(map(printable, lines)))
 
 
+def _some(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
 def _images(done: Imported) -> str:
     listed, found = done.images.listed, done.images.found
     if not done.atlas.manifest["probe"]["root"]:
         return (
-            f"{listed:,} images are listed and were not looked for. Give their folder: "
+            f"The files list {_some(listed, 'image')}, not looked for so far. Give their folder: "
             "--images ROOT --overwrite."
         )
     damaged = f", {len(done.images.damaged):,} cannot be read" if done.images.damaged else ""
@@ -152,7 +155,12 @@ def _images(done: Imported) -> str:
 
 
 def export(
-    atlas: AtlasArgument,
+    atlas: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ATLAS…", help="The folder of an atlas; of several, for one site of them all."
+        ),
+    ],
     kind: Annotated[
         str, typer.Option("--format", "-f", metavar="FORMAT", help=_TO, show_default=False)
     ],
@@ -186,8 +194,9 @@ def export(
 
       neuronym export demo-atlas --format annotations --out truth.csv
 
-      neuronym export demo-atlas --format site --out demo-site
+      neuronym export before-atlas after-atlas --format site --out site
     """  # fmt: skip
+    from neuronym._checks import misuse
     from neuronym.atlas import open_atlas
 
     if kind == "site":
@@ -196,14 +205,17 @@ def export(
         return
     from neuronym.interchange import AnnotationsFile, export_labels, open_format
 
-    chosen, opened = open_format(kind), open_atlas(atlas)
+    chosen = open_format(kind)
+    if len(atlas) > 1:
+        raise misuse("atlas", f"one for the format {kind}; only site takes several", len(atlas))
+    opened = open_atlas(atlas[0])
     if isinstance(chosen, AnnotationsFile):
         _refuse("annotations", method=method)
         written = chosen.write(opened, out, overwrite)
         if json:
             print_json({"files": [str(out)], "answers": written})
         else:
-            print(printable(str(out) if quiet else f"{written:,} answers written to {out}."))
+            print(printable(str(out) if quiet else f"{_some(written, 'answer')} written to {out}."))
         return
     done = export_labels(opened, chosen, out, method=method, overwrite=overwrite)
     if json:
@@ -218,14 +230,15 @@ def export(
         _print_export(done, out)
 
 
-def _export_site(atlas: str, out: Path, overwrite: bool, json: bool, quiet: bool) -> None:
+def _export_site(atlases: list[str], out: Path, overwrite: bool, json: bool, quiet: bool) -> None:
     from neuronym import progress
     from neuronym.atlas import open_atlas
     from neuronym.web.export import export_site
 
     pages = export_site(
-        [open_atlas(atlas)], out, overwrite=overwrite, progress=progress.automatic(quiet)
-    )
+        list(map(open_atlas, atlases)), out, overwrite=overwrite,
+        progress=progress.automatic(quiet),
+    )  # fmt: skip
     if json:
         print_json({"site": str(out), "pages": pages})
         return
@@ -237,7 +250,7 @@ def _export_site(atlas: str, out: Path, overwrite: bool, json: bool, quiet: bool
 def _print_export(done: Exported, out: Path) -> None:
     empty = f", {done.abstained:,} of them without a label" if done.abstained else ""
     what = f"{len(done.files)} files in {out}" if len(done.files) > 1 else str(done.files[0])
-    lines = [f"Labels of {done.units:,} neurons by {done.method}{empty} written to {what}."]
+    lines = [f"Labels of {_some(done.units, 'neuron')} by {done.method}{empty} written to {what}."]
     if done.lost:
         lines += ["Not in the files:", *(f"  {what}" for what in done.lost)]
     print("\n".join(map(printable, [*lines, *done.notes])))

@@ -1,4 +1,4 @@
-"""Commands that look: layers, show, search, list, doctor."""
+"""Commands that look: layers, show, list, doctor."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def show(
         print_json(
             {
                 "layer": one.layer, "unit": one.index, "facts": one.facts,
-                "labels": one.labels(method).to_dict("records"),
+                "labels": one.labels(method).to_dict("records"), "trust": one.trust(method),
                 "exemplars": one.exemplars().to_dict("records"),
                 "figure": str(figure) if figure else None,
             }
@@ -119,61 +119,18 @@ def show(
         print(f"\nFigure: {figure}")
 
 
-def search(
-    atlas: AtlasArgument,
-    text: Annotated[str, typer.Argument(metavar="WORD", help="A concept, such as dog.")],
-    layers: Annotated[
-        str | None, typer.Option(metavar="L,…", help="Look only in these layers.")
-    ] = None,
-    match: Annotated[str, typer.Option(help="exact or substring.")] = "substring",
-    top: Annotated[int, typer.Option(metavar="N", help="Look at the first N labels.", min=1)] = 10,
-    limit: Annotated[int, typer.Option(metavar="N", help="Show at most N neurons.", min=1)] = 20,
-    method: MethodOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Find neurons by concept.
-
-    Example:
-
-      neuronym search demo-atlas dog --layers _fc
-    """
-    from neuronym.atlas import open_atlas
-
-    chosen = layers.split(",") if layers else None
-    opened = open_atlas(atlas)
-    found = opened.search(text, layers=chosen, match=match, top=top, method=method)
-    if json:
-        print_json({"found": len(found), "units": found.head(limit).to_dict("records")})
-        return
-    if found.empty:
-        known = opened.concepts["concept"].str.casefold().eq(text.strip().casefold()).any()
-        why = "" if known else f" {text!r} is not among the atlas's concepts."
-        print(f"No neuron has a label like {text!r} among its first {top}.{why}")
-        return
-    from rich.table import Table
-
-    table = Table(box=None)
-    for heading in ("neuron", "rank", "label", "score"):
-        table.add_column(heading, justify="right" if heading in ("rank", "score") else "left")
-    for row in found.head(limit).itertuples():
-        add_row(
-            table, f"{row.layer}:{row.unit}", str(row.rank), str(row.concept), f"{row.score:.3f}"
-        )
-    console().print(table)
-    if len(found) > limit:
-        print(f"… and {len(found) - limit:,} more; show them with --limit {len(found)}.")
-
-
 def list_names(
     kind: Annotated[
         str | None,
         typer.Argument(
-            metavar="KIND", help="targets, probes, concepts, encoders, similarities or methods."
+            metavar="KIND",
+            help="targets, probes, concepts, encoders, similarities, methods, analyses, formats, "
+            "tables or figures.",
         ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """List the names that exist: targets, probes, concepts, encoders, similarities, methods."""
+    """List the names that exist: targets, probes, concepts, encoders, methods, tables and more."""
     from neuronym._checks import choice
     from neuronym.registries import registries
 

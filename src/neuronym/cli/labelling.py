@@ -131,6 +131,7 @@ def compare(
 
       neuronym compare demo-atlas --synonyms 0.7 --figure agreement.png
     """
+    from neuronym import progress
     from neuronym._errors import NeuronymError
     from neuronym.atlas import open_atlas
     from neuronym.material import Material
@@ -142,7 +143,7 @@ def compare(
 
     def embed(words: Sequence[str]) -> np.ndarray:
         with contextlib.redirect_stdout(sys.stderr):
-            return Material(opened).embed_words(words)
+            return Material(opened, progress=progress.automatic()).embed_words(words)
 
     try:  # labels that are no concepts of the atlas have no embedding in it
         found = compare_methods(opened, chosen, synonyms=synonyms, embed=embed)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from typing import Annotated, Any
 
 import typer
+
+from neuronym._json import clean
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the result.")]
@@ -23,16 +24,3 @@ def print_json(data: Any) -> None:
     except UnicodeEncodeError:
         text = json.dumps(clean(data), indent=2)
     print(text)
-
-
-def clean(data: Any) -> Any:
-    """The same data with plain Python numbers and no NaN."""
-    if isinstance(data, dict):
-        return {str(k): clean(v) for k, v in data.items()}
-    if isinstance(data, list | tuple):
-        return [clean(v) for v in data]
-    if hasattr(data, "tolist"):
-        return clean(data.tolist())
-    if isinstance(data, float) and not math.isfinite(data):
-        return None
-    return data

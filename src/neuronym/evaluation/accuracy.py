@@ -67,5 +67,5 @@ def _row(units: pd.DataFrame) -> dict[str, Any]:
     shares = (top[1], len(some)), (top[5], len(some)), (top[5], labelled)
     for (name, _), (count, total) in zip(_SHARES, shares, strict=True):
         row[name] = count / total if total else None
-        row[f"{name}_low"], row[f"{name}_high"] = wilson(count, total)
+        row[f"{name}_low"], row[f"{name}_high"] = wilson(count, total) if total else (None, None)
     return row

@@ -89,11 +89,15 @@ class Bins(StudyTable):
             kinds |= {method: how} if how else {}
             frames.append(frame)
         if not kinds:
-            run = f"neuronym trust {subject.atlas.folder} significance --method {lacking[0]}"
+            facts = subject.atlas.manifest["methods"]
+            able = [m for m in lacking if facts[m].get("labeller") == "clip-dissect"]
+            remedy = "Give edges: bins:high=0.5,medium=0.4,low=0.3."
+            if able:
+                run = f"neuronym trust {subject.atlas.folder} significance --method {able[0]}"
+                remedy = f"Run `{run}`, or give{remedy.removeprefix('Give')}"
             raise NeuronymError(
                 f"The study's bins do not fit the scores of {', '.join(lacking)}, and no analysis "
-                f"says what chance gives. Run `{run}`, or give edges: "
-                "bins:high=0.5,medium=0.4,low=0.3."
+                f"says what chance gives. {remedy}"
             )
         rows = [
             key | _row(frame) | self._edges(subject.atlas, kinds[key["method"]], **key)

@@ -84,11 +84,11 @@ def _row(
     labels = material.atlas.labels(layer, method=method, trust=False)
     labels = labels[~labels["abstained"]]
     names = {u: {fold(n) for n in t} for u, t in zip(truth["unit"], truth["labels"], strict=True)}
-    right = [
-        fold(c) in names.get(u, ()) for u, c in zip(labels["unit"], labels["concept"], strict=True)
-    ]
-    kept = labels[right].groupby("unit")["rank"].min()
-    ranks, note = _ranks(material, method, layer, names, kept, int(labels["rank"].max()))
+    given = zip(labels["unit"], labels["concept"], strict=True)
+    right = np.array([fold(concept) in names.get(unit, ()) for unit, concept in given], bool)
+    kept, depth = labels[right].groupby("unit")["rank"].min(), labels["rank"].max()
+    # Where all units abstain there is no deepest label.
+    ranks, note = _ranks(material, method, layer, names, kept, int(depth) if len(labels) else 0)
     first = labels[(labels["rank"] == 1) & labels["unit"].isin(names)]
     places = np.array([kept.get(unit, np.inf) for unit in truth["unit"]])
     hits = np.array([kept.get(unit, 0) == 1 for unit in first["unit"]], bool)

@@ -196,7 +196,7 @@ def by_unit(rows: Sequence[Row], place: int, column: str, first: int = 0) -> lis
         if unit not in found:
             row = found[max(found)]
             raise row.wrong(
-                column, f"count the units from {first} on without a gap", row.cells[place],
+                column, f"a number counted from {first} on without a gap", row.cells[place],
                 f"Unit {unit} is missing.",
             )  # fmt: skip
     return [found[unit] for unit in range(first, first + len(found))]

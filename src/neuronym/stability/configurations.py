@@ -102,7 +102,10 @@ def configurations(
                 for layer in layers:
                     atlas.check_unit(layer)
                 known = [layer for layer in known if layer in set(layers)]
-            found.append(Configuration("", atlas, name, tuple(known)))
+            if known:
+                found.append(Configuration("", atlas, name, tuple(known)))
+    if not found:
+        raise misuse("layers", "some that the methods have labelled", list(layers or ()))
     return _named(found)
 
 

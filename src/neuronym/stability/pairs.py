@@ -132,11 +132,15 @@ def _layers(frame: pd.DataFrame) -> pd.DataFrame:
 def _notes(mixed: list[tuple[Configuration, Configuration, list[str]]]) -> list[str]:
     """What was not compared: pairs that differ in several things, and in none."""
     same = [(a.name, b.name) for a, b, differ in mixed if not differ]
-    kinds = Counter(" and ".join(differ) for _, _, differ in mixed if differ)
+    kinds = Counter(_listed(differ) for _, _, differ in mixed if differ)
     notes = [f"{a} and {b} differ in nothing and were not compared." for a, b in same]
     if kinds:
-        listed = ", ".join(f"{count} in {what}" for what, count in kinds.items())
+        listed = "; ".join(f"{count:,} in {what}" for what, count in kinds.items())
         notes.append(
             f"Pairs of configurations that differ in several things were not compared: {listed}."
         )
     return notes
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

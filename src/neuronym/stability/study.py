@@ -234,12 +234,13 @@ def _work(configuration: Configuration, s: Settings, notes: list[str]) -> dict[s
     able = {
         "images": (
             len(counts) > 1,
-            f"the probe has {images} images, of images {_listed(s.images)} are asked for",
+            f"the probe has {images:,} images, and k = {_listed(s.images)} leaves no two numbers "
+            "to compare",
         ),
-        "halves": (images >= 4, f"the probe has {images} images"),
+        "halves": (images >= 4, f"the probe has {images} image{'s' * (images != 1)}"),
         "words": (
             0 < round(s.share * words) < words,
-            f"{s.share:.0%} of {words} concepts are all or none",
+            f"{s.share:.0%} of {words:,} concept{'s' * (words != 1)} would be all or none",
         ),
         "prompts": (bool(templates), "the words are embedded in this template already"),
     }

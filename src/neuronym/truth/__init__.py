@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -65,7 +66,7 @@ def known_answers(atlas: Atlas, spec: str) -> list[Answer]:
                 "`neuronym import annotations FILE`, or evaluate with --truth FILE."
             )
         return found
-    if not Path(spec).is_file():
+    if not os.path.isfile(spec):  # unlike Path.is_file() also false for names that cannot be
         near = nearest(spec, ["classes", "annotations"])
         remedy = f"Nearest: {near[0]}." if near else "There is no such file."
         raise misuse("truth", "classes, annotations or a ground-truth file", spec, remedy)

@@ -66,9 +66,9 @@ def utc(time: str = "") -> str:
     """A time in the form of `Answer`; now if there is none."""
     try:
         moment = datetime.fromisoformat(time.strip()) if time.strip() else datetime.now(UTC)
-    except ValueError:
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # the first and last hours there are have no UTC
         raise misuse("time", "ISO 8601, such as 2026-03-01T12:00:00Z", time) from None
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from neuronym._checks import misuse, nearest
+from neuronym._checks import Verbatim, misuse, nearest
 from neuronym._errors import NeuronymError, UsageError
 from neuronym._files import atomic_write
 from neuronym.atlas import Atlas
 from neuronym.truth.base import COLUMNS, Answer
 
 _SHOWN = 5  # malformed rows that are named
+_WRONG = ""  # key of what is wrong with the number of cells; no column is called so
 
 
 def read_answers(
@@ -38,12 +39,17 @@ def read_answers(
     """
     path = Path(path)
     answers: list[Answer] = []
+    others: dict[str, None] = {}
     wrong: list[str] = []
     for line, row in _rows(path):
-        if atlas is not None and other_layers and row.get("layer", "") not in atlas.layers:
-            continue
+        layer = row.get("layer")
+        other = bool(other_layers and atlas and layer and layer not in atlas.layers)
         try:
-            answers.append(_answer(row, atlas))
+            answer = _answer(row, None if other else atlas)
+            if other:
+                others[answer.layer] = None
+            else:
+                answers.append(answer)
         except UsageError as error:
             wrong.append(f"line {line}: {error}")
     if wrong:
@@ -54,53 +60,82 @@ def read_answers(
             + " ".join(wrong[:_SHOWN]) + more
         )  # fmt: skip
     if not answers:
-        raise misuse("truth", "rows about the atlas's units", str(path),
-                     "See docs/ground-truth.md.")  # fmt: skip
+        layers = f"of the layers {', '.join(atlas.layers)} " if atlas is not None else ""
+        got = f"{path} with rows of {', '.join(others)}" if others else f"{path} without rows"
+        raise misuse("truth", f"have rows about units {layers}".rstrip(), Verbatim(got))
     return answers
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and cells of each row that is not blank; defaults are filled in."""
+    """First line and cells of each row that is not blank; defaults are filled in."""
     try:
         text = path.read_text("utf-8-sig")
         modified = path.stat().st_mtime
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise NeuronymError(f"Cannot read {path}: {why or error}.") from error
-    head = text.split("\n", 1)[0]
+    rows = _records(path, text)
+    _, first = next(rows, (1, []))
+    headings = [heading.strip().lower() for heading in first]
+    _check_headings(path, headings)
+    default = {"annotator": path.stem, "time": datetime.fromtimestamp(modified, UTC).isoformat()}
+    for line, cells in rows:
+        named = zip(headings, map(str.strip, cells), strict=False)
+        row = {name: cell for name, cell in named if name in COLUMNS}
+        if len(cells) != len(headings):
+            row[_WRONG] = "too many cells" if len(cells) > len(headings) else "too few cells"
+        elif not any(row.values()):
+            continue
+        yield line, row | {k: v for k, v in default.items() if not row.get(k)}
+
+
+def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    """The records of a CSV that are not blank, and the lines that they begin on."""
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise UsageError(
+            f"{path}, line {line}: a zero byte, so this is no text file, or it is damaged. "
+            "Nothing was read."
+        )
+    head = next((line for line in text.split("\n") if line.strip()), "")
     separator = max(",;\t", key=head.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    headings = [(heading or "").strip().lower() for heading in reader.fieldnames or []]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    line = 1
+    try:
+        for cells in reader:
+            if any(map(str.strip, cells)):
+                yield line, cells
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise UsageError(f"{path}, line {line}: {error}. Nothing was read.") from error
+
+
+def _check_headings(path: Path, headings: list[str]) -> None:
+    """Refuse a file without the columns that it must have, or with one of ours twice."""
     lacking = [name for name in ("layer", "unit") if name not in headings]
     lacking += [] if {"label", "status"} & set(headings) else ["label"]
     if lacking:
-        near = nearest(lacking[0], headings)
+        near = nearest(lacking[0], set(headings) - set(COLUMNS))
         remedy = f"Did you mean {near[0]!r}?" if near else "See docs/ground-truth.md."
-        raise misuse(str(path), f"have the columns {', '.join(COLUMNS)}", headings, remedy)
-    reader.fieldnames = headings
-    default = {"annotator": path.stem, "time": datetime.fromtimestamp(modified, UTC).isoformat()}
-    try:
-        for row in reader:
-            extra = row.pop(None, None)  # type: ignore[call-overload]
-            cells = {k: (v or "").strip() for k, v in row.items() if k in COLUMNS}
-            if extra or None in row.values():
-                cells["layer"] = ""  # refused below, with its line
-                cells["status"] = "too many cells" if extra else "too few cells"
-            elif not any(cells.values()):
-                continue
-            yield reader.line_num, cells | {k: v for k, v in default.items() if not cells.get(k)}
-    except csv.Error as error:
-        raise UsageError(f"{path}, line {reader.line_num}: {error}. Nothing was read.") from error
+        got = Verbatim(", ".join(headings) or "none")
+        raise misuse(str(path), f"have the columns {', '.join(COLUMNS)}", got,
+                     f"{lacking[0]} is missing. {remedy}")  # fmt: skip
+    twice = [name for name in COLUMNS if headings.count(name) > 1]
+    if twice:
+        raise misuse(str(path), "have each column once", Verbatim(f"{twice[0]} twice"))
 
 
 def _answer(row: dict[str, str], atlas: Atlas | None) -> Answer:
-    if not row.get("layer"):
-        raise misuse("row", "layer, unit, label and status", row.get("status") or "no layer")
-    label = row.get("label", "")
+    if _WRONG in row or not row["layer"]:
+        got = row.get(_WRONG) or "no layer"
+        raise misuse("row", "layer, unit, label and status", Verbatim(got))
+    label, unit = row.get("label", ""), row["unit"]
     status = row.get("status", "").lower() or ("label" if label else "")
     if not status:
         raise misuse("status", "given where there is no label", "")
-    answer = Answer(row["layer"], row["unit"], status, label, row["annotator"], row["time"])  # type: ignore[arg-type]
+    if not (unit.isascii() and unit.isdigit()):  # int() also takes 1_0 and digits of other scripts
+        raise misuse("unit", "a whole number of at least 0", unit)
+    answer = Answer(row["layer"], unit, status, label, row["annotator"], row["time"])  # type: ignore[arg-type]
     if atlas is not None:
         atlas.check_unit(answer.layer, answer.unit)
     return answer

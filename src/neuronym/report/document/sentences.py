@@ -134,6 +134,7 @@ def caveats(seen: View, drawn: set[str]) -> Iterator[str]:
             "Beating chance means that images that the neuron responds to have something in common "
             "that a word describes. It does not mean that the word is the right one."
         )
+    yield from atlas.caveats(seen.method)
     if _layer_prior(facts):
         yield (
             "A score depends on the other neurons of the layer (they say how frequent a concept "

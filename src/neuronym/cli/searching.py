@@ -1,0 +1,185 @@
+"""`neuronym search`: neurons by concept, new word, picture, or likeness to another neuron."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from neuronym.cli.inspecting import AtlasArgument, MethodOption
+from neuronym.cli.output import JsonOption, print_json
+from neuronym.terminal import printable
+
+if TYPE_CHECKING:
+    from neuronym.search import Hits, Searcher
+
+_IN = (
+    "Where to look: labels, images (annotations and paths of the highest images), scores (of every "
+    "neuron, for any word). Default: labels,images; and scores for a word that is no concept."
+)
+
+
+def search(
+    atlas: AtlasArgument,
+    text: Annotated[
+        str | None, typer.Argument(metavar="WORD", help="A word or phrase, such as dog.")
+    ] = None,
+    layers: Annotated[
+        str | None, typer.Option(metavar="L,…", help="Look only in these layers.")
+    ] = None,
+    places: Annotated[str | None, typer.Option("--in", metavar="P,…", help=_IN)] = None,
+    match: Annotated[
+        str, typer.Option(help="exact, substring, or stem (striped finds stripes).")
+    ] = "substring",
+    top: Annotated[int, typer.Option(metavar="N", help="Look at the first N labels.", min=1)] = 10,
+    image: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Search by a picture instead of a word.")
+    ] = None,
+    like: Annotated[
+        str | None, typer.Option(metavar="LAYER:UNIT", help="Search for neurons like this one.")
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            help="With --image: target (run the network; the default) or encoder. With --like: "
+            "exemplars (the default), labels or activations."
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(metavar="N", help="Show at most N neurons.", min=1)] = 20,
+    method: MethodOption = None,
+    abstained: Annotated[
+        bool, typer.Option("--abstained", help="Also neurons that do not beat chance.")
+    ] = False,
+    form: Annotated[
+        str, typer.Option("--format", help="table, or classic: one sentence per neuron.")
+    ] = "table",
+    json: JsonOption = False,
+) -> None:
+    """Find neurons by concept, by any word, by a picture, or by likeness.
+
+    Examples:
+
+      neuronym search demo-atlas dog --layers _fc
+
+      neuronym search demo-atlas "polka dot" --in scores
+
+      neuronym search demo-atlas --image photo.jpg
+
+      neuronym search demo-atlas --like _fc:417 --by activations
+    """
+    from neuronym._checks import choice
+    from neuronym._errors import UsageError
+    from neuronym.atlas import open_atlas
+    from neuronym.search import Searcher
+
+    choice("format", form, ("table", "classic"))
+    given = [
+        name for name, value in (("WORD", text), ("--image", image), ("--like", like)) if value
+    ]
+    if len(given) != 1:
+        found = " and ".join(given) or "nothing"
+        raise UsageError(f"Expected one of WORD, --image and --like to search for, got {found}.")
+    searcher = Searcher(open_atlas(atlas), method)
+    within = [name.strip() for name in layers.split(",")] if layers else None
+    with contextlib.redirect_stdout(sys.stderr):  # what opening networks prints is no result
+        if image is not None:
+            hits = searcher.by_picture(_picture(image), by=by or "target", layers=within)
+        elif like is not None:
+            hits = _like(searcher, like, by or "exemplars", within, limit)
+        else:
+            chosen = [name.strip() for name in places.split(",")] if places else None
+            hits = searcher.find(
+                text or "", match=match, places=chosen, layers=within, top=top, abstained=abstained
+            )
+    if json:
+        print_json({
+            "query": hits.query, "known": hits.known, "suggestions": hits.suggestions,
+            "related": hits.related, "note": hits.note, "found": len(hits.units),
+            "layers": hits.layers.to_dict("records"),
+            "units": hits.units.head(limit).to_dict("records"),
+        })  # fmt: skip
+    elif form == "classic":
+        for row in hits.units.head(limit).itertuples():
+            print(printable(
+                f"Found concept {hits.query!r} in Neuron {row.unit} and Index "
+                f"{getattr(row, 'rank', row.Index + 1)} with Similarity Value: {row.score}"
+            ))  # fmt: skip
+    else:
+        _show(hits, limit, top)
+
+
+def _picture(path: Path) -> Any:
+    from neuronym._checks import misuse
+    from neuronym._errors import CorruptImageError
+    from neuronym.probes import images
+
+    try:
+        return images.decode(images.read_file(path))
+    except CorruptImageError as error:
+        raise misuse("image", "a picture", str(path), f"{error}.") from error
+
+
+def _like(searcher: Searcher, name: str, by: str, layers: list[str] | None, limit: int) -> Hits:
+    from neuronym.unit import unit_name
+
+    return searcher.like(*unit_name(name), by=by, layers=layers, count=limit)
+
+
+def _show(hits: Hits, limit: int, top: int) -> None:
+    from rich.table import Table
+
+    from neuronym.terminal import add_row, console
+
+    out = console()
+    for line in (hits.note, _asked(hits)):
+        if line:
+            out.print(printable(line), style="yellow")
+    if hits.layers.empty:
+        print(printable(f"No neuron has a label like {hits.query!r} among its first {top}."))
+    if hits.units.empty:
+        return
+    table = Table(box=None)
+    columns = _COLUMNS["found" if "found" in hits.units else "like"]
+    shown = [column for column in columns if column in ("neuron", *hits.units.columns)]
+    for column in shown:
+        left = column in ("neuron", "concept", "found", "matched")
+        table.add_column(_HEADINGS.get(column, column), justify="left" if left else "right")
+    for row in hits.units.head(limit).to_dict("records"):
+        row["neuron"] = f"{row['layer']}:{row['unit']}"
+        add_row(table, *(_cell(column, row) for column in shown))
+    out.print(table)
+    if "found" in hits.units and len(hits.layers):
+        parts = [f"{row.layer} {row.units:,}" for row in hits.layers.itertuples()]
+        out.print(f"\nNeurons per layer: {', '.join(parts)}.", style="dim")
+    if len(hits.units) > limit:
+        print(f"… and {len(hits.units) - limit:,} more; show them with --limit.")
+
+
+_COLUMNS = {
+    "found": ("neuron", "rank", "concept", "score", "found", "matched", "images"),
+    "like": ("neuron", "likeness", "activation", "deviation", "share", "concept", "score"),
+}
+_HEADINGS = {
+    "concept": "label", "found": "found in", "images": "images with it",
+    "share": "of images below", "deviation": "deviations above mean",
+}  # fmt: skip
+
+
+def _asked(hits: Hits) -> str:
+    parts = [f"Did you mean {', '.join(hits.suggestions)}?"] if hits.suggestions else []
+    parts += [f"Near in meaning: {', '.join(hits.related)}."] if hits.related else []
+    return " ".join(parts)
+
+
+def _cell(column: str, row: dict[str, Any]) -> str:
+    value = row[column]
+    if value is None or value != value:
+        return "–"
+    if column == "share":
+        return f"{value:.1%}"
+    if column == "images":
+        return str(value) if value else ""
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,7 @@
+"""Search: units by concept, new word, picture, or likeness to another unit."""
+
+from __future__ import annotations
+
+from neuronym.search.searcher import PLACES, Hits, Searcher
+
+__all__ = ["PLACES", "Hits", "Searcher"]

@@ -1,0 +1,85 @@
+"""Scores of any word for all units, with the similarity that labelled them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+from neuronym import _files, schema
+from neuronym._errors import NeuronymError
+from neuronym.similarity import open_similarity
+from neuronym.similarity._mutual_information import MutualInformation
+
+if TYPE_CHECKING:
+    from neuronym.atlas import Atlas
+
+_KEPT = 1000  # embeddings of new words
+#: words → unit vectors `[word, dim]`.
+Embed = Callable[[Sequence[str]], np.ndarray]
+
+
+class Scorer:
+    """The similarity of one method of an atlas, ready to score words that it has no labels of.
+
+    Args:
+        atlas: with embeddings.
+        method: a method-id.
+        embed: embeds words that are not among the concepts.
+
+    Raises:
+        NeuronymError: the method has no similarity, or the atlas no embeddings.
+    """
+
+    def __init__(self, atlas: Atlas, method: str, embed: Embed) -> None:
+        facts = atlas.manifest.get("methods", {}).get(method, {})
+        if "settled" not in facts or "similarity" not in facts:
+            raise NeuronymError(
+                f"{method} cannot score words of its own accord: it is not clip-dissect. Search by "
+                "its labels, or name a clip-dissect method with --method."
+            )
+        self._similarity = open_similarity(facts["settled"])
+        self._atlas, self._embed, self._layers = atlas, embed, list(facts["layers"])
+        self._images = atlas.embeddings()["images"]
+        self._words = {word: row for row, word in enumerate(atlas.concepts["concept"])}
+        self._vectors: dict[str, np.ndarray] = {}
+        path = atlas.folder / schema.method_file(method)
+        self._arrays = _files.read_arrays(path)[0] if path.exists() else {}
+
+    def embedded(self, word: str) -> bool:
+        """Whether a word's embedding is at hand."""
+        return word in self._words or word in self._vectors
+
+    def vector(self, word: str) -> Float32[np.ndarray, " dim"]:
+        """The text embedding of a word, as the atlas has it or from the encoder; kept."""
+        if word in self._words:
+            return np.asarray(self._atlas.embeddings()["concepts"][self._words[word]])
+        vector = self._vectors.get(word)
+        if vector is None:
+            vector = self._vectors[word] = np.asarray(self._embed([word])[0], np.float32)
+            if len(self._vectors) > _KEPT:
+                self._vectors.pop(next(iter(self._vectors)), None)
+        return vector
+
+    def score(self, word: str) -> dict[str, Float[np.ndarray, " unit"]]:
+        """Per layer the score of a word for every unit; NaN where a unit abstains.
+
+        Raises:
+            NeuronymError: the similarity needs activations that were not kept.
+        """
+        text, found = self.vector(word)[None], {}
+        if isinstance(self._similarity, MutualInformation):
+            layers = [layer for layer in self._layers if f"{layer}/indices" in self._arrays]
+            sets = [self._arrays[f"{layer}/indices"] for layer in layers]
+            arrays = {"log_normalisers": self._arrays["log_normalisers"]}
+            for layer, indices in zip(layers, sets, strict=True):
+                given = arrays | {"indices": indices}
+                found[layer] = self._similarity.score_words(given, self._images, text)[:, 0]
+            return found
+        for layer in self._layers:
+            activations = self._atlas.activations(layer)
+            scores = self._similarity.scores(activations, self._images, text, tie=self._atlas.tie)
+            found[layer] = scores[:, 0]
+        return found

@@ -1,0 +1,387 @@
+"""Concepts, pictures or units → units."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Int64
+
+from neuronym._checks import choice
+from neuronym._errors import NeuronymError, UsageError
+from neuronym._held import held
+from neuronym.matching import fold
+from neuronym.relations import Relations
+from neuronym.search import _pictures
+from neuronym.search._exemplars import ExemplarIndex
+from neuronym.search._scores import Scorer
+from neuronym.search._words import WordIndex
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from neuronym.atlas import Atlas
+    from neuronym.encoders.base import Encoder
+    from neuronym.origins import Origins
+
+#: Where a word is looked for.
+PLACES = ("labels", "images", "scores")
+_EXEMPLARS = 20  # of each unit, whose annotations and paths are searched
+
+
+@dataclass(frozen=True, eq=False)
+class Hits:
+    """What a search found.
+
+    Attributes:
+        query: what was looked for.
+        units: one row per unit, best first. Of a word: layer, unit, rank, concept, score, found
+            (`label`, `image` or `score`), matched (the label, annotation or part of a path), images
+            (how many of the unit's exemplars match). Of a picture or unit: see `by_picture`.
+        known: whether the word is in the concept set.
+        suggestions: concepts spelled like it, where it is not.
+        related: concepts that mean nearly the same (nearest text embeddings), where the word is not
+            in the concept set or no label matches it.
+        note: what a reader has to know, or "".
+    """
+
+    query: str
+    units: pd.DataFrame
+    known: bool = True
+    suggestions: tuple[str, ...] = ()
+    related: tuple[str, ...] = ()
+    note: str = ""
+    top: int = 20
+
+    @property
+    def layers(self) -> pd.DataFrame:
+        """layer, units (how many were found), best (score).
+
+        Of the units that were scored anew those count for which the word would be one of the first
+        `top` labels.
+        """
+        counted = self.units
+        if "found" in counted:
+            counted = counted[(counted["found"] != "score") | (counted["rank"] <= self.top)]
+        codes, names = pd.factorize(counted["layer"])
+        best = np.full(len(names), np.nan)
+        if "score" in counted:
+            np.fmax.at(best, codes, counted["score"].to_numpy(np.float64))
+        units = np.bincount(codes, minlength=len(names))
+        return pd.DataFrame({"layer": names, "units": units, "best": best})
+
+
+class Searcher:
+    """An atlas held ready for many searches: what one search builds, the next ones use.
+
+    Args:
+        atlas: any.
+        method: whose labels. None: the first method's.
+        origins: to embed pictures, and words that are not concepts. None: those of the atlas.
+    """
+
+    def __init__(
+        self, atlas: Atlas, method: str | None = None, *, origins: Origins | None = None
+    ) -> None:
+        self.atlas, self.method, self._given = atlas, atlas.method(method), origins
+        self._running = threading.Lock()  # networks answer one request at a time
+
+    def find(
+        self,
+        text: str,
+        *,
+        match: str = "substring",
+        places: Sequence[str] | None = None,
+        layers: Iterable[str] | None = None,
+        top: int = 10,
+        abstained: bool = False,
+    ) -> Hits:
+        """Units by a word or phrase; one row per unit, sorted by score.
+
+        Args:
+            text: in any case.
+            match: `exact`, `substring` or `stem`.
+            places: where to look: `labels`, the first `top` labels (the best-ranked match counts);
+                `images`, annotations and paths of the 20 highest images (rank is that of the
+                first which matches, concept and score are of the unit's first label); `scores`,
+                the score of the word for every unit. None: labels and images; and scores, where
+                the word is not a concept.
+            layers: only these, by exact name.
+            top: labels of each unit that are looked at.
+            abstained: also labels of units that do not beat chance.
+
+        Raises:
+            UsageError: an empty text, an unknown layer, match or place.
+            NeuronymError: `scores` was asked for, and something it takes is missing.
+        """
+        word = fold(text)
+        if not word:
+            raise UsageError("Expected a word or phrase to search for, got an empty one.")
+        for place in places or ():
+            choice("in", place, PLACES)
+        chosen = ("labels", "images") if places is None else places
+        known, parts, note = word in self._concepts, [], ""
+        asked = self._concepts.get(word, " ".join(text.split()))
+        if "labels" in chosen:
+            hits = self._by_labels(text, match, top)
+            hidden = self._labels.abstains[hits.units] & (not abstained)
+            parts.append(hits.only(~hidden))
+            if hidden.any():
+                note = (
+                    f"{hidden.sum():,} more with such a label do no better than chance: left out."
+                )
+        if "scores" in chosen or (places is None and not known):
+            try:
+                parts.append(self._by_scores(asked))
+                note = note if known else f"{text!r} is not in the concept set: it was scored anew."
+            except NeuronymError as error:
+                if "scores" in chosen:
+                    raise
+                note = f"{text!r} is not in the concept set, and could not be scored: {error}"
+        if "images" in chosen:
+            parts.append(self._by_images(text, match))
+        units = self._within(self._merged(parts), layers)
+        suggestions = () if known else self.suggest(text)
+        found = any(part.found != "image" and len(part) for part in parts)
+        related = () if known and found else self._near(asked, known)
+        return Hits(text, units, known, suggestions, related, note, top)
+
+    def suggest(self, text: str, count: int = 5) -> tuple[str, ...]:
+        """Concepts spelled like the text, best first."""
+        from rapidfuzz import fuzz, process
+
+        words = list(self._concepts)
+        found = process.extract(fold(text), words, scorer=fuzz.ratio, limit=count, score_cutoff=70)
+        return tuple(self._concepts[word] for word, _, _ in found if word != fold(text))
+
+    def related(self, word: str, count: int = 12) -> list[tuple[str, float]]:
+        """The concepts whose text embeddings are nearest to a word's, with the cosine."""
+        texts, row = self._texts, self._rows.get(fold(word))
+        cosines = texts @ (self.scorer.vector(word) if row is None else texts[row])
+        near = np.argsort(-cosines, kind="stable")[: count + 1]
+        names = self.atlas.concepts["concept"].iloc[near]
+        pairs = zip(map(str, names), cosines[near].tolist(), strict=True)
+        return [(name, cosine) for name, cosine in pairs if fold(name) != fold(word)][:count]
+
+    def _near(self, word: str, known: bool, count: int = 6) -> tuple[str, ...]:
+        """Concepts near in meaning; of a new word only if it was embedded already."""
+        try:
+            ready = known or self.scorer.embedded(word)
+            return tuple(name for name, _ in self.related(word, count)) if ready else ()
+        except NeuronymError:  # no text embeddings, or no similarity of words
+            return ()
+
+    def by_picture(
+        self, picture: Image, *, by: str = "target", layers: Iterable[str] | None = None
+    ) -> Hits:
+        """Units by a picture, with their first label.
+
+        Args:
+            picture: RGB.
+            by: `target`: run the network; units whose activation exceeds their mean by most
+                standard deviations come first (activation, deviation, share of the probe's images
+                that activate the unit less). `encoder`: units whose exemplars look like it
+                (likeness).
+            layers: only these.
+
+        Raises:
+            UsageError, NeuronymError: target or encoder cannot be opened.
+        """
+        with self._running:
+            if choice("by", by, ("target", "encoder")) == "target":
+                found, order = _pictures.by_target(self.origins, picture), "deviation"
+            else:
+                found = _pictures.by_encoder(self.origins, self._encoder, self.relations, picture)
+                order = "likeness"
+        found = found[np.isfinite(found[order])].sort_values(order, ascending=False, kind="stable")
+        return Hits("picture", self._within(self._labelled(found), layers))
+
+    def like(
+        self, layer: str, unit: int, *, by: str = "exemplars", layers: Iterable[str] | None = None,
+        count: int = 20,
+    ) -> Hits:  # fmt: skip
+        """Units like one, with their first label and `likeness`; see `Relations.like`."""
+        found = self.relations.like(layer, unit, by, len(self.relations.units))
+        units = self._within(self._labelled(found), layers).head(count)
+        return Hits(f"{layer}:{unit}", units)
+
+    # -- built once ------------------------------------------------------------------------------
+
+    @held
+    def origins(self) -> Origins:
+        """What the atlas was made from."""
+        from neuronym.origins import Origins
+
+        return self._given or Origins(self.atlas)
+
+    @held
+    def scorer(self) -> Scorer:
+        """Scores words with the method's similarity."""
+        return Scorer(self.atlas, self.method, self._embed)
+
+    def _embed(self, words: Sequence[str]) -> np.ndarray:
+        with self._running:
+            return self.origins.embed_words(words, encoder=self._encoder)
+
+    @held
+    def _encoder(self) -> Encoder:
+        """Opened once: that takes seconds."""
+        return self.origins.encoder()
+
+    @held
+    def relations(self) -> Relations:
+        """Unit ↔ unit."""
+        return Relations(self.atlas, self.method)
+
+    @held
+    def _labels(self) -> _Labels:
+        return _Labels.of(self.atlas, self.method, self.relations)
+
+    @held
+    def _exemplars(self) -> ExemplarIndex:
+        return ExemplarIndex(self.atlas, self.relations.units, _EXEMPLARS)
+
+    @held
+    def _concepts(self) -> dict[str, str]:
+        """Folded → as it stands in the concept set."""
+        return {fold(word): word for word in reversed(list(self.atlas.concepts["concept"]))}
+
+    @held
+    def _texts(self) -> np.ndarray:
+        return np.asarray(self.atlas.embeddings()["concepts"])
+
+    @held
+    def _rows(self) -> dict[str, int]:
+        """Folded concept → row of its text embedding."""
+        words = enumerate(self.atlas.concepts["concept"])
+        return {fold(word): row for row, word in reversed(list(words))}
+
+    # -- parts -----------------------------------------------------------------------------------
+
+    def _by_labels(self, text: str, match: str, top: int) -> _Part:
+        table = self._labels
+        rows = table.index.find(text, match)
+        rows = rows[table.rank[rows] <= top]
+        rows = rows[np.argsort(table.rank[rows], kind="stable")]
+        units, first = np.unique(table.unit[rows], return_index=True)
+        best = rows[first]
+        words = table.words[best]
+        return _Part("label", units, table.rank[best], words, table.score[best], words)
+
+    def _by_images(self, text: str, match: str) -> _Part:
+        seen = self._exemplars.find(text, match)
+        concepts, scores = self._labels.of_first(seen.units)
+        return _Part("image", seen.units, seen.ranks, concepts, scores, seen.words, seen.counts)
+
+    def _by_scores(self, word: str) -> _Part:
+        units, scores = [], []
+        for layer, values in self.scorer.score(word).items():
+            there = np.flatnonzero(np.isfinite(values))
+            units.append(self.relations.units.starts[layer] + there)
+            scores.append(values[there])
+        numbers, found = np.concatenate(units), np.concatenate(scores)
+        words = np.full(len(numbers), word, object)
+        return _Part("score", numbers, self._labels.rank_of(numbers, found), words, found, words)
+
+    def _merged(self, parts: Sequence[_Part]) -> pd.DataFrame:
+        """One row per unit, of the first part that has it; those found by images alone last."""
+        source = np.full(len(self.relations.units), -1, np.int64)
+        images = np.zeros(len(source), np.int64)
+        for number, part in reversed(list(enumerate(parts))):
+            source[part.units] = number
+            images[part.units] = np.maximum(images[part.units], part.images)
+        kept = [part.only(source[part.units] == n) for n, part in enumerate(parts)]
+        names = ("units", "ranks", "concepts", "scores", "matched")
+        units, ranks, concepts, scores, matched = (
+            np.concatenate([getattr(part, name) for part in kept]) for name in names
+        )
+        found = np.repeat(np.array([part.found for part in kept], object), [len(p) for p in kept])
+        alone = found == "image"
+        order = np.lexsort(
+            (units, -np.nan_to_num(scores, nan=-np.inf), -images[units] * alone, alone)
+        )
+        return self.relations.units.frame(
+            units[order], rank=ranks[order], concept=concepts[order], score=scores[order],
+            found=found[order], matched=matched[order], images=images[units[order]],
+        )  # fmt: skip
+
+    def _labelled(self, found: pd.DataFrame) -> pd.DataFrame:
+        """Units with the concept and score of their first label."""
+        concept, score = self._labels.of_first(self.relations.units.numbers(found))
+        return found.assign(concept=concept, score=score).reset_index(drop=True)
+
+    def _within(self, found: pd.DataFrame, layers: Iterable[str] | None) -> pd.DataFrame:
+        if layers is None:
+            return found
+        wanted = list(layers)
+        for layer in wanted:
+            self.atlas.check_unit(layer)
+        return found[found["layer"].isin(wanted)].reset_index(drop=True)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Units found in one place, each once; see `Hits.units`."""
+
+    found: str
+    units: np.ndarray
+    ranks: np.ndarray
+    concepts: np.ndarray
+    scores: np.ndarray
+    matched: np.ndarray
+    images: np.ndarray | int = 0
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def only(self, keep: np.ndarray) -> _Part:
+        """Some of the units."""
+        arrays = (self.units, self.ranks, self.concepts, self.scores, self.matched)
+        return _Part(self.found, *(array[keep] for array in arrays))
+
+
+@dataclass(frozen=True, eq=False)
+class _Labels:
+    """The table of labels as arrays `[row]`."""
+
+    index: WordIndex
+    words: np.ndarray
+    unit: Int64[np.ndarray, " row"]
+    rank: Int64[np.ndarray, " row"]
+    score: np.ndarray
+    first: Int64[np.ndarray, " unit"]  # the row of each unit's first label, or −1
+    abstains: Bool[np.ndarray, " unit"]  # has labels that do not beat chance
+
+    @classmethod
+    def of(cls, atlas: Atlas, method: str, relations: Relations) -> _Labels:
+        frame = atlas.labels(method=method)
+        frame = frame[frame["concept"].notna()]
+        words, unit = frame["concept"].to_numpy(object), relations.units.numbers(frame)
+        rank = frame["rank"].to_numpy(np.int64)
+        first = np.full(len(relations.units), -1, np.int64)
+        first[unit[rank == 1]] = np.flatnonzero(rank == 1)
+        abstains = np.zeros(len(first), bool)
+        abstains[unit] = frame["abstained"].to_numpy(bool)
+        score = frame["score"].to_numpy()
+        return cls(WordIndex(words), words, unit, rank, score, first, abstains)
+
+    def of_first(self, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The first label of each unit and its score; None and NaN where it abstains."""
+        rows = self.first[units]
+        there = (rows >= 0) & ~self.abstains[units]
+        if not there.any():
+            return np.full(len(units), None, object), np.full(len(units), np.nan)
+        return (
+            np.where(there, self.words[rows], None), np.where(there, self.score[rows], np.nan)
+        )  # fmt: skip
+
+    def rank_of(self, units: np.ndarray, scores: np.ndarray) -> Int64[np.ndarray, " unit"]:
+        """Which rank new scores would have among each unit's labels."""
+        new = np.full(len(self.first), np.nan)
+        new[units] = scores
+        above = np.bincount(self.unit[self.score > new[self.unit]], minlength=len(self.first))
+        return above[units] + 1

@@ -1,0 +1,1 @@
+"""The site: pages over atlases, on a server or as files."""

@@ -1,0 +1,116 @@
+"""Addresses of pages: on a server, and as files that link to each other relatively."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+import unicodedata
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode
+
+#: Words that stand in an address as they are; what else there is (slashes, dots, control
+#: characters, ten thousand letters) is named by a hash.
+_PLAIN = re.compile(r"[\w][\w '+&-]{0,79}", re.UNICODE)
+
+_HASHED = re.compile("~[0-9a-f]{16}")
+
+#: What Windows takes for devices, whatever the ending.
+_DEVICES = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9])(\..*)?", re.IGNORECASE)
+
+
+@functools.lru_cache(1 << 14)
+def segment(text: str) -> str:
+    """One part of an address for any text: itself where it can be, else a hash of it.
+
+    Dots may stand inside, because layers have them, but never at either end.
+
+    >>> segment("polka dot"), segment("layer4.1.conv2")
+    ('polka dot', 'layer4.1.conv2')
+    >>> segment("../x").startswith("~"), segment("con").startswith("~")
+    (True, True)
+    """
+    if _HASHED.fullmatch(text):
+        return text
+    plain = (
+        all(_PLAIN.fullmatch(part) for part in text.split("."))
+        and len(text.encode()) <= 120  # names of files may have 255 bytes
+        and text == text.strip()
+        and not _DEVICES.fullmatch(text)
+        # macOS takes é and e + ´ for the same name.
+        and unicodedata.is_normalized("NFC", text)
+    )
+    return text if plain else f"~{_digest(text, 8)}"
+
+
+def file_part(text: str) -> str:
+    """A part of an address as the name of a file or folder, different also without case.
+
+    >>> file_part("polka dot"), file_part("Mixed_5b")
+    ('polka dot', 'Mixed_5b~5c85')
+    """
+    part = segment(text)
+    return part if part == part.lower() else f"{part}~{_digest(part, 2)}"
+
+
+def _digest(text: str, size: int) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).hexdigest()
+
+
+@functools.lru_cache(1 << 14)
+def _quoted(part: str) -> str:
+    return quote(segment(part), safe="~")
+
+
+class Addresses:
+    """How pages of a served site link to each other: from the root of the server."""
+
+    #: Whether the site is a folder of files, without a server behind it.
+    files = False
+    root = "/"
+
+    def page(self, *parts: str, query: Mapping[str, str] | None = None) -> str:
+        """The address of a page, such as `page("a", "demo", "unit", "_fc", "417")`."""
+        path = "/" + "/".join(map(_quoted, parts))
+        return path + ("?" + urlencode(query) if query else "")
+
+    def json(self, *parts: str) -> str:
+        """The address of a page's data."""
+        return (self.page(*parts) if parts else "/index") + ".json"
+
+    def file(self, path: str) -> str:
+        """The address of a file that is no page, such as `static/style.css`."""
+        return "/" + quote(path)
+
+
+class FileAddresses(Addresses):
+    """How the files of an exported site link to each other.
+
+    Args:
+        here: the parts of the page that holds the links.
+    """
+
+    files = True
+
+    def __init__(self, *here: str) -> None:
+        #: From the page to the folder of the site.
+        self.root = "../" * self.name(*here).count("/") or "./"
+
+    @staticmethod
+    def name(*parts: str, ending: str = "html") -> str:
+        """The file of a page, relative to the root of the site."""
+        return "/".join(map(file_part, parts or ("index",))) + f".{ending}"
+
+    def page(self, *parts: str, query: Mapping[str, str] | None = None) -> str:
+        """A relative link; a query is left to scripts."""
+        link = self._to(self.name(*parts))
+        return link + ("?" + urlencode(query) if query else "")
+
+    def json(self, *parts: str) -> str:
+        return self._to(self.name(*parts, ending="json"))
+
+    def file(self, path: str) -> str:
+        return self._to(path)
+
+    def _to(self, path: str) -> str:
+        return self.root + quote(path, safe="/~")

@@ -1,0 +1,90 @@
+"""What network, what words, which layers, where to begin."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from neuronym.evaluation.bins import BINS
+from neuronym.report.summary import facts
+from neuronym.web.pages.base import Page, Query, page
+from neuronym.web.view import Card, View
+
+_WORDS = 12  # most frequent concepts shown per layer
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer in the drawing of the network."""
+
+    name: str
+    units: int
+    labelled: int
+    median: float | None
+    distinct: int
+    shape: str
+    frequent: tuple[tuple[str, int], ...]
+    bins: dict[str, int] | None
+
+    @property
+    def interpretable(self) -> int:
+        """Units that are interpretable; where nothing says which are, those that are labelled."""
+        return sum(self.parts)
+
+    @property
+    def parts(self) -> tuple[int, ...]:
+        """Units of high, medium and low interpretability, or those that are labelled."""
+        names = BINS[:3]
+        return tuple(self.bins[n] for n in names) if self.bins else (self.labelled,)
+
+
+@dataclass(frozen=True)
+class Home(Page):
+    """The first page of an atlas."""
+
+    template: ClassVar[str] = "home.html"
+    steady: ClassVar[bool] = True
+    facts: dict[str, Any]
+    layers: tuple[Layer, ...]
+    striking: tuple[Card, ...]
+    units: int
+    bins: str
+
+
+@page("")
+def home(view: View, parts: tuple[str, ...], query: Query) -> Home:
+    """The first page of an atlas."""
+    found, manifest = facts(view.atlas), view.atlas.manifest
+    first = view.labels().frame
+    first = first[(first["rank"] == 1) & ~first["abstained"].astype(bool)]
+    (bins, how), layers = view.bins, []
+    for layer in found["layers"]:
+        words = Counter(first.loc[first["layer"] == layer["layer"], "concept"])
+        about = view.layers[layer["layer"]]
+        layers.append(Layer(
+            layer["layer"], layer["units"], layer["labelled"], layer["median_score"],
+            layer["distinct_labels"], " × ".join(map(str, about.get("shape") or ())),
+            tuple(words.most_common(_WORDS)),
+            {n: bins[layer["layer"]][n] for n in BINS} if layer["layer"] in bins else None,
+        ))  # fmt: skip
+    cards = tuple(
+        view.card(view.units.starts[row["layer"]] + row["unit"]) for row in found["striking"]
+    )
+    units = sum(layer.units for layer in layers)
+    target = found["target"]
+    told = {
+        key: found[key] for key in ("target", "probe", "images", "concepts", "encoder")
+    } | {
+        "words": manifest["concepts"].get("count"), "method": view.methods[0],
+        "methods": view.methods, "created": manifest.get("created"),
+        "pretrained": manifest["target"].get("pretrained", True),
+        "notes": [n for n in (manifest["encoder"].get("note"),
+                              manifest["methods"][view.methods[0]].get("note"),
+                              *found["caveats"]) if n],
+    }  # fmt: skip
+    return Home(
+        f"{target} · names for its neurons",
+        f"{units:,} neurons of {target} and what they respond to. Search them by concept.",
+        ("a", view.name), told, tuple(layers), cards, units, how,
+    )  # fmt: skip

@@ -1,0 +1,174 @@
+"""One neuron: its images, its labels by every method, how sure they are, its relatives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from neuronym._errors import NeuronymError
+from neuronym.schema import TRUST
+from neuronym.web.pages.base import NotFoundError, Page, Query, page
+from neuronym.web.view import Card, Exemplar, Label, View, number
+
+_BINS = 40
+_LIKE = 6
+WAYS = ("exemplars", "labels", "activations")
+
+
+@dataclass(frozen=True)
+class Method:
+    """What one labelling method says about the unit."""
+
+    name: str
+    labels: tuple[Label, ...]
+    abstained: bool
+    reason: str | None
+    trust: dict[str, float | None]
+    caveats: tuple[str, ...]
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The smallest and largest score, and 0: the ends of the bars."""
+        scores = [0.0, *(label.score for label in self.labels if label.score is not None)]
+        return min(scores), max(scores)
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How often the unit has which activation: `counts` between `low` and `high`."""
+
+    low: float
+    high: float
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class UnitPage(Page):
+    """One neuron."""
+
+    template: ClassVar[str] = "unit.html"
+    layer: str
+    unit: int
+    target: str
+    class_name: str | None
+    facts: dict[str, Any]
+    methods: tuple[Method, ...]
+    exemplars: tuple[Exemplar, ...]
+    histogram: Histogram | None
+    like: dict[str, tuple[Card, ...]]
+    more: bool  # likeness by activations takes long here and has to be asked for
+    previous: int | None
+    next: int | None
+    citation: str
+
+    @property
+    def name(self) -> str:
+        """`layer4:1802`."""
+        return f"{self.layer}:{self.unit}"
+
+
+def every(view: View) -> Iterator[tuple[str, ...]]:
+    """All units."""
+    for layer, facts in view.layers.items():
+        for unit in range(facts["units"]):
+            yield layer, str(unit)
+
+
+@page("unit", every)
+def unit(view: View, parts: tuple[str, ...], query: Query) -> UnitPage:
+    """The page of one unit."""
+    layer, index = read(view, parts)
+    place = view.units.starts[layer] + index
+    methods = tuple(
+        _method(view, name, rows)
+        for name in view.methods if (rows := view.labels(name).of(place))
+    )  # fmt: skip
+    rows = view.exemplars.of(place)
+    ways = WAYS if view.quick or query.get("like") == "activations" else WAYS[:2]
+    exemplars = tuple(
+        Exemplar(
+            int(row["rank"]), row["image_id"], number(row["activation"]), number(row["y"]),
+            number(row["x"]), view.thumb(row["image_id"]),
+        )
+        for row in rows
+    )  # fmt: skip
+    statistics = {k: v for k, v in view.facts.of(place)[0].items() if k not in ("layer", "unit")}
+    target = view.atlas.manifest["target"]["name"]
+    own = view.atlas.class_names(layer).get(index)
+    first = next((m.labels[0] for m in methods if m.labels and not m.abstained), None)
+    said = f"“{first.concept}”" if first else "no label"
+    units = view.layers[layer]["units"]
+    return UnitPage(
+        f"{layer}:{index} · {first.concept if first else 'no label'} · {target}",
+        f"Neuron {layer}:{index} of {target}: {said}. Its highest activating images and labels.",
+        ("a", view.name, "unit", layer, str(index)),
+        layer, index, target, own, statistics, methods, exemplars,
+        _histogram(view.activations(layer, index)), _like(view, layer, index, ways),
+        ways != WAYS and view.activations(layer, index) is not None,
+        index - 1 if index else None, index + 1 if index + 1 < units else None,
+        _citation(view, layer, index, methods),
+    )  # fmt: skip
+
+
+def read(view: View, parts: tuple[str, ...]) -> tuple[str, int]:
+    """Layer and unit of an address."""
+    layer = view.layer_of(parts[0]) if len(parts) == 2 else None
+    if layer is None or not (parts[1].isdecimal() and parts[1].isascii() and len(parts[1]) < 9):
+        raise NotFoundError(f"{view.name} has no neuron {':'.join(parts)[:80]}.")
+    if int(parts[1]) >= view.layers[layer]["units"]:
+        count = view.layers[layer]["units"]
+        raise NotFoundError(f"{layer} has the neurons 0…{count - 1}, not {parts[1]}.")
+    return layer, int(parts[1])
+
+
+def _method(view: View, name: str, rows: list[dict[str, Any]]) -> Method:
+    first = rows[0]
+    labels = tuple(
+        Label(int(row["rank"]), row["concept"], number(row["score"]))
+        for row in rows if isinstance(row["concept"], str)
+    )  # fmt: skip
+    trust = {key: number(first[key]) for key in TRUST if key in first}
+    reason = first["reason"] if isinstance(first["reason"], str) else None
+    known = any(value is not None for value in trust.values())
+    caveats = tuple(view.atlas.caveats(name)) if known else ()
+    return Method(name, labels, bool(first["abstained"]), reason, trust, caveats)
+
+
+def _histogram(values: np.ndarray | None) -> Histogram | None:
+    if values is None:
+        return None
+    values = values[np.isfinite(values)]
+    if not len(values) or values.min() == values.max():
+        return None
+    counts, edges = np.histogram(values.astype(np.float64), _BINS)
+    return Histogram(float(edges[0]), float(edges[-1]), tuple(map(int, counts)))
+
+
+def _like(view: View, layer: str, unit: int, ways: tuple[str, ...]) -> dict[str, tuple[Card, ...]]:
+    relations, found = view.searcher().relations, {}
+    for way in ways:
+        try:
+            frame = relations.like(layer, unit, way, _LIKE)
+        except (NeuronymError, KeyError):  # the atlas does not hold what it takes
+            continue
+        numbers = view.units.numbers(frame) if len(frame) else []
+        cards = (
+            view.card(int(n), likeness=round(float(value), 3))
+            for n, value in zip(numbers, frame["likeness"], strict=True)
+        )
+        found[way] = tuple(cards)
+    return found
+
+
+def _citation(view: View, layer: str, unit: int, methods: tuple[Method, ...]) -> str:
+    """One line to copy."""
+    manifest = view.atlas.manifest
+    said = [f"{m.name}: {m.labels[0].concept}" for m in methods[:1] if m.labels]
+    return (
+        f"{layer}:{unit} of {manifest['target']['name']} ({'; '.join(said) or 'no label'}), "
+        f"{manifest['probe']['name']}, {manifest['concepts']['name']}, "
+        f"{manifest['encoder']['name']}, neuronym {manifest.get('neuronym', '')}".rstrip()
+    )

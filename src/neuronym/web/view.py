@@ -1,0 +1,335 @@
+"""One atlas as the site sees it: tables read once and held by unit."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from neuronym import schema
+from neuronym._errors import NeuronymError
+from neuronym._held import held
+from neuronym.atlas import Atlas
+from neuronym.atlas_writer import MANIFEST
+from neuronym.evaluation import open_subject, table
+from neuronym.matching import fold
+from neuronym.relations import Units
+from neuronym.search import Searcher
+from neuronym.web.addresses import segment
+
+_QUICK = 3_000_000  # activations that can be compared within a request
+LISTED = 10  # labels of each unit that an exported site has pages for
+HIGH = 5  # images in a neuron's thumbnail strip
+
+
+@dataclass(frozen=True)
+class Label:
+    """One label of a unit."""
+
+    rank: int
+    concept: str
+    score: float | None
+
+
+@dataclass(frozen=True)
+class Exemplar:
+    """One of a unit's highest images. `y`, `x`: where the response peaks, as fractions."""
+
+    rank: int
+    image_id: str
+    activation: float | None
+    y: float | None
+    x: float | None
+    thumb: str | None
+
+
+@dataclass(frozen=True)
+class Card:
+    """A unit in a list: its name, first label, and thumbnails."""
+
+    layer: str
+    unit: int
+    concept: str | None
+    score: float | None
+    abstained: bool
+    reason: str | None
+    class_name: str | None
+    thumbs: tuple[str, ...]
+    confidence: float | None = None
+    stability: float | None = None
+    q: float | None = None
+    also: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """`layer4:1802`."""
+        return f"{self.layer}:{self.unit}"
+
+
+class View:
+    """An atlas, held ready to be shown.
+
+    Args:
+        name: by which the site calls it.
+        atlas: any.
+    """
+
+    def __init__(self, name: str, atlas: Atlas, shelf: dict[str, View] | None = None) -> None:
+        self.name, self.atlas = name, atlas
+        self.stamp = stamp(atlas.folder)
+        _check(atlas)
+        self.units = Units(atlas)
+        self._shelf = {} if shelf is None else shelf
+        self._made: dict[Any, Any] = {}
+        self._locks: dict[Any, threading.RLock] = {}
+        self._cards: dict[tuple[int, str], Card] = {}
+
+    @property
+    def beside(self) -> dict[str, View]:
+        """The other atlases of the site, by name."""
+        return {name: view for name, view in self._shelf.items() if name != self.name}
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What `make` gives; made by the first who asks, while the others wait."""
+        with self._locks.setdefault(key, threading.RLock()):
+            if key not in self._made:
+                self._made[key] = make()
+            return self._made[key]
+
+    @property
+    def layers(self) -> dict[str, dict[str, Any]]:
+        """Layer name → its facts."""
+        return self.atlas.layers
+
+    @property
+    def methods(self) -> list[str]:
+        """The method-ids that have labels."""
+        return self.atlas.methods
+
+    def searcher(self, method: str | None = None) -> Searcher:
+        """Searches the labels of a method; kept."""
+        method = self.atlas.method(method)
+        return self.once(("searcher", method), lambda: Searcher(self.atlas, method))
+
+    def labels(self, method: str | None = None) -> Grouped:
+        """The labels of a method with their trust, by unit."""
+        method = self.atlas.method(method)
+        return self.once(
+            ("labels", method), lambda: Grouped(self.atlas.labels(method=method), self.units)
+        )
+
+    @held
+    def bins(self) -> tuple[dict[str, dict[str, Any]], str]:
+        """Layer → counts by interpretability (see `evaluation.bins`), and how they were made.
+
+        Empty where nothing says from which score on a unit is interpretable.
+        """
+        with contextlib.suppress(NeuronymError):
+            found = table("bins", open_subject(self.atlas, self.methods[:1]))
+            return {row["layer"]: row for row in found.records}, " ".join(found.notes)
+        return {}, ""
+
+    @held
+    def exemplars(self) -> Grouped:
+        """The highest images, by unit."""
+        return Grouped(self.atlas.exemplars(), self.units)
+
+    @held
+    def facts(self) -> Grouped:
+        """Statistics, by unit."""
+        return Grouped(self.atlas.units, self.units)
+
+    @property
+    def title(self) -> str:
+        """What the site calls it."""
+        return str(self.atlas.manifest["target"]["name"])
+
+    @held
+    def quick(self) -> bool:
+        """Whether all kept activations can be compared with a neuron's within a request."""
+        return len(self.units) * int(self.atlas.manifest["probe"]["images"]) <= _QUICK
+
+    @held
+    def example(self) -> str:
+        """A word that a search finds."""
+        first = self.labels().frame
+        first = first[(first["rank"] == 1) & ~first["abstained"].astype(bool)]
+        counts = first["concept"].value_counts()
+        return str(counts.index[0]) if len(counts) else "wheel"
+
+    @held
+    def thumb_files(self) -> frozenset[str]:
+        """The names of the thumbnails that the atlas has: plain files, no links out of it."""
+        folder = self.atlas.folder / "thumbs"
+        if folder.is_symlink() or not folder.is_dir():
+            return frozenset()
+        with os.scandir(folder) as entries:
+            return frozenset(
+                entry.name for entry in entries
+                if entry.name.endswith(".jpg") and entry.is_file(follow_symlinks=False)
+            )  # fmt: skip
+
+    @held
+    def thumbs(self) -> dict[str, str]:
+        """image_id → file of its thumbnail, for the images that have one."""
+        there = self.thumb_files
+        images = self.atlas.images
+        names = zip(images["image_id"], images["content_hash"], strict=True)
+        files = {image_id: Path(schema.thumb_file(digest or "")).name for image_id, digest in names}
+        return {image_id: file for image_id, file in files.items() if file in there}
+
+    def thumb(self, image_id: str) -> str | None:
+        """The address of an image's thumbnail below the site's root, or None."""
+        file = self.thumbs.get(image_id)
+        return f"a/{segment(self.name)}/thumbs/{file}" if file else None
+
+    @held
+    def _layer_of(self) -> dict[str, str]:
+        return {segment(layer): layer for layer in self.layers}
+
+    def layer_of(self, part: str) -> str | None:
+        """The layer that a part of an address stands for."""
+        return self._layer_of.get(segment(part))
+
+    @held
+    def labelled(self) -> frozenset[str]:
+        """The folded words that the first method's labels have."""
+        return frozenset(fold(word) for word in self.labels().words)
+
+    @held
+    def words(self) -> dict[str, str]:
+        """Part of an address → folded word, for all labels and concepts."""
+        found = {fold(word) for method in self.methods for word in self.labels(method).words}
+        found |= {fold(word) for word in self.atlas.concepts["concept"]}
+        return {segment(word): word for word in found}
+
+    @held
+    def listed(self) -> frozenset[str]:
+        """The folded words that have a page in an exported site: all first ten labels."""
+        found = set()
+        for method in self.methods:
+            frame = self.labels(method).frame
+            words = frame["concept"][frame["rank"] <= LISTED].unique()
+            found.update(fold(word) for word in words if isinstance(word, str))
+        return frozenset(found)
+
+    # -- pieces of pages -------------------------------------------------------------------------
+
+    def card(self, place: int, method: str | None = None, **also: Any) -> Card:
+        """One unit for a list, with whatever else there is to say about it."""
+        method = self.atlas.method(method)
+        if (place, method) not in self._cards:
+            self._cards[place, method] = self._card(place, method)
+        made = self._cards[place, method]
+        return dataclasses.replace(made, also=also) if also else made
+
+    def _card(self, place: int, method: str) -> Card:
+        layer, unit = self.units.layers[self.units.layer[place]], int(self.units.unit[place])
+        labels = self.labels(method).of(place, 1)
+        first = labels[0] if labels else {}
+        thumbs = [self.thumb(row["image_id"]) for row in self.exemplars.of(place, HIGH)]
+        return Card(
+            layer, unit, first.get("concept"), number(first.get("score")),
+            bool(first.get("abstained", True)), first.get("reason"),
+            self.atlas.class_names(layer).get(unit), tuple(t for t in thumbs if t),
+            *(number(first.get(name)) for name in ("confidence", "stability", "q")),
+        )  # fmt: skip
+
+    def activations(self, layer: str, unit: int) -> np.ndarray | None:
+        """What a unit said about every image, or None where that was not kept."""
+        try:
+            return np.asarray(self.atlas.activations(layer)[:, unit])
+        except NeuronymError:
+            return None
+
+
+class Grouped:
+    """A table whose rows of any unit are found at once.
+
+    Args:
+        frame: with `layer` and `unit`.
+        units: of the atlas.
+    """
+
+    def __init__(self, frame: pd.DataFrame, units: Units) -> None:
+        numbers = units.numbers(frame)
+        order = np.argsort(numbers, kind="stable")
+        self.frame = frame.iloc[order].reset_index(drop=True)
+        self.numbers = numbers[order]
+        self._starts = np.searchsorted(self.numbers, np.arange(len(units) + 1))
+        self._columns = {c: self.frame[c].to_numpy(object) for c in self.frame.columns}
+
+    @held
+    def labelled(self) -> frozenset[str]:
+        """The folded words that the first method's labels have."""
+        return frozenset(fold(word) for word in self.labels().words)
+
+    @held
+    def words(self) -> list[str]:
+        """The distinct concepts."""
+        return [word for word in self.frame["concept"].unique() if isinstance(word, str)]
+
+    def of(self, number: int, most: int | None = None) -> list[dict[str, Any]]:
+        """The rows of a unit, or the first so many."""
+        low, high = self._starts[number], self._starts[number + 1]
+        high = high if most is None else min(high, low + most)
+        return [{c: v[row] for c, v in self._columns.items()} for row in range(low, high)]
+
+
+def stamp(folder: Path) -> tuple[int, int] | None:
+    """By which one sees that an atlas was added to or replaced; None: it is gone."""
+    try:
+        found = os.stat(folder / MANIFEST)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino
+
+
+#: What the pages read of a manifest, and what it has to be.
+_READ: dict[tuple[str, ...], type | tuple[type, ...]] = {
+    ("target", "name"): str, ("probe", "name"): str, ("probe", "images"): int,
+    ("probe", "skipped"): list, ("concepts", "name"): str, ("concepts", "count"): (int, type(None)),
+    ("encoder", "name"): str, ("encoder", "note"): (str, type(None)),
+    ("target", "class_names"): (list, type(None)), ("methods",): dict,
+    ("analyses",): (dict, type(None)), ("created",): (str, type(None)),
+}  # fmt: skip
+
+
+def _check(atlas: Atlas) -> None:
+    """Refuse a manifest that the pages would stumble over.
+
+    Raises:
+        NeuronymError: something in it is of the wrong type; says what.
+    """
+    wrong = []
+    for path, kind in _READ.items():
+        value: Any = atlas.manifest
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        wrong += [] if isinstance(value, kind) else [".".join(path)]
+    entries = [e for e in atlas.manifest["target"]["layers"] if isinstance(e, dict)]
+    names = {e.get("layer") for e in entries if isinstance(e.get("layer"), str)}
+    counts = [e.get("units") for e in entries]
+    good = all(isinstance(c, int) and c >= 0 for c in counts)
+    if not names or len(names) != len(atlas.manifest["target"]["layers"]) or not good:
+        wrong.append("target.layers")
+    elif sum(counts) != len(atlas.units):
+        wrong.append(f"target.layers ({sum(counts):,} neurons, {len(atlas.units):,} in its tables)")
+    if wrong:
+        raise NeuronymError(
+            f"{atlas.folder / MANIFEST} is missing, or has of the wrong kind: {', '.join(wrong)}. "
+            "Make the atlas anew with `neuronym dissect --overwrite`."
+        )
+
+
+def number(value: Any) -> float | None:
+    """A plain number; None for what is missing."""
+    return None if value is None or value != value else float(value)
