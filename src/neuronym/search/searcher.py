@@ -15,7 +15,7 @@ from neuronym._checks import choice
 from neuronym._errors import NeuronymError, UsageError
 from neuronym._held import held
 from neuronym.matching import fold
-from neuronym.relations import Relations
+from neuronym.relations import Relations, products
 from neuronym.search import _pictures
 from neuronym.search._exemplars import ExemplarIndex
 from neuronym.search._scores import Scorer
@@ -161,7 +161,7 @@ class Searcher:
     def related(self, word: str, count: int = 12) -> list[tuple[str, float]]:
         """The concepts whose text embeddings are nearest to a word's, with the cosine."""
         texts, row = self._texts, self._rows.get(fold(word))
-        cosines = texts @ (self.scorer.vector(word) if row is None else texts[row])
+        cosines = products(texts, self.scorer.vector(word) if row is None else texts[row])
         near = np.argsort(-cosines, kind="stable")[: count + 1]
         names = self.atlas.concepts["concept"].iloc[near]
         pairs = zip(map(str, names), cosines[near].tolist(), strict=True)
