@@ -181,6 +181,10 @@ def test_annotating_with_keys(page: object, root: str, atlas: Atlas) -> None:
     assert "Your answer so far: non-interpretable" in page.locator("main").inner_text()
     page.keyboard.press("u")
     page.wait_for_url(re.compile("/annotate/detect/3"))
+    page.keyboard.press("n")
+    page.wait_for_url(re.compile("/annotate/detect/4"))
+    page.keyboard.press("z")
+    page.wait_for_url(re.compile("/annotate/detect/3"))
     page.reload()
     assert "Kim: 3 of 11 answered" in page.locator("main").inner_text()
     second = atlas.labels("detect", 0)["concept"][1]
@@ -205,7 +209,8 @@ def test_a_phone_scrolls_one_way_only(browser: object, root: str) -> None:
     context = browser.new_context(viewport={"width": 360, "height": 740}, is_mobile=True)
     made = context.new_page()
     for path in ("", "/unit/detect/2", "/layer/detect", "/layer/detect/pictures", "/compare/detect",
-                 "/concept/red", "/search?q=red", "/annotate/detect/0?annotator=Kim"):  # fmt: skip
+                 "/concept/red", "/search?q=red", "/search", "/report",
+                 "/annotate/detect/0?annotator=Kim"):  # fmt: skip
         made.goto(f"{root}/a/world{path}")
         assert made.evaluate("document.documentElement.scrollWidth") <= 360, path
     context.close()
@@ -246,6 +251,8 @@ def test_the_exported_site_searches(page: object, files: str) -> None:
     page.locator("a", has_text="red").first.wait_for()
     page.locator("p.note a", has_text="red").first.click()
     page.wait_for_selector("a.tile")
+    page.goto(f"{files}/a/world/search.html?q=detect:3")
+    page.wait_for_url(re.compile(r"/unit/detect/3\.html$"))
     page.goto(f"{files}/a/world/history.html")
     assert page.locator("#history a").count() >= 1
     page.locator("#history a").first.click()

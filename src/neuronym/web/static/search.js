@@ -16,6 +16,8 @@ export async function run() {
   found.replaceChildren(say("p", "Searching …", "pale"));
   let index;
   try { index = await read("search.json"); } catch { found.replaceChildren(say("p", "The search needs a file server: pages that are opened from the disk cannot read its index.", "note")); return; }
+  const named = /^(.+?)[: ](\d{1,8})$/.exec(query), place = named && index.layers.findIndex(([layer, units]) => layer === named[1].trim() && Number(named[2]) < units);
+  if (named && place >= 0) { location.replace(new URL(`unit/${encodeURIComponent(index.layers[place][2])}/${Number(named[2])}.html`, folder())); return; }
   const starts = [];
   index.layers.reduce((sum, [, units], place) => { starts[place] = sum; return sum + units; }, 0);
   const wanted = fold(query), best = new Map();
