@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar, Self, TypeVar
 
 from neuronym import _checks, _names
+from neuronym._registry import Registry
 
 
 def whole(default: int | None, low: int, high: int | None = None) -> Any:
@@ -54,6 +55,54 @@ def check(instance: Any) -> None:
         if value is None and entry.default is None:
             continue
         object.__setattr__(instance, entry.name, entry.metadata["read"](entry.name, value))
+
+
+class Parameterised:
+    """What a name with parameters stands for; subclasses are frozen dataclasses of the parameters.
+
+    Attributes:
+        name: under which it is registered.
+    """
+
+    name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @classmethod
+    def from_name(cls, name: _names.Name) -> Self:
+        """What a parsed name stands for.
+
+        Raises:
+            UsageError: a parameter it does not have, or a value that does not fit.
+        """
+        return make(cls, name)
+
+    @property
+    def spec(self) -> str:
+        """The full name that opens this again; also what `str` gives."""
+        return spec(self)
+
+    def __str__(self) -> str:
+        return self.spec
+
+
+T = TypeVar("T", bound=Parameterised)
+
+
+def opened(registry: Registry, kind: type[T], given: str | T) -> T:
+    """What a name with parameters stands for, or what is given if it is of that kind already.
+
+    Raises:
+        UsageError: no such entry, no such parameter, or a value that does not fit.
+    """
+    if isinstance(given, kind):
+        return given
+    if not isinstance(given, str):
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise _checks.misuse(registry.noun, f"a name or {article} {kind.__name__}", given)
+    name = _names.parse(registry.expand(given), registry.noun)
+    return registry[name.kind].make.from_name(name)
 
 
 def make(kind: type, name: _names.Name) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from neuronym import _names
 from neuronym._checks import choice, misuse
 from neuronym.atlas import Atlas
 from neuronym.evaluation import (  # noqa: F401  they register themselves
@@ -18,6 +17,7 @@ from neuronym.evaluation import (  # noqa: F401  they register themselves
 )
 from neuronym.evaluation.base import TABLES, StudyTable, Subject
 from neuronym.matching import MATCHES
+from neuronym.parameters import opened
 from neuronym.tables import Table
 from neuronym.truth import Truth, open_truth
 
@@ -33,12 +33,7 @@ def open_table(spec: str | StudyTable) -> StudyTable:
     Raises:
         UsageError: no such table, no such parameter, or a value that does not fit.
     """
-    if isinstance(spec, StudyTable):
-        return spec
-    if not isinstance(spec, str):
-        raise misuse("table", "a name or a StudyTable", spec)
-    name = _names.parse(TABLES.expand(spec), "table")
-    return TABLES[name.kind].make.from_name(name)
+    return opened(TABLES, StudyTable, spec)
 
 
 def open_subject(

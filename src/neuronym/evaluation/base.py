@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from neuronym import parameters
 from neuronym._checks import misuse
-from neuronym._names import Name
 from neuronym._registry import Registry
 from neuronym.atlas import Atlas
 from neuronym.matching import Embed
+from neuronym.parameters import Parameterised
 from neuronym.tables import Table
 from neuronym.truth import Truth
 
@@ -69,28 +68,14 @@ class Subject:
         return self.truth
 
 
-class StudyTable(abc.ABC):
+class StudyTable(Parameterised, abc.ABC):
     """A table; subclasses are frozen dataclasses of its parameters.
 
     Attributes:
-        name: under which it is registered.
         needs: `truth`, where nothing can be said without it.
     """
 
-    name: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ()
-
-    def __post_init__(self) -> None:
-        parameters.check(self)
-
-    @classmethod
-    def from_name(cls, name: Name) -> StudyTable:
-        """The table that a parsed name stands for.
-
-        Raises:
-            UsageError: a parameter it does not have, or a value that does not fit.
-        """
-        return parameters.make(cls, name)
 
     @abc.abstractmethod
     def make(self, subject: Subject) -> Table:

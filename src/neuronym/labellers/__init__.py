@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from neuronym import _names
-from neuronym._checks import misuse
 from neuronym.labellers import (  # noqa: F401  (registers what it imports)
     clip_avg,
     clip_dissect,
@@ -17,6 +15,7 @@ from neuronym.labellers import (  # noqa: F401  (registers what it imports)
     semanticlens,
 )
 from neuronym.labellers.base import LABELLERS, Labeller, Labels, LayerLabels
+from neuronym.parameters import opened
 
 __all__ = ["LABELLERS", "Labeller", "Labels", "LayerLabels", "open_labeller"]
 
@@ -33,9 +32,4 @@ def open_labeller(spec: str | Labeller) -> Labeller:
     >>> open_labeller("clip-dissect:soft-wpmi,top_k=5").stem
     'clip-dissect.soft-wpmi'
     """
-    if isinstance(spec, Labeller):
-        return spec
-    if not isinstance(spec, str):
-        raise misuse("method", "a name or a Labeller", spec)
-    name = _names.parse(LABELLERS.expand(spec), "method")
-    return LABELLERS[name.kind].make.from_name(name)
+    return opened(LABELLERS, Labeller, spec)

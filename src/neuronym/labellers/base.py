@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from neuronym import _fingerprint, parameters
-from neuronym._names import Name
+from neuronym import _fingerprint
 from neuronym._registry import Registry
 from neuronym.material import Material
+from neuronym.parameters import Parameterised
 
 LABELLERS = Registry("method", "methods")
 
@@ -56,37 +56,15 @@ class Labels:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Labeller(abc.ABC):
+class Labeller(Parameterised, abc.ABC):
     """A labelling method; subclasses are frozen dataclasses of its parameters.
 
     Attributes:
-        name: under which it is registered.
         needs: what it reads, for people: any of activations, embeddings, annotations, probe,
             target, encoder. What is missing is said by `Material` when it is asked for.
     """
 
-    name: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ("activations",)
-
-    def __post_init__(self) -> None:
-        parameters.check(self)
-
-    @classmethod
-    def from_name(cls, name: Name) -> Labeller:
-        """The labeller that a parsed name stands for.
-
-        Raises:
-            UsageError: a parameter it does not have, or a value that does not fit.
-        """
-        return parameters.make(cls, name)
-
-    @property
-    def spec(self) -> str:
-        """The full name that opens this labeller again; also what `str` gives."""
-        return parameters.spec(self)
-
-    def __str__(self) -> str:
-        return self.spec
 
     @property
     def stem(self) -> str:

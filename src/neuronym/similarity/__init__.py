@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from neuronym import _names, parameters
-from neuronym._checks import misuse
+from neuronym.parameters import opened
 from neuronym.similarity.base import SIMILARITIES, Similarity, Top
 from neuronym.similarity.cos import Cos
 from neuronym.similarity.cos_cubed import CosCubed
@@ -38,9 +37,4 @@ def open_similarity(spec: str | Similarity) -> Similarity:
     >>> open_similarity("soft-wpmi").settle(images=1000, sharpness=10).spec
     'soft-wpmi:top_k=10,a=10'
     """
-    if isinstance(spec, Similarity):
-        return spec
-    if not isinstance(spec, str):
-        raise misuse("similarity", "a name or a Similarity", spec)
-    name = _names.parse(SIMILARITIES.expand(spec), "similarity")
-    return parameters.make(SIMILARITIES[name.kind].make, name)
+    return opened(SIMILARITIES, Similarity, spec)

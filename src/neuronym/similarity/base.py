@@ -5,13 +5,13 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neuronym import parameters
 from neuronym._registry import Registry
 from neuronym._types import Progress, Rows, silent
+from neuronym.parameters import Parameterised
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +41,7 @@ class Top:
     engine: str = ""
 
 
-class Similarity(abc.ABC):
+class Similarity(Parameterised, abc.ABC):
     """A pure function of arrays; subclasses are frozen dataclasses of its parameters.
 
     Arguments shared by `scores` and `top`:
@@ -55,19 +55,6 @@ class Similarity(abc.ABC):
 
     Units that abstain get no scores and take no part in the layer's prior.
     """
-
-    name: ClassVar[str]
-
-    def __post_init__(self) -> None:
-        parameters.check(self)
-
-    @property
-    def spec(self) -> str:
-        """The full name that opens this similarity again; also what `str` gives."""
-        return parameters.spec(self)
-
-    def __str__(self) -> str:
-        return self.spec
 
     def settle(self, images: int, sharpness: float) -> Similarity:
         """This similarity with the defaults filled in that depend on probe size and encoder."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from neuronym import _names
-from neuronym._checks import misuse
+from neuronym.parameters import opened
 from neuronym.trust import (  # noqa: F401  (each registers itself)
     bootstrap,
     confidence,
@@ -24,9 +23,4 @@ def open_analysis(spec: str | Analysis) -> Analysis:
     Raises:
         UsageError: no such analysis, no such parameter, or a value that does not fit.
     """
-    if isinstance(spec, Analysis):
-        return spec
-    if not isinstance(spec, str):
-        raise misuse("analysis", "a name or an Analysis", spec)
-    name = _names.parse(ANALYSES.expand(spec), "analysis")
-    return ANALYSES[name.kind].make.from_name(name)
+    return opened(ANALYSES, Analysis, spec)

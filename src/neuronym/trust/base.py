@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from neuronym import parameters
-from neuronym._names import Name
 from neuronym._registry import Registry
 from neuronym.material import Material
+from neuronym.parameters import Parameterised
 
 ANALYSES = Registry("analysis", "analyses")
 
@@ -29,38 +28,16 @@ class Findings:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Analysis(abc.ABC):
+class Analysis(Parameterised, abc.ABC):
     """One way to examine the labels of a method; subclasses are frozen dataclasses of parameters.
 
     Attributes:
-        name: under which it is registered.
         after: analyses that it reads, which are run before it where they are not there yet.
     """
 
-    name: ClassVar[str]
     after: ClassVar[tuple[str, ...]] = ()
 
-    def __post_init__(self) -> None:
-        parameters.check(self)
-
-    @classmethod
-    def from_name(cls, name: Name) -> Analysis:
-        """The analysis that a parsed name stands for.
-
-        Raises:
-            UsageError: a parameter it does not have, or a value that does not fit.
-        """
-        return parameters.make(cls, name)
-
-    @property
-    def spec(self) -> str:
-        """The full name that opens this analysis again; also what `str` gives."""
-        return parameters.spec(self)
-
-    def __str__(self) -> str:
-        return self.spec
-
-    def check(self, material: Material, method: str) -> None:  # noqa: B027
+    def check(self, material: Material, method: str) -> None:
         """Refuse at once what could only fail later.
 
         Raises:
