@@ -127,6 +127,7 @@ def test_scores_and_images_come_with_a_later_import(published: Path, tmp_path: P
     [
         ({"method": "clip-dissect"}, "name of one of neuronym's own methods"),
         ({"method": "netdissect.published"}, "netdissect is the name of one of neuronym's own"),
+        ({"method": "soft-wpmi"}, "soft-wpmi is the name of one of neuronym's own"),
         ({"method": "../up"}, "`method` to be letters, digits"),
         ({"method": ""}, "`method` to be letters, digits"),
         ({"target": "resnet18"}, "`target` to be unknown, as in"),

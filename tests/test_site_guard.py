@@ -180,6 +180,11 @@ def test_links_out_of_the_atlas_are_not_followed(atlas: Atlas, tmp_path: Path) -
     with TestClient(application([atlas])) as one:
         for name in ("out.jpg", "notes.txt"):
             assert one.get(f"/a/world/thumbs/{name}").status_code == 404
+    image = atlas.images["image_id"][0]
+    assert atlas.thumb(image).is_file()
+    for digest in ("out", "../../secret", "/etc/passwd", "", None):
+        atlas.__dict__["_hashes"] = {image: digest}  # what a made-up table would say
+        assert atlas.thumb(image) is None
     export_site([atlas], tmp_path / "site")
     assert not list((tmp_path / "site").rglob("out.jpg"))
     shutil.move(atlas.folder / "thumbs", tmp_path / "elsewhere")

@@ -252,6 +252,10 @@ def test_a_damaged_or_later_store_is_said(atlas: Atlas) -> None:
     database.close()
     with pytest.raises(NeuronymError, match="later version of neuronym"):
         store.latest()
+    store.path.rename(store.path.with_name("elsewhere"))
+    store.path.symlink_to(store.path.with_name("elsewhere"))
+    with pytest.raises(NeuronymError, match="is a link"):
+        store.add(ANSWERS[0])
 
 
 # -- agreement -------------------------------------------------------------------------------------

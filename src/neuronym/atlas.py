@@ -288,10 +288,12 @@ class Atlas:
         )
 
     def thumb(self, image_id: str) -> Path | None:
-        """The small copy of an image, if the atlas has one."""
+        """The small copy of an image, if the atlas has one; nothing outside of the atlas."""
         content_hash = self._hashes.get(image_id)
-        path = self.folder / schema.thumb_file(content_hash) if content_hash else None
-        return path if path is not None and path.exists() else None
+        if not (isinstance(content_hash, str) and content_hash.isalnum()):
+            return None
+        path = self.folder / schema.thumb_file(content_hash)
+        return path if path.is_file() and not path.is_symlink() else None
 
     @functools.cached_property
     def _hashes(self) -> dict[str, str]:

@@ -19,6 +19,7 @@ from neuronym.interchange._head import NOTE, in_order, manifest_of, words_of
 from neuronym.interchange.base import Format, Published
 from neuronym.labellers import LABELLERS, Labeller, Labels
 from neuronym.material import Material
+from neuronym.similarity import SIMILARITIES
 
 #: Where images are looked for (None: nowhere), threads that decode them, display for long work.
 _How = tuple[Path | None, int, Progress]
@@ -129,8 +130,9 @@ def import_labels(
 def _method_id(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,99}", text, re.ASCII):
         raise misuse("method", "letters, digits and . _ + - only", text)
-    if text.split(".")[0] in LABELLERS:
-        own = f"{text.split('.')[0]} is the name of one of neuronym's own methods."
+    first = text.split(".")[0]
+    if first in LABELLERS or first in SIMILARITIES:
+        own = f"{first} is the name of one of neuronym's own methods."
         raise misuse("method", "a name of its own", text, f"{own} Such as published.{text}.")
     return text
 

@@ -171,6 +171,11 @@ class Annotations:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
+        if self.path.is_symlink():
+            raise NeuronymError(
+                f"{self.path} is a link, and answers are written into the atlas only. Put the file "
+                "itself in its place."
+            )
         try:
             # The journal is SQLite's plain one: a write-ahead log would be a second file, and does
             # not work on network disks. Closing takes back what was not committed.
