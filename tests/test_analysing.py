@@ -165,6 +165,7 @@ def test_columns_and_facts_are_written(atlas: Atlas, parity: None) -> None:
 def test_what_is_there_is_not_made_again(atlas: Atlas, parity: None) -> None:
     first = analyse(atlas, ["parity"]).manifest
     assert analyse(open_atlas(atlas.folder), ["parity"]).manifest == first
+    assert nym.analyse(atlas.folder, "parity").manifest == first
     other = analyse(open_atlas(atlas.folder), ["parity:start=1"])
     assert other.trust("parity")["half"][0] == 1
     later = analyse(other, ["after"])  # what it reads is there, if with other parameters

@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from neuronym._errors import NeuronymError, UsageError
-    from neuronym.api import dissect, label
+    from neuronym.api import analyse, dissect, label
     from neuronym.atlas import Atlas
     from neuronym.atlas import open_atlas as open
     from neuronym.concepts.base import ConceptSet
@@ -35,6 +35,7 @@ _HOMES = {
     "UsageError": "neuronym._errors",
     "dissect": "neuronym.api",
     "label": "neuronym.api",
+    "analyse": "neuronym.api",
     "compare": "neuronym.report.compare",
     "Labeller": "neuronym.labellers.base",
     "Labels": "neuronym.labellers.base",
@@ -71,6 +72,7 @@ __all__ = [
     "Target",
     "Unit",
     "UsageError",
+    "analyse",
     "compare",
     "dissect",
     "label",

@@ -6,11 +6,14 @@ import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neuronym._types import Progress
 from neuronym.atlas import Atlas
 from neuronym.settings import DissectSettings
+
+if TYPE_CHECKING:
+    from neuronym.trust.base import Analysis
 
 #: What a word-shaped argument may be: objects in place of the names of the command line.
 _OBJECTS = ("target", "probe", "concepts", "encoder", "similarity")
@@ -126,6 +129,46 @@ def label(
     return labelling.label(
         opened, method, layers=[layers] if isinstance(layers, str) else layers,
         count=integer("labels", labels, 1), overwrite=overwrite,
+        progress=automatic() if progress is None else progress, **origins,
+    )  # fmt: skip
+
+
+def analyse(
+    atlas: Atlas | str | Path,
+    analyses: str | Sequence[str | Analysis] | None = None,
+    *,
+    method: str | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **origins: Any,
+) -> Atlas:
+    """Examine how far the labels of a method can be trusted; what is found goes into the atlas.
+
+    Args:
+        atlas: a complete one, or its folder.
+        analyses: names such as `significance:sets=2000`, or objects. None: all that can examine
+            the method's labels.
+        method: a method-id or another name of a method. None: the first one.
+        overwrite: make them again.
+        progress: display for long work; default: a bar on a terminal, lines elsewhere.
+        **origins: target, probe, encoder: objects, where the atlas was made from objects rather
+            than names; device, workers, cache.
+
+    Returns:
+        The atlas with what was found: `atlas.trust("bootstrap")`, columns of `atlas.labels()`.
+
+    Raises:
+        UsageError: a wrong name, or an atlas that is not complete.
+        NeuronymError: something an analysis needs is missing. What was finished before stays.
+    """
+    from neuronym import analysing
+    from neuronym.atlas import open_atlas
+    from neuronym.progress import automatic
+
+    return analysing.analyse(
+        open_atlas(atlas) if isinstance(atlas, str | Path) else atlas,
+        [analyses] if isinstance(analyses, str) else analyses,
+        method=method, overwrite=overwrite,
         progress=automatic() if progress is None else progress, **origins,
     )  # fmt: skip
 

@@ -26,6 +26,15 @@ def printable(text: str, lines: bool = False) -> str:
     return "".join(c if c.isprintable() or (lines and c == "\n") else "�" for c in text)
 
 
+def counted(count: int, what: str) -> str:
+    """A number of things for people.
+
+    >>> counted(1, "neuron"), counted(1472, "neuron")
+    ('1 neuron', '1,472 neurons')
+    """
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
 def size(count: float) -> str:
     """A number of bytes for people.
 

@@ -12,7 +12,7 @@ import typer
 from neuronym.cli.options import from_settings
 from neuronym.cli.output import JsonOption, QuietOption, print_json
 from neuronym.settings import DissectSettings, from_file
-from neuronym.terminal import duration, printable, size
+from neuronym.terminal import counted, duration, printable, size
 
 if TYPE_CHECKING:
     from neuronym.atlas import Atlas
@@ -108,8 +108,8 @@ def _announce(plan: Plan) -> None:
     more = f" and {len(plan.layers) - 8} more" if len(plan.layers) > 8 else ""
     random = "" if plan.target.pretrained else ", random weights"
     line("target", f"{plan.target.name}{random}")
-    line("layers", f"{shown}{more}: {plan.units:,} units")
-    line("probe", f"{plan.probe.name}: {len(plan.probe):,} images")
+    line("layers", f"{shown}{more}: {counted(plan.units, 'unit')}")
+    line("probe", f"{plan.probe.name}: {counted(len(plan.probe), 'image')}")
     line("concepts", plan.concepts.summary)
     line("encoder", plan.encoder.name)
     line("similarity", plan.similarity.spec)

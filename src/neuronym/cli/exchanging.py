@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuronym.cli.output import JsonOption, QuietOption, print_json
-from neuronym.terminal import printable
+from neuronym.terminal import counted, printable
 
 if TYPE_CHECKING:
     from neuronym.interchange import Exported, Imported
@@ -86,7 +86,7 @@ def import_(
         if json:
             print_json({"atlas": str(out), "format": chosen.name, "added": added})
         else:
-            print(printable(f"{_some(added, 'answer')} of {path} added to {out}."))
+            print(printable(f"{counted(added, 'answer')} of {path} added to {out}."))
         return
     done = import_labels(
         chosen, path, out, images_root=images, method=method, target=target, overwrite=overwrite,
@@ -122,7 +122,7 @@ def _facts(done: Imported) -> dict[str, Any]:
 def _print_import(done: Imported, path: Path) -> None:
     name, folder = done.atlas.manifest["target"]["name"], done.atlas.folder
     units, layers = sum(done.units.values()), ", ".join(done.units)
-    lines = [f"{_some(units, 'neuron')} of {name} ({layers}) read from {path} as {done.method}."]
+    lines = [f"{counted(units, 'neuron')} of {name} ({layers}) read from {path} as {done.method}."]
     if done.left_out:
         others = ", ".join(f"{layer} ({units:,})" for layer, units in done.left_out.items())
         lines.append(f"Left out, since the atlas does not have these layers: {others}.")
@@ -139,15 +139,11 @@ def _print_import(done: Imported, path: Path) -> None:
     print("\n".join(map(printable, lines)))
 
 
-def _some(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"
-
-
 def _images(done: Imported) -> str:
     listed, found = done.images.listed, done.images.found
     if not done.atlas.manifest["probe"]["root"]:
         return (
-            f"The files list {_some(listed, 'image')}, not looked for so far. Give their folder: "
+            f"The files list {counted(listed, 'image')}, not looked for so far. Give their folder: "
             "--images ROOT --overwrite."
         )
     damaged = f", {len(done.images.damaged):,} cannot be read" if done.images.damaged else ""
@@ -215,7 +211,9 @@ def export(
         if json:
             print_json({"files": [str(out)], "answers": written})
         else:
-            print(printable(str(out) if quiet else f"{_some(written, 'answer')} written to {out}."))
+            print(
+                printable(str(out) if quiet else f"{counted(written, 'answer')} written to {out}.")
+            )
         return
     done = export_labels(opened, chosen, out, method=method, overwrite=overwrite)
     if json:
@@ -242,7 +240,7 @@ def _export_site(atlases: list[str], out: Path, overwrite: bool, json: bool, qui
     if json:
         print_json({"site": str(out), "pages": pages})
         return
-    print(printable(str(out) if quiet else f"{pages:,} pages written to {out}."))
+    print(printable(str(out) if quiet else f"{counted(pages, 'page')} written to {out}."))
     if not quiet:
         print(printable(f"Look at them with: python -m http.server -d {shlex.quote(str(out))}"))
 
@@ -250,7 +248,9 @@ def _export_site(atlases: list[str], out: Path, overwrite: bool, json: bool, qui
 def _print_export(done: Exported, out: Path) -> None:
     empty = f", {done.abstained:,} of them without a label" if done.abstained else ""
     what = f"{len(done.files)} files in {out}" if len(done.files) > 1 else str(done.files[0])
-    lines = [f"Labels of {_some(done.units, 'neuron')} by {done.method}{empty} written to {what}."]
+    lines = [
+        f"Labels of {counted(done.units, 'neuron')} by {done.method}{empty} written to {what}."
+    ]
     if done.lost:
         lines += ["Not in the files:", *(f"  {what}" for what in done.lost)]
     print("\n".join(map(printable, [*lines, *done.notes])))

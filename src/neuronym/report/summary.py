@@ -110,11 +110,11 @@ def striking(labels: pd.DataFrame, count: int) -> pd.DataFrame:
 
 def print_method(atlas: Atlas, method: str) -> None:
     """What one method found: layers and striking neurons."""
-    from neuronym.terminal import console
+    from neuronym.terminal import console, counted
 
     out, found = console(), facts(atlas, method)
-    units = sum(layer["units"] for layer in found["layers"])
-    out.print(f"{units:,} neurons of {found['target']} labelled by {method}.\n", style="bold")
+    units = counted(sum(layer["units"] for layer in found["layers"]), "neuron")
+    out.print(f"{units} of {found['target']} labelled by {method}.\n", style="bold")
     _print_layers(out, found)
     about = atlas.manifest["methods"][method]
     if not about.get("baseline"):
@@ -158,12 +158,12 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
     """Layers, striking neurons, where things are, what to do next."""
     from rich.text import Text
 
-    from neuronym.terminal import console, duration
+    from neuronym.terminal import console, counted, duration
 
     out, found = console(), facts(atlas)
     method, settled = next(iter(found["methods"].items()))
     took = f" in {duration(seconds)}" if seconds is not None else ""
-    units = sum(layer["units"] for layer in found["layers"])
+    units = counted(sum(layer["units"] for layer in found["layers"]), "neuron")
     skipped = f", {len(found['skipped']):,} unreadable skipped" if found["skipped"] else ""
     random = "" if atlas.manifest["target"]["pretrained"] else " (random weights)"
     out.print()
@@ -171,12 +171,12 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
         by = f"from {atlas.imported} files, as {method}; {found['images']:,} images are listed.\n"
     else:
         by = (
-            f"by {found['images']:,} images ({found['probe']}{skipped}), "
-            f"{atlas.manifest['concepts']['count']:,} words ({found['concepts']}), "
+            f"by {counted(found['images'], 'image')} ({found['probe']}{skipped}), "
+            f"{counted(atlas.manifest['concepts']['count'], 'word')} ({found['concepts']}), "
             f"{found['encoder']}, {settled['settled']}.\n"
         )
     out.print(
-        Text(f"{units:,} neurons of {found['target']}{random} labelled{took}", style="bold"),
+        Text(f"{units} of {found['target']}{random} labelled{took}", style="bold"),
         Text(by),
         sep="\n",
     )

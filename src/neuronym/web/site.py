@@ -15,6 +15,7 @@ from neuronym._json import clean
 from neuronym.atlas import Atlas, open_atlas
 from neuronym.matching import fold
 from neuronym.report.summary import score_text
+from neuronym.terminal import counted
 from neuronym.web.addresses import Addresses
 from neuronym.web.pages import KINDS, NotFoundError, Page, Query
 from neuronym.web.view import View, stamp
@@ -137,7 +138,7 @@ class Site:
             loader=PackageLoader("neuronym.web"), autoescape=True, undefined=StrictUndefined,
             trim_blocks=True, lstrip_blocks=True,
         )  # fmt: skip
-        made.filters |= {"score": score_text, "fold": fold, "prose": _prose}
+        made.filters |= {"counted": counted, "score": score_text, "fold": fold, "prose": _prose}
         return made
 
 

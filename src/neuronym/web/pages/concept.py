@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from neuronym._errors import NeuronymError
+from neuronym.terminal import counted
 from neuronym.web.pages.base import NotFoundError, Page, Query, page
 from neuronym.web.view import Card, View, number
 
@@ -57,7 +58,7 @@ def concept(view: View, parts: tuple[str, ...], query: Query) -> ConceptPage:
     target = view.atlas.manifest["target"]["name"]
     return ConceptPage(
         f"{word} · {target}",
-        f"{len(hits.units):,} neurons of {target} are labelled with {word}.",
+        f"{counted(len(hits.units), 'neuron')} of {target} labelled with {word}.",
         ("a", view.name, "concept", word),
         word, len(hits.units), counts, cards, images, related, hits.note,
     )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from neuronym.evaluation.bins import BINS
 from neuronym.report.summary import facts
+from neuronym.terminal import counted
 from neuronym.web.pages.base import Page, Query, page
 from neuronym.web.view import Card, View
 
@@ -85,6 +86,6 @@ def home(view: View, parts: tuple[str, ...], query: Query) -> Home:
     }  # fmt: skip
     return Home(
         f"{target} · names for its neurons",
-        f"{units:,} neurons of {target} and what they respond to. Search them by concept.",
+        f"{counted(units, 'neuron')} of {target} and what they respond to. Search them by concept.",
         ("a", view.name), told, tuple(layers), cards, units, how,
     )  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from neuronym._errors import NeuronymError
+from neuronym.terminal import counted
 from neuronym.web.pages.base import NotFoundError, Page, Query, page
 from neuronym.web.view import Card, View
 
@@ -63,7 +64,8 @@ def layer(view: View, parts: tuple[str, ...], query: Query) -> LayerPage:
     }  # fmt: skip
     target = view.atlas.manifest["target"]["name"]
     return LayerPage(
-        f"{name} · {target}", f"The {count:,} neurons of {name} in {target}, with their labels.",
+        f"{name} · {target}",
+        f"{counted(count, 'neuron')} of {name} in {target}, with their labels.",
         ("a", view.name, "layer", name, *([form] if form != FORMS[0] else [])),
         name, form, facts, units,
         tuple(c for c in TRUSTED if any(getattr(card, c) is not None for card in units)),
