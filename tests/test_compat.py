@@ -35,6 +35,18 @@ def test_torchvision_imports_and_works_once_prepared():
     assert out.splitlines() == ["torch.Size([1, 1000])", "torch.Size([3, 5, 5])"]
 
 
+def test_names_of_imagenet_without_importing_torchvision():
+    names = python(
+        "import sys; from neuronym._compat import imagenet_names; names = imagenet_names()\n"
+        "assert not {'torch', 'torchvision'} & set(sys.modules)\n"
+        "print(*names, sep='\\n')\n"
+    )
+    _compat.prepare_torchvision()
+    from torchvision.models import ResNet50_Weights
+
+    assert names.splitlines() == ResNet50_Weights.IMAGENET1K_V1.meta["categories"]
+
+
 def test_nothing_is_touched_once_torchvision_is_imported_or_absent():
     out = python(
         "import sys, importlib.util\n"

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import neuronym as nym
+from neuronym import pipeline
 from neuronym.atlas_writer import AtlasWriter
 from neuronym.similarity import SIMILARITIES
 from neuronym.truth import Annotations, Answer
@@ -184,6 +185,24 @@ def test_existing_outputs(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(nym.UsageError, match="which exists and is no atlas"):
         dissect(tmp_path / "file")
+
+
+def test_what_is_in_the_way_is_said_before_anything_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dissect(tmp_path / "atlas")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").write_text("x")
+    monkeypatch.setattr(pipeline, "plan", lambda *_, **__: pytest.fail("models were loaded"))
+    for out, wanted in (("atlas", "a complete atlas of the same"), ("full", "is no atlas"),
+                        ("full/x", "is no atlas")):  # fmt: skip
+        with pytest.raises(nym.UsageError, match=wanted):
+            dissect(tmp_path / out)
+    with pytest.raises(nym.UsageError, match=r"made with other settings \(limit\)"):
+        dissect(tmp_path / "atlas", limit=9, batch_size=3)
+    (tmp_path / "atlas" / "annotations.sqlite").touch()
+    with pytest.raises(nym.UsageError, match="which holds what people said"):
+        dissect(tmp_path / "atlas", overwrite=True)
 
 
 FILES = [

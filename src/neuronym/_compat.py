@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import runpy
 import sys
 from pathlib import Path
 
@@ -32,6 +33,26 @@ def prepare_torchvision() -> None:
     for name, signature in signatures.items():
         if not _declared(name):
             torch.library.define(f"torchvision::{name}", signature)
+
+
+@functools.cache
+def imagenet_names() -> tuple[str, ...]:
+    """The names of the 1,000 ImageNet classes in their usual order, as torchvision gives them.
+
+    They stand in a file of torchvision that imports nothing; importing torchvision for them would
+    cost seconds.
+    """
+    spec = importlib.util.find_spec("torchvision")
+    if spec is not None and spec.origin is not None:
+        file = Path(spec.origin).parent / "models" / "_meta.py"
+        if file.is_file():
+            names = runpy.run_path(str(file)).get("_IMAGENET_CATEGORIES", ())
+            if len(names) == 1000:
+                return tuple(names)
+    prepare_torchvision()
+    from torchvision.models import ResNet50_Weights
+
+    return tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
 
 
 def _extension_loads() -> bool:

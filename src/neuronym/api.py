@@ -61,6 +61,7 @@ def dissect(
     """
     from neuronym import pipeline
     from neuronym._checks import misuse, nearest
+    from neuronym.atlas_writer import check_free
     from neuronym.progress import automatic
 
     known = DissectSettings.__dataclass_fields__
@@ -78,6 +79,8 @@ def dissect(
     made = DissectSettings(
         **names, layers=chosen, out=None if out is None else str(out), **settings
     )
+    if made.out:
+        check_free(Path(made.out), made.to_dict(), resume=resume, overwrite=overwrite)
     plan = pipeline.plan(made, **objects)
     shown = automatic() if progress is None else progress
     atlas = pipeline.run(plan, resume=resume, overwrite=overwrite, progress=shown)

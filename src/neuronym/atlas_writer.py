@@ -14,7 +14,8 @@ from neuronym._errors import NeuronymError, UsageError
 
 MANIFEST = "atlas.json"
 ANNOTATIONS = "annotations.sqlite"  # people's answers: the one file that is not made anew
-
+#: Settings that change nothing in an atlas.
+_HOW = {"out", "device", "workers", "cache", "batch_size"}
 
 #: What a manifest must hold for the rest of the code to rely on it.
 _SHAPE: dict[str, type] = {
@@ -93,21 +94,14 @@ class AtlasWriter:
             there = {}
         if there is None:
             if any(not _leftover(path) for path in folder.iterdir()):
-                raise UsageError(
-                    f"Expected `out` to be a new folder or an atlas, got {folder}, which exists "
-                    "and is no atlas. Choose another path with --out."
-                )
+                raise _no_atlas(folder)
         elif not overwrite:
             _check_same(folder, there, manifest, resume)
             if not there["stages"]:
                 _clear(folder)  # what a killed --overwrite left
             return cls(folder, there)
         if (folder / ANNOTATIONS).exists():
-            raise UsageError(
-                f"Expected an atlas that --overwrite may replace, got {folder}, which holds what "
-                f"people said. Keep it with `neuronym export {folder} --format annotations --out "
-                f"FILE`, remove {folder / ANNOTATIONS}, and try again; or choose another --out."
-            )
+            raise _annotated(folder)
         writer = cls(folder, fresh)
         # The new manifest first: a run killed while the old files go is then an unfinished atlas.
         writer._save()
@@ -231,23 +225,79 @@ class AtlasWriter:
         _files.write_json(self.folder / MANIFEST, self.manifest)
 
 
+def check_free(
+    folder: Path, config: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False
+) -> None:
+    """Refuse what `AtlasWriter.begin` would refuse later, before anything is loaded for it.
+
+    Args:
+        folder: where the atlas is to go.
+        config: the settings of the run, by name.
+        resume, overwrite: as for `begin`.
+
+    Raises:
+        UsageError: something else is there already.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise _no_atlas(folder)
+    if not folder.is_dir():
+        return
+    try:
+        there = read_manifest(folder)
+    except NeuronymError:
+        return  # `begin` says what is wrong with it
+    if there is None and any(not _leftover(path) for path in folder.iterdir()):
+        raise _no_atlas(folder)
+    if overwrite and (folder / ANNOTATIONS).exists():
+        raise _annotated(folder)
+    if there is None or overwrite or resume or not there.get("complete"):
+        return
+    old = there.get("config", {})
+    matters = config.keys() & old.keys() - _HOW
+    different = sorted(k for k in matters if config[k] != old[k])
+    raise _other(folder, different) if different else _complete(folder)
+
+
+def _no_atlas(folder: Path) -> UsageError:
+    return UsageError(
+        f"Expected `out` to be a new folder or an atlas, got {folder}, which exists and is no "
+        "atlas. Choose another path with --out."
+    )
+
+
+def _annotated(folder: Path) -> UsageError:
+    return UsageError(
+        f"Expected an atlas that --overwrite may replace, got {folder}, which holds what "
+        f"people said. Keep it with `neuronym export {folder} --format annotations --out "
+        f"FILE`, remove {folder / ANNOTATIONS}, and try again; or choose another --out."
+    )
+
+
+def _other(folder: Path, different: Sequence[str]) -> UsageError:
+    return UsageError(
+        f"Expected `out` to be free, got {folder}, an atlas made with other settings "
+        f"({', '.join(different)}). Choose another path with --out, or replace it with "
+        "--overwrite."
+    )
+
+
+def _complete(folder: Path) -> UsageError:
+    return UsageError(
+        f"Expected `out` to be free, got {folder}, a complete atlas of the same settings. "
+        "Look at it with `neuronym show`, repair it with --resume, or make it anew with "
+        "--overwrite."
+    )
+
+
 def _check_same(
     folder: Path, there: dict[str, Any], wanted: Mapping[str, Any], resume: bool
 ) -> None:
     old, new = there.get("identity", {}), wanted["identity"]
     different = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
     if different:
-        raise UsageError(
-            f"Expected `out` to be free, got {folder}, an atlas made with other settings "
-            f"({', '.join(different)}). Choose another path with --out, or replace it with "
-            "--overwrite."
-        )
+        raise _other(folder, different)
     if there.get("complete") and not resume:
-        raise UsageError(
-            f"Expected `out` to be free, got {folder}, a complete atlas of the same settings. "
-            "Look at it with `neuronym show`, repair it with --resume, or make it anew with "
-            "--overwrite."
-        )
+        raise _complete(folder)
 
 
 def _clear(folder: Path) -> None:
@@ -273,10 +323,7 @@ def _leftover(path: Path) -> bool:
 def _lock(folder: Path) -> int:
     """Make the folder if need be and lock it; returns what to close to unlock it."""
     if folder.exists() and not folder.is_dir():
-        raise UsageError(
-            f"Expected `out` to be a new folder or an atlas, got {folder}, which exists and is no "
-            "atlas. Choose another path with --out."
-        )
+        raise _no_atlas(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -64,8 +65,11 @@ def run(
 ) -> Atlas | None:
     """Plan, announce, carry out, summarise."""
     from neuronym import pipeline, progress
+    from neuronym.atlas_writer import check_free
 
     started = time.monotonic()
+    if settings.out and not dry_run:
+        check_free(Path(settings.out), settings.to_dict(), resume=resume, overwrite=overwrite)
     with contextlib.redirect_stdout(sys.stderr):  # what user code prints is no result of ours
         plan = pipeline.plan(settings)
     if not (quiet or json):

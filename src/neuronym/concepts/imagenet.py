@@ -14,7 +14,4 @@ def imagenet(name: Name, probe: Annotated | None) -> list[str]:
     "Cardigan" is the dog and "cardigan" the garment: case tells them apart.
     """
     known_params(name)
-    _compat.prepare_torchvision()
-    from torchvision.models import ResNet50_Weights
-
-    return list(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
+    return list(_compat.imagenet_names())

@@ -11,11 +11,11 @@ from typing import Any
 from torch import nn
 
 from neuronym._checks import missing_extra, misuse
+from neuronym._compat import imagenet_names
 from neuronym._names import Name
 from neuronym.preprocess import Preprocess
 from neuronym.targets._options import seeded, source, spell
 from neuronym.targets.base import TARGETS, Target
-from neuronym.targets.torchvision_models import imagenet_names
 from neuronym.targets.weights import load_weights
 
 # What the network sees, and what the shorter side is resized to before: the better of the whole

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from neuronym._checks import Verbatim, missing_extra, misuse, nearest
-from neuronym._compat import prepare_torchvision
+from neuronym._compat import imagenet_names, prepare_torchvision
 from neuronym._hub import hub, quiet
 from neuronym._names import Name
 from neuronym.preprocess import from_timm
 from neuronym.targets._options import seeded, source, spell
 from neuronym.targets.base import TARGETS, Target
-from neuronym.targets.torchvision_models import imagenet_names
 from neuronym.targets.weights import load_weights
 
 _OTHERWISE = (

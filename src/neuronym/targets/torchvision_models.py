@@ -84,14 +84,6 @@ def torchvision_target(name: Name, weights: Path | None) -> Target:
     return Target(spell(name, where.file), model, preprocess, names)
 
 
-def imagenet_names() -> tuple[str, ...]:
-    """The names of the 1,000 ImageNet classes in their usual order, as torchvision gives them."""
-    prepare_torchvision()
-    from torchvision.models import ResNet50_Weights
-
-    return tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
-
-
 def _known(detail: str) -> None:
     from torchvision import models
 
