@@ -14,7 +14,7 @@ demo: $(READY)
 	$(BIN)/neuronym demo
 
 test: $(READY)
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check src tests benchmarks

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from commands import Done, run
 from small_world import coloured_images
 
 ROOT = Path(__file__).parents[1]
 
 
-def neuronym(*arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess:
-    """Run the installed command and check its exit code."""
+def process(*arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess:
+    """Run the installed command as a process of its own, and check its exit code."""
     environment = os.environ | {
         "NEURONYM_CACHE": str(cwd / "cache"), "COLUMNS": "120", "HF_HUB_OFFLINE": "1",
         "PYTHONPATH": str(Path(__file__).parent),
@@ -30,6 +31,13 @@ def neuronym(*arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedP
     return result
 
 
+def neuronym(*arguments: str, cwd: Path) -> Done:
+    """Run the command within this process; it has to succeed."""
+    done = run(*arguments, cwd=cwd)
+    assert done.code == 0, done.err
+    return done
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli")
@@ -40,7 +48,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "photos" / "01\x1b[31m\n\u202e.png").write_bytes(
         (folder / "photos" / "[b]01<i>.png").read_bytes() + b"x"
     )
-    result = neuronym(
+    result = process(
         "dissect", "efficientnet-lite0", "--layers", "_blocks.15,_fc", "--probe", "folder:photos",
         "--encoder", "conse", "--concepts", "english-3k", "--out", "atlas", cwd=folder,
     )  # fmt: skip
@@ -64,68 +72,68 @@ def test_dissect_tells_what_it_does_and_what_came_out(place: Path) -> None:
 
 
 def test_show(place: Path) -> None:
-    text = neuronym("show", "atlas", "_fc:3", cwd=place).stdout
+    text = neuronym("show", "atlas", "_fc:3", cwd=place).out
     assert "_fc:3 of efficientnet-lite0" in text
     assert "Highest activating images" in text
     assert "[b]" in text  # file names are not markup
     for number in range(0, 1000, 97):
-        text = neuronym("show", "atlas", f"_fc:{number}", cwd=place).stdout
+        text = neuronym("show", "atlas", f"_fc:{number}", cwd=place).out
         assert not set(text) & {"\x1b", "\u202e"}
-    data = json.loads(neuronym("show", "atlas", "_fc:3", "--json", cwd=place).stdout)
+    data = json.loads(neuronym("show", "atlas", "_fc:3", "--json", cwd=place).out)
     assert [row["rank"] for row in data["labels"]] == list(range(1, 21))
     scores = [row["score"] for row in data["labels"]]
     assert scores == sorted(scores, reverse=True)
     neuronym("show", "atlas", "_blocks.15:3", "--figure", "unit.png", cwd=place)
     with Image.open(place / "unit.png") as figure:
         assert figure.width > 1000
-    summary = json.loads(neuronym("show", "atlas", "--json", cwd=place).stdout)
+    summary = json.loads(neuronym("show", "atlas", "--json", cwd=place).out)
     assert [layer["units"] for layer in summary["layers"]] == [320, 1000]
 
 
 def test_search(place: Path) -> None:
-    best = json.loads(neuronym("show", "atlas", "--json", cwd=place).stdout)["striking"][0]
+    best = json.loads(neuronym("show", "atlas", "--json", cwd=place).out)["striking"][0]
     found = json.loads(
-        neuronym("search", "atlas", best["concept"], "--match", "exact", "--json", cwd=place).stdout
+        neuronym("search", "atlas", best["concept"], "--match", "exact", "--json", cwd=place).out
     )
     assert any(u["unit"] == best["unit"] and u["rank"] == 1 for u in found["units"])
     assert (
         "No neuron has a label"
-        in neuronym("search", "atlas", "zzzqqq", "--in", "labels", cwd=place).stdout
+        in neuronym("search", "atlas", "zzzqqq", "--in", "labels", cwd=place).out
     )
 
 
 def test_layers(place: Path) -> None:
-    rows = json.loads(neuronym("layers", "efficientnet-lite0", "--json", cwd=place).stdout)
+    rows = json.loads(neuronym("layers", "efficientnet-lite0", "--json", cwd=place).out)
     by_name = {row["name"]: row for row in rows}
     assert by_name["_fc"]["units"] == 1000
     assert by_name["_blocks.15"]["shape"] == [320, 7, 7]
     defaults = [row["name"] for row in rows if row["default"]]
     assert defaults[-1] == "_fc"
     assert len(defaults) == 5
-    text = neuronym("layers", "efficientnet-lite0", "--layers", "_blocks.*", cwd=place).stdout
+    text = neuronym("layers", "efficientnet-lite0", "--layers", "_blocks.*", cwd=place).out
     assert "320 × 7 × 7" in text
     assert "_conv_stem" not in text
 
 
 def test_list_and_doctor_and_cache(place: Path) -> None:
-    listed = json.loads(neuronym("list", "--json", cwd=place).stdout)
+    listed = json.loads(neuronym("list", "--json", cwd=place).out)
     assert set(listed) == {
         "targets", "probes", "concepts", "encoders", "similarities", "methods", "analyses",
         "tables", "figures", "formats",
     }  # fmt: skip
-    assert "soft-wpmi" in neuronym("list", "similarities", cwd=place).stdout
-    found = json.loads(neuronym("doctor", "--json", cwd=place).stdout)
+    assert "soft-wpmi" in neuronym("list", "similarities", cwd=place).out
+    found = json.loads(neuronym("doctor", "--json", cwd=place).out)
     assert found["torchvision_works"] is True
-    assert "Nothing is wrong" in neuronym("doctor", cwd=place).stdout
-    stored = json.loads(neuronym("cache", "list", "--json", cwd=place).stdout)["stored"]
+    assert "Nothing is wrong" in neuronym("doctor", cwd=place).out
+    stored = json.loads(neuronym("cache", "list", "--json", cwd=place).out)["stored"]
     assert {s["kind"] for s in stored} == {"activations", "embeddings", "images", "texts"}
-    assert "efficientnet-lite0 _fc" in neuronym("cache", "list", cwd=place).stdout
-    assert "Would remove" in neuronym("cache", "prune", "--dry-run", cwd=place).stdout
+    assert "efficientnet-lite0 _fc" in neuronym("cache", "list", cwd=place).out
+    assert "Would remove" in neuronym("cache", "prune", "--dry-run", cwd=place).out
 
 
 def test_settings_of_an_atlas_run_again_and_use_the_cache(place: Path) -> None:
     result = neuronym("dissect", "--config", "atlas", "--out", "again", "--quiet", cwd=place)
-    assert result.stdout.strip() == "again"
+    assert result.out.strip() == "again"
     import neuronym as nym
 
     one, two = nym.open(place / "atlas"), nym.open(place / "again")
@@ -137,7 +145,7 @@ def test_dry_run_writes_nothing(place: Path) -> None:
     result = neuronym(
         "dissect", "--config", "atlas", "--out", "dry", "--dry-run", "--json", cwd=place
     )
-    cost = json.loads(result.stdout)
+    cost = json.loads(result.out)
     assert cost["units"] == 1320
     assert cost["seconds"] > 0
     assert not (place / "dry").exists()
@@ -170,4 +178,4 @@ def test_a_dry_run_passes_over_broken_images(place: Path) -> None:
         "dissect", "--config", "atlas", "--probe", "folder:first", "--out", "dry", "--dry-run",
         cwd=place,
     )  # fmt: skip
-    assert "Would label 1,320 units from 2 images" in result.stdout
+    assert "Would label 1,320 units from 2 images" in result.out

@@ -1,11 +1,10 @@
 """What a user reads when something is wrong: one line on standard error, and the exit code."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
-from neuronym.cli import main
+from commands import Done, run
 
 BASE = ["dissect", "python:small_world:build", "--probe", "PHOTOS", "--encoder", "conse"]
 
@@ -23,26 +22,9 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def run(
-    arguments: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture,
-) -> tuple[int, str, str]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    monkeypatch.setenv("NEURONYM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    shown = [a.replace("PHOTOS", f"folder:{tmp_path / 'photos'}") for a in arguments]
-    monkeypatch.setattr("sys.argv", ["neuronym", *shown])
-    monkeypatch.setattr("neuronym.cli._leave", sys.exit)  # which leaves the tests running
-    code = 0
-    try:
-        main()
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    out, err = capsys.readouterr()
-    return code, out, err
+def attempt(arguments: list[str], folder: Path) -> Done:
+    """Run a command on the photographs of a folder."""
+    return run(*(a.replace("PHOTOS", f"folder:{folder / 'photos'}") for a in arguments), cwd=folder)
 
 
 WRONG = [
@@ -103,9 +85,8 @@ WRONG = [
 
 @pytest.mark.parametrize(("arguments", "code", "message"), WRONG, ids=lambda v: str(v)[:60])
 def test_one_clear_line(
-    arguments: list[str], code: int, message: str, tmp_path: Path, photos: Path,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture,
-) -> None:  # fmt: skip
+    arguments: list[str], code: int, message: str, tmp_path: Path, photos: Path
+) -> None:
     import re
 
     (tmp_path / "empty").mkdir()
@@ -116,17 +97,18 @@ def test_one_clear_line(
     (tmp_path / "one.txt").write_text("dog\n")
     (tmp_path / "types.toml").write_text("layers = 5\n")
     (tmp_path / "wrong.toml").write_text("probes = 'synthetic'\n")
-    got, _, err = run(arguments, tmp_path, monkeypatch, capsys)
+    got = attempt(arguments, tmp_path)
+    err = got.err
     lines = [line for line in err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1, err
     assert re.search(message, lines[0]), lines[0]
     assert "Traceback" not in err
-    assert got == code, err
+    assert got.code == code, err
     assert not (tmp_path / "detectors-atlas" / "labels").exists()
 
 
 def test_a_hub_name_without_network(
-    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import socket
 
@@ -141,25 +123,20 @@ def test_a_hub_name_without_network(
         ([*BASE, "--encoder", "clip"], "conse"),
         ([*BASE, "--encoder", "hf:openai/clip-vit-base-patch16"], "conse"),
     ]:
-        code, _, err = run(arguments, tmp_path, monkeypatch, capsys)
-        last = err.strip().splitlines()[-1]
-        assert code == 1, err
-        assert last.startswith("error: "), err
+        done = attempt(arguments, tmp_path)
+        last = done.err.strip().splitlines()[-1]
+        assert done.code == 1, done.err
+        assert last.startswith("error: "), done.err
         assert ways in last, last
 
 
-def test_a_missing_atlas_part_says_how_to_get_it(
-    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    run(
-        [*BASE, "--layers", "head", "--concepts", "english-3k", "--out", "a"],
-        tmp_path,
-        monkeypatch,
-        capsys,
-    )
-    code, _, err = run(["show", "a", "head:1", "--figure", "x.docx"], tmp_path, monkeypatch, capsys)
-    assert code == 2, err
-    assert "a file name ending in .png" in err
-    code, _, err = run(["show", "a", "head:99"], tmp_path, monkeypatch, capsys)
-    assert code == 2
-    assert "a number 0…3 in head, got 99" in err
+def test_a_missing_atlas_part_says_how_to_get_it(tmp_path: Path, photos: Path) -> None:
+    (tmp_path / "words.txt").write_text("red\ngreen\nblue\n")
+    made = [*BASE, "--layers", "head", "--concepts", "file:words.txt", "--out", "a"]
+    assert attempt(made, tmp_path).code == 0
+    done = attempt(["show", "a", "head:1", "--figure", "x.docx"], tmp_path)
+    assert done.code == 2, done.err
+    assert "a file name ending in .png" in done.err
+    done = attempt(["show", "a", "head:99"], tmp_path)
+    assert done.code == 2
+    assert "a number 0…3 in head, got 99" in done.err
