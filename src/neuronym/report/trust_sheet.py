@@ -14,6 +14,9 @@ from neuronym.report.summary import score_text
 if TYPE_CHECKING:
     from neuronym.atlas import Atlas
 
+#: Columns that a terminal has room for; a table with more is shown on its side.
+_ACROSS = 8
+
 
 def facts(atlas: Atlas, method: str, analyses: Sequence[str]) -> dict[str, Any]:
     """What a script wants to know: per analysis its entry in the manifest, and `by_layer`."""
@@ -63,11 +66,14 @@ def print_trust(atlas: Atlas, method: str, analyses: Sequence[str]) -> None:
         spec = atlas.manifest["analyses"][schema.analysis_id(analysis, method)]["spec"]
         title = f"{spec}: counts and medians per layer"
         table = Table(title=title, title_justify="left", title_style="bold", box=None)
-        for column in columns:
-            side = "left" if column == "layer" else "right"
-            table.add_column(column.replace("_", " "), justify=side, overflow="fold")
-        for row in rows:
-            add_row(table, *(_text(row.get(column)) for column in columns))
+        cells = [[column.replace("_", " ") for column in columns]]
+        cells += [[_text(row.get(column)) for column in columns] for row in rows]
+        if len(columns) > _ACROSS:
+            cells = list(zip(*cells, strict=True))
+        for place, heading in enumerate(cells[0]):
+            table.add_column(heading, justify="right" if place else "left", overflow="fold")
+        for row in cells[1:]:
+            add_row(table, *row)
         out.print(table)
         out.print()
     for caveat in atlas.caveats(method):
