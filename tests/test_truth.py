@@ -358,6 +358,7 @@ def test_truth_of_people_and_files(atlas: Atlas, tmp_path: Path) -> None:
     truth = open_truth(atlas, str(tmp_path / "t.csv"))
     assert truth.of("mid")["labels"].to_dict() == {0: ("new",)}
     assert len(truth.frame) == 1
+    assert "1 row of layers that the atlas does not have (elsewhere)" in truth.notes[-1]
     for bad in ("mid,1,a,b", "elsewhere,1,a,b", ",1,a", "elsewhere,x,a"):  # not left out unseen
         (tmp_path / "t.csv").write_text(f"layer,unit,label\nmid,0,red\n{bad}\n")
         with pytest.raises(UsageError, match="1 malformed row, so nothing of it is used. line 3"):

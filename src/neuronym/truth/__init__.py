@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pandas as pd
 from neuronym._checks import misuse, nearest
 from neuronym._errors import NeuronymError
 from neuronym.atlas import Atlas
+from neuronym.terminal import counted
 from neuronym.truth.agreement import RULE, agreeing, alpha, merge, value
 from neuronym.truth.base import COLUMNS, STATUSES, Answer, Truth
 from neuronym.truth.files import read_answers, write_answers
@@ -53,11 +55,26 @@ def open_truth(atlas: Atlas, spec: str | Truth) -> Truth:
         return spec
     if spec == "classes":
         return _classes(atlas)
-    return merge(known_answers(atlas, spec), "annotations" if spec == "annotations" else spec)
+    others: dict[str, int] = {}
+    truth = merge(known_answers(atlas, spec, others), spec)
+    if not others:
+        return truth
+    rows = counted(sum(others.values()), "row")
+    note = (
+        f"Left out of {spec}: {rows} of layers that the atlas does not have ({', '.join(others)})."
+    )
+    return replace(truth, notes=(*truth.notes, note))
 
 
-def known_answers(atlas: Atlas, spec: str) -> list[Answer]:
-    """The latest answer of each person on each unit, from `annotations` or a file; see above."""
+def known_answers(atlas: Atlas, spec: str, others: dict[str, int] | None = None) -> list[Answer]:
+    """The latest answer of each person on each unit, from `annotations` or a file; see above.
+
+    Args:
+        atlas: whose units.
+        spec: see `open_truth`.
+        others: gets the number of rows of each layer that the atlas does not have.
+    """
+    others = {} if others is None else others
     if spec == "annotations":
         found = Annotations(atlas).latest()
         if not found:
@@ -71,7 +88,7 @@ def known_answers(atlas: Atlas, spec: str) -> list[Answer]:
         remedy = f"Nearest: {near[0]}." if near else "There is no such file."
         raise misuse("truth", "classes, annotations or a ground-truth file", spec, remedy)
     latest: dict[tuple[str, str, int], Answer] = {}
-    for answer in read_answers(spec, atlas, other_layers=True):
+    for answer in read_answers(spec, atlas, others=others):
         key = (answer.annotator, answer.layer, answer.unit)
         if key not in latest or answer.time >= latest[key].time:
             latest[key] = answer

@@ -19,7 +19,7 @@ _WRONG = ""  # key of what is wrong with the number of cells; no column is calle
 
 
 def read_answers(
-    path: str | Path, atlas: Atlas | None = None, *, other_layers: bool = False
+    path: str | Path, atlas: Atlas | None = None, *, others: dict[str, int] | None = None
 ) -> list[Answer]:
     """The answers of a ground-truth file, in its order.
 
@@ -31,7 +31,8 @@ def read_answers(
     Args:
         path: of the file, UTF-8 with or without byte-order mark.
         atlas: whose units the rows must be of. None: any.
-        other_layers: leave out rows of layers that the atlas does not have, in place of refusing.
+        others: leave out rows of layers that the atlas does not have, in place of refusing, and
+            count them here by layer.
 
     Raises:
         UsageError: malformed rows, each named with its line. Nothing is read then.
@@ -39,15 +40,14 @@ def read_answers(
     """
     path = Path(path)
     answers: list[Answer] = []
-    others: dict[str, None] = {}
     wrong: list[str] = []
     for line, row in _rows(path):
         layer = row.get("layer")
-        other = bool(other_layers and atlas and layer and layer not in atlas.layers)
+        other = bool(others is not None and atlas and layer and layer not in atlas.layers)
         try:
             answer = _answer(row, None if other else atlas)
             if other:
-                others[answer.layer] = None
+                others[answer.layer] = others.get(answer.layer, 0) + 1
             else:
                 answers.append(answer)
         except UsageError as error:
