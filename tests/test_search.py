@@ -115,6 +115,7 @@ def test_a_new_word_is_embedded_and_scored(searcher: Searcher, atlas: Atlas) -> 
         np.testing.assert_allclose(got.loc[np.flatnonzero(alive)], wanted, atol=1e-4)
     first = hits.units.iloc[0]
     assert (first["layer"], first["unit"], first["found"]) == ("detect", 4, "score")
+    assert not any(searcher.origins.cache.root.rglob("*.safetensors"))  # no file per typed word
 
 
 def test_other_similarities_score_words_from_activations(tmp_path: Path, atlas: Atlas) -> None:

@@ -71,9 +71,18 @@ class EncoderPass:
 
 
 def concept_embeddings(
-    encoder: Encoder, concepts: ConceptSet, cache: Cache, progress: Progress = silent
+    encoder: Encoder,
+    concepts: ConceptSet,
+    cache: Cache,
+    progress: Progress = silent,
+    *,
+    keep: bool = True,
 ) -> np.ndarray:
-    """Unit vectors float32 `[concept, dim]`, from the cache where they are known."""
+    """Unit vectors float32 `[concept, dim]`, from the cache where they are known.
+
+    Args:
+        keep: write new ones to the cache.
+    """
     cpu = torch.device("cpu")  # on another device `precision` changes nothing in float32
     about = {
         "encoder": encoder.name,
@@ -86,6 +95,7 @@ def concept_embeddings(
     if known is None:
         with precision(cpu, "float32"):
             vectors = embed_concepts(encoder, concepts.words, concepts.templates, progress=progress)
-        shelf.write(concepts.fingerprint, {"values": vectors}, {})
+        if keep:
+            shelf.write(concepts.fingerprint, {"values": vectors}, {})
         return vectors
     return np.array(known[0]["values"])

@@ -219,6 +219,8 @@ class Origins:
         words: Sequence[str],
         templates: Sequence[str] | None = None,
         encoder: Encoder | None = None,
+        *,
+        keep: bool = True,
     ) -> np.ndarray:
         """Unit vectors float32 `[word, dim]`, cached. Templates: None: those of the atlas.
 
@@ -230,7 +232,7 @@ class Origins:
         chosen = ConceptSet("words", tuple(words), used)
         if encoder is None:
             encoder = self.encoder("conse" if self.atlas.imported else None)
-        return concept_embeddings(encoder, chosen, self.cache, self.progress)
+        return concept_embeddings(encoder, chosen, self.cache, self.progress, keep=keep)
 
     def embed_images(self, encoder: Encoder) -> Rows:
         """All images through another encoder, float32 unit vectors `[image, dim]`, cached."""

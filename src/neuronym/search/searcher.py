@@ -225,7 +225,8 @@ class Searcher:
 
     def _embed(self, words: Sequence[str]) -> np.ndarray:
         with self._running:
-            return self.origins.embed_words(words, encoder=self._encoder)
+            # Not kept on disk: a file per word that anyone types would save a few milliseconds.
+            return self.origins.embed_words(words, encoder=self._encoder, keep=False)
 
     @held
     def _encoder(self) -> Encoder:
