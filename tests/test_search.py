@@ -1,5 +1,7 @@
 """Search against replicas: by label, annotation, new word, picture and likeness."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -287,10 +289,72 @@ def test_units_that_do_not_beat_chance_are_left_out(
         return frame
 
     monkeypatch.setattr(Atlas, "labels", doubted)
-    one = Searcher(atlas)
+    one = Searcher(atlas, origins=searcher.origins)
     keys = set(map(tuple, one.find("red", places=["labels"]).units[["layer", "unit"]].to_numpy()))
     assert ("detect", 0) not in keys
     note = one.find("red", places=["labels"]).note
-    assert note == "1 more with such a label do no better than chance: left out."
+    assert note == "1 more neuron does no better than chance: left out."
     shown = one.find("red", places=["labels"], abstained=True).units
     assert ("detect", 0) in set(map(tuple, shown[["layer", "unit"]].to_numpy()))
+    scored = one.find("red", places=["labels", "scores"])
+    assert ("detect", 0) not in set(map(tuple, scored.units[["layer", "unit"]].to_numpy()))
+    assert (scored.hidden, one.find("red", places=["scores"], layers=["head"]).hidden) == (1, 0)
+    both = one.find("deep purple")
+    assert "it was scored anew. 1 more neuron does no better than chance" in both.note
+    assert one.find("deep purple", abstained=True).hidden == 0
+
+
+def test_the_best_of_each_layer_is_of_what_was_asked(searcher: Searcher) -> None:
+    like = searcher.like("detect", 4, by="labels", count=99)
+    best = like.units.groupby("layer")["likeness"].max()
+    assert dict(zip(like.layers["layer"], like.layers["best"], strict=True)) == best.to_dict()
+    images = searcher.find("00", places=["images"])
+    assert len(images.units)
+    assert images.units["score"].notna().any()  # of first labels, which nobody asked for
+    assert images.layers["best"].isna().all()
+    both = searcher.find("0", places=["scores", "images"])  # no label has it: scored anew
+    scored = both.units[both.units["found"] == "score"]
+    wanted = scored[scored["rank"].le(20).fillna(False)].groupby("layer")["score"].max()
+    got = both.layers.dropna(subset="best").set_index("layer")["best"]
+    assert got.to_dict() == wanted.to_dict()
+
+
+def test_ranks_of_scores_are_those_of_the_kept_labels(searcher: Searcher, atlas: Atlas) -> None:
+    labels = atlas.labels().query("~abstained")
+    kept = labels.groupby(["layer", "unit"])["score"].agg(["min", "size"])
+    missing = 0
+    for word in [w for w in WORDS if w in set(labels["concept"])]:
+        hits = searcher.find(word, places=["scores"], match="exact", top=30)
+        found = hits.units.set_index(["layer", "unit"])
+        own = labels[labels["concept"] == word].set_index(["layer", "unit"])["rank"]
+        assert found["rank"].loc[own.index].astype(int).tolist() == own.tolist()
+        rest = found.drop(own.index)
+        below = rest["score"] < kept["min"].loc[rest.index] - 1e-4
+        missing += below.sum()
+        assert rest["rank"][below].isna().all()
+        assert hits.layers["units"].sum() == found["rank"].notna().sum()
+    assert missing > 9
+
+
+def test_an_exchange_of_letters_is_one_mistake(searcher: Searcher) -> None:
+    assert searcher.suggest("rde")[0] == "red"
+    assert searcher.suggest("gibbreish") == ("gibberish",)
+    assert searcher.suggest("red") == ()
+    assert searcher.suggest("entirely otherwise") == ()
+
+
+def test_what_scoring_takes_may_be_lost(tmp_path: Path, atlas: Atlas) -> None:
+    folder = shutil.copytree(atlas.folder, tmp_path / "atlas")
+    manifest = json.loads((folder / "atlas.json").read_text())
+    method = nym.open(folder).method()
+    manifest["methods"][method].pop("layers")  # of an atlas of before
+    (folder / "atlas.json").write_text(json.dumps(manifest))
+    origins = Origins(nym.open(folder), target=build(), probe=coloured_images(61),
+                      encoder=ColourEncoder(), cache=str(tmp_path / "cache"))  # fmt: skip
+    one = Searcher(nym.open(folder), origins=origins)
+    wanted = Searcher(atlas, origins=origins).find("red", places=["scores"]).units
+    pd.testing.assert_frame_equal(one.find("red", places=["scores"]).units, wanted)
+    (folder / "arrays" / f"{method}.safetensors").unlink()
+    with pytest.raises(nym.NeuronymError, match=r"safetensors is missing .* with --resume"):
+        Searcher(nym.open(folder)).find("red", places=["scores"])
+    assert "could not be scored" in Searcher(nym.open(folder), origins=origins).find("new").note

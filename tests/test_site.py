@@ -199,6 +199,49 @@ def test_the_searches(client: TestClient) -> None:
     assert client.get("/a/an-atlas-1/search", params={"q": "x" * 5000}).status_code == 414
 
 
+def test_searches_of_other_methods_and_of_neurons_that_are_not(
+    atlas: Atlas, client: TestClient
+) -> None:
+    at = "/a/an-atlas-1/search.json"
+    nasty = client.get(at, params={"q": "{{7*7}}", "method": "nasty", "in": "labels"}).json()
+    assert nasty["found"] > 0
+    assert nasty["units"][0]["concept"] in HOSTILE
+    assert client.get(at, params={"q": "{{7*7}}", "in": "labels"}).json()["found"] == 0
+    assert client.get(at, params={"q": "red", "method": "none"}).status_code == 404
+    page = client.get("/a/an-atlas-1/search", params={"q": "red"}).text
+    assert f"<option selected>{atlas.methods[0]}</option><option>nasty</option>" in page
+    layer = next(iter(atlas.layers))
+    for query in ("99", f"{layer}:99", f"{layer} 99"):
+        found = client.get(at, params={"q": query}).json()
+        assert (found["absent"], found["units"], found["note"]) == (True, [], ""), query
+        assert "counted from 0." in client.get(at[:-5], params={"q": query}).text
+    assert client.get(at, params={"q": "route 66"}).json()["absent"] is False  # no such layer
+
+
+def test_concepts_of_every_method_and_in_any_case(client: TestClient) -> None:
+    for word in ("{{7*7}}", "a/b/../../c"):
+        part = segment(word)
+        found = client.get(f"/a/an-atlas-1/concept/{part}.json").json()
+        assert [one["method"] for one in found["methods"]] == ["nasty"]
+        assert found["methods"][0]["found"] == len(found["methods"][0]["units"]) > 0
+    red = client.get("/a/an-atlas-1/concept/RED.json")
+    assert red.status_code == 200
+    assert red.json()["concept"] == "red"
+
+
+def test_what_is_missing_is_not_shown_as_nan(atlas: Atlas, client: TestClient) -> None:
+    dead = atlas.labels().query("abstained")
+    assert dead["concept"].isna().any()
+    for layer in atlas.layers:
+        for form in ("", "/pictures"):
+            page = client.get(f"/a/an-atlas-1/layer/{segment(layer)}{form}").text
+            assert "(nan)" not in page
+            assert 'title="nan"' not in page
+    row = dead.iloc[0]
+    card = client.get(f"/a/an-atlas-1/layer/{segment(row['layer'])}.json").json()["units"]
+    assert card[row["unit"]]["concept"] is None
+
+
 @pytest.mark.parametrize("path", [
     "/a/none", "/a/an-atlas-1/nothing", "/a/an-atlas-1/unit/detect/0", "/a/an-atlas-1/unit",
     "/a/an-atlas-1/concept/unheard", "/a/an-atlas-1/layer/x", "/static/../server.py",

@@ -14,6 +14,8 @@ from neuronym.cli.output import JsonOption, print_json
 from neuronym.terminal import printable
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from neuronym.search import Hits, Searcher
 
 _IN = (
@@ -82,13 +84,17 @@ def search(
     if len(given) != 1:
         found = " and ".join(given) or "nothing"
         raise UsageError(f"Expected one of WORD, --image and --like to search for, got {found}.")
+    if by and text:
+        raise UsageError("Expected --by with --image or --like, got it with a word.")
+    if form == "classic" and not text:
+        raise UsageError(f"Expected --format classic with a word, got it with {given[0]}.")
     searcher = Searcher(open_atlas(atlas), method)
     within = [name.strip() for name in layers.split(",")] if layers else None
     with contextlib.redirect_stdout(sys.stderr):  # what opening networks prints is no result
         if image is not None:
             hits = searcher.by_picture(_picture(image), by=by or "target", layers=within)
         elif like is not None:
-            hits = _like(searcher, like, by or "exemplars", within, limit)
+            hits = _like(searcher, like, by or "exemplars", within)
         else:
             chosen = [name.strip() for name in places.split(",")] if places else None
             hits = searcher.find(
@@ -98,17 +104,22 @@ def search(
         print_json({
             "query": hits.query, "known": hits.known, "suggestions": hits.suggestions,
             "related": hits.related, "note": hits.note, "found": len(hits.units),
-            "layers": hits.layers.to_dict("records"),
-            "units": hits.units.head(limit).to_dict("records"),
+            "hidden": hits.hidden,
+            "layers": hits.layers.to_dict("records"), "units": _records(hits.units.head(limit)),
         })  # fmt: skip
     elif form == "classic":
-        for row in hits.units.head(limit).itertuples():
+        labelled = hits.units[hits.units["found"] != "image"].dropna(subset="rank")
+        for row in labelled.head(limit).itertuples():
             print(printable(
-                f"Found concept {hits.query!r} in Neuron {row.unit} and Index "
-                f"{getattr(row, 'rank', row.Index + 1)} with Similarity Value: {row.score}"
+                f"Found concept {hits.query!r} in Neuron {row.unit} and Index {row.rank} with "
+                f"Similarity Value: {row.score}"
             ))  # fmt: skip
     else:
         _show(hits, limit, top)
+
+
+def _records(units: pd.DataFrame) -> list[dict[str, Any]]:
+    return units.astype(object).where(units.notna(), None).to_dict("records")
 
 
 def _picture(path: Path) -> Any:
@@ -122,10 +133,11 @@ def _picture(path: Path) -> Any:
         raise misuse("image", "a picture", str(path), f"{error}.") from error
 
 
-def _like(searcher: Searcher, name: str, by: str, layers: list[str] | None, limit: int) -> Hits:
+def _like(searcher: Searcher, name: str, by: str, layers: list[str] | None) -> Hits:
     from neuronym.unit import unit_name
 
-    return searcher.like(*unit_name(name), by=by, layers=layers, count=limit)
+    every = len(searcher.relations.units)
+    return searcher.like(*unit_name(name), by=by, layers=layers, count=every)
 
 
 def _show(hits: Hits, limit: int, top: int) -> None:
@@ -134,7 +146,8 @@ def _show(hits: Hits, limit: int, top: int) -> None:
     from neuronym.terminal import add_row, console
 
     out = console()
-    for line in (hits.note, _asked(hits)):
+    hidden = " Show them with --abstained." if hits.hidden else ""
+    for line in (hits.note + hidden, _asked(hits)):
         if line:
             out.print(printable(line), style="yellow")
     if hits.layers.empty:
@@ -147,12 +160,16 @@ def _show(hits: Hits, limit: int, top: int) -> None:
     for column in shown:
         left = column in ("neuron", "concept", "found", "matched")
         table.add_column(_HEADINGS.get(column, column), justify="left" if left else "right")
-    for row in hits.units.head(limit).to_dict("records"):
+    for row in _records(hits.units.head(limit)):
         row["neuron"] = f"{row['layer']}:{row['unit']}"
         add_row(table, *(_cell(column, row) for column in shown))
     out.print(table)
     if "found" in hits.units and len(hits.layers):
-        parts = [f"{row.layer} {row.units:,}" for row in hits.layers.itertuples()]
+        parts = [
+            f"{row.layer} {row.units:,}"
+            + (f" (best {row.best:.3f})" if row.best == row.best else "")
+            for row in hits.layers.itertuples()
+        ]
         out.print(f"\nNeurons per layer: {', '.join(parts)}.", style="dim")
     if len(hits.units) > limit:
         print(f"… and {len(hits.units) - limit:,} more; show them with --limit.")

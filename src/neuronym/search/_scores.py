@@ -41,12 +41,12 @@ class Scorer:
                 "its labels, or name a clip-dissect method with --method."
             )
         self._similarity = open_similarity(facts["settled"])
-        self._atlas, self._embed, self._layers = atlas, embed, list(facts["layers"])
+        self._atlas, self._embed, self._layers = atlas, embed, atlas.labelled_layers(method)
         self._images = atlas.embeddings()["images"]
         self._words = {word: row for row, word in enumerate(atlas.concepts["concept"])}
         self._vectors: dict[str, np.ndarray] = {}
-        path = atlas.folder / schema.method_file(method)
-        self._arrays = _files.read_arrays(path)[0] if path.exists() else {}
+        self._path = atlas.folder / schema.method_file(method)
+        self._arrays = _files.read_arrays(self._path)[0] if self._path.exists() else {}
 
     def embedded(self, word: str) -> bool:
         """Whether a word's embedding is at hand."""
@@ -73,6 +73,11 @@ class Scorer:
         if isinstance(self._similarity, MutualInformation):
             layers = [layer for layer in self._layers if f"{layer}/indices" in self._arrays]
             sets = [self._arrays[f"{layer}/indices"] for layer in layers]
+            if "log_normalisers" not in self._arrays or not layers:
+                raise NeuronymError(
+                    f"{self._path} is missing or empty, which holds what scoring words takes. Make "
+                    "it anew: run the `neuronym dissect` of this atlas with --resume."
+                )
             arrays = {"log_normalisers": self._arrays["log_normalisers"]}
             for layer, indices in zip(layers, sets, strict=True):
                 given = arrays | {"indices": indices}

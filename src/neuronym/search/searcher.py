@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from neuronym._checks import choice
 from neuronym._errors import NeuronymError, UsageError
@@ -20,6 +20,7 @@ from neuronym.search import _pictures
 from neuronym.search._exemplars import ExemplarIndex
 from neuronym.search._scores import Scorer
 from neuronym.search._words import WordIndex
+from neuronym.terminal import counted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 #: Where a word is looked for.
 PLACES = ("labels", "images", "scores")
 _EXEMPLARS = 20  # of each unit, whose annotations and paths are searched
+_ROUNDING = 1e-5  # by which scores differ that were computed in another order
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +41,16 @@ class Hits:
 
     Attributes:
         query: what was looked for.
-        units: one row per unit, best first. Of a word: layer, unit, rank, concept, score, found
-            (`label`, `image` or `score`), matched (the label, annotation or part of a path), images
-            (how many of the unit's exemplars match). Of a picture or unit: see `by_picture`.
+        units: one row per unit, best first. Of a word: layer, unit, rank (missing where a score
+            is below those of all kept labels), concept, score, found (`label`, `image` or `score`),
+            matched (the label, annotation or part of a path), images (how many of the unit's
+            exemplars match). Of a picture or unit: see `by_picture`.
         known: whether the word is in the concept set.
         suggestions: concepts spelled like it, where it is not.
         related: concepts that mean nearly the same (nearest text embeddings), where the word is not
             in the concept set or no label matches it.
         note: what a reader has to know, or "".
+        hidden: how many units were left out because their labels do no better than chance.
     """
 
     query: str
@@ -55,22 +59,26 @@ class Hits:
     suggestions: tuple[str, ...] = ()
     related: tuple[str, ...] = ()
     note: str = ""
+    hidden: int = 0
     top: int = 20
 
     @property
     def layers(self) -> pd.DataFrame:
-        """layer, units (how many were found), best (score).
+        """layer, units (how many were found), best (of what units are sorted by).
 
         Of the units that were scored anew those count for which the word would be one of the first
-        `top` labels.
+        `top` labels. Those that only their images match have no score of the word.
         """
         counted = self.units
+        by = next(name for name in ("likeness", "deviation", "score") if name in counted)
+        values = counted[by].to_numpy(np.float64)
         if "found" in counted:
-            counted = counted[(counted["found"] != "score") | (counted["rank"] <= self.top)]
+            values = np.where(counted["found"] == "image", np.nan, values)
+            there = (counted["found"] != "score") | counted["rank"].le(self.top).fillna(False)
+            counted, values = counted[there], values[there.to_numpy(bool)]
         codes, names = pd.factorize(counted["layer"])
         best = np.full(len(names), np.nan)
-        if "score" in counted:
-            np.fmax.at(best, codes, counted["score"].to_numpy(np.float64))
+        np.fmax.at(best, codes, values)
         units = np.bincount(codes, minlength=len(names))
         return pd.DataFrame({"layer": names, "units": units, "best": best})
 
@@ -112,7 +120,8 @@ class Searcher:
                 the word is not a concept.
             layers: only these, by exact name.
             top: labels of each unit that are looked at.
-            abstained: also labels of units that do not beat chance.
+            abstained: also units whose labels do not beat chance. Without it they come by their
+                images only.
 
         Raises:
             UsageError: an empty text, an unknown layer, match or place.
@@ -124,39 +133,44 @@ class Searcher:
         for place in places or ():
             choice("in", place, PLACES)
         chosen = ("labels", "images") if places is None else places
-        known, parts, note = word in self._concepts, [], ""
+        known, parts, notes = word in self._concepts, [], []
         asked = self._concepts.get(word, " ".join(text.split()))
         if "labels" in chosen:
-            hits = self._by_labels(text, match, top)
-            hidden = self._labels.abstains[hits.units] & (not abstained)
-            parts.append(hits.only(~hidden))
-            if hidden.any():
-                note = (
-                    f"{hidden.sum():,} more with such a label do no better than chance: left out."
-                )
+            parts.append(self._by_labels(text, match, top))
         if "scores" in chosen or (places is None and not known):
             try:
                 parts.append(self._by_scores(asked))
-                note = note if known else f"{text!r} is not in the concept set: it was scored anew."
+                if not known:
+                    notes.append(f"{text!r} is not in the concept set: it was scored anew.")
             except NeuronymError as error:
                 if "scores" in chosen:
                     raise
-                note = f"{text!r} is not in the concept set, and could not be scored: {error}"
+                notes.append(
+                    f"{text!r} is not in the concept set, and could not be scored: {error}"
+                )
+        parts, hidden = (parts, 0) if abstained else self._beyond_chance(parts, layers)
+        if hidden:
+            do = "does" if hidden == 1 else "do"
+            notes.append(f"{counted(hidden, 'more neuron')} {do} no better than chance: left out.")
         if "images" in chosen:
             parts.append(self._by_images(text, match))
         units = self._within(self._merged(parts), layers)
         suggestions = () if known else self.suggest(text)
         found = any(part.found != "image" and len(part) for part in parts)
         related = () if known and found else self._near(asked, known)
-        return Hits(text, units, known, suggestions, related, note, top)
+        return Hits(text, units, known, suggestions, related, " ".join(notes), hidden, top)
 
     def suggest(self, text: str, count: int = 5) -> tuple[str, ...]:
         """Concepts spelled like the text, best first."""
-        from rapidfuzz import fuzz, process
+        from rapidfuzz import process
+        from rapidfuzz.distance import OSA  # an exchange of two letters is one mistake
 
-        words = list(self._concepts)
-        found = process.extract(fold(text), words, scorer=fuzz.ratio, limit=count, score_cutoff=70)
-        return tuple(self._concepts[word] for word, _, _ in found if word != fold(text))
+        word = fold(text)
+        found = process.extract(
+            word, list(self._concepts), scorer=OSA.distance, limit=count,
+            score_cutoff=max(1, len(word) // 3),
+        )  # fmt: skip
+        return tuple(self._concepts[near] for near, _, _ in found if near != word)
 
     def related(self, word: str, count: int = 12) -> list[tuple[str, float]]:
         """The concepts whose text embeddings are nearest to a word's, with the cosine."""
@@ -286,7 +300,18 @@ class Searcher:
             scores.append(values[there])
         numbers, found = np.concatenate(units), np.concatenate(scores)
         words = np.full(len(numbers), word, object)
-        return _Part("score", numbers, self._labels.rank_of(numbers, found), words, found, words)
+        ranks = self._labels.rank_of(word, numbers, found)
+        return _Part("score", numbers, ranks, words, found, words)
+
+    def _beyond_chance(
+        self, parts: Sequence[_Part], layers: Iterable[str] | None
+    ) -> tuple[list[_Part], int]:
+        """The parts without units whose labels do not beat chance, and how many those were."""
+        left = np.zeros(len(self.relations.units), bool)
+        for part in parts:
+            left[part.units] = self._labels.abstains[part.units]
+        hidden = self._within(self.relations.units.frame(np.flatnonzero(left)), layers)
+        return [part.only(~left[part.units]) for part in parts], len(hidden)
 
     def _merged(self, parts: Sequence[_Part]) -> pd.DataFrame:
         """One row per unit, of the first part that has it; those found by images alone last."""
@@ -305,8 +330,9 @@ class Searcher:
         order = np.lexsort(
             (units, -np.nan_to_num(scores, nan=-np.inf), -images[units] * alone, alone)
         )
+        ranks = pd.array(ranks[order].astype(float), "Int64")  # whole numbers, some missing
         return self.relations.units.frame(
-            units[order], rank=ranks[order], concept=concepts[order], score=scores[order],
+            units[order], rank=ranks, concept=concepts[order], score=scores[order],
             found=found[order], matched=matched[order], images=images[units[order]],
         )  # fmt: skip
 
@@ -380,9 +406,15 @@ class _Labels:
             np.where(there, self.words[rows], None), np.where(there, self.score[rows], np.nan)
         )  # fmt: skip
 
-    def rank_of(self, units: np.ndarray, scores: np.ndarray) -> Int64[np.ndarray, " unit"]:
-        """Which rank new scores would have among each unit's labels."""
+    def rank_of(
+        self, word: str, units: np.ndarray, scores: np.ndarray
+    ) -> Float64[np.ndarray, " unit"]:
+        """Which rank a word with these scores has among each unit's kept labels; NaN: below all."""
         new = np.full(len(self.first), np.nan)
         new[units] = scores
-        above = np.bincount(self.unit[self.score > new[self.unit]], minlength=len(self.first))
-        return above[units] + 1
+        higher = self.unit[self.score > new[self.unit] + _ROUNDING]
+        above, kept = (np.bincount(u, minlength=len(new)) for u in (higher, self.unit))
+        ranks = np.where(above < kept, above + 1.0, np.nan)
+        own = self.words == word
+        ranks[self.unit[own]] = self.rank[own]  # it is one of them
+        return ranks[units]

@@ -205,10 +205,15 @@ class View:
         return frozenset(fold(word) for word in self.labels().words)
 
     @held
+    def known(self) -> frozenset[str]:
+        """The folded words of the concept set."""
+        return frozenset(fold(word) for word in self.atlas.concepts["concept"])
+
+    @held
     def words(self) -> dict[str, str]:
         """Part of an address → folded word, for all labels and concepts."""
         found = {fold(word) for method in self.methods for word in self.labels(method).words}
-        found |= {fold(word) for word in self.atlas.concepts["concept"]}
+        found |= self.known
         return {segment(word): word for word in found}
 
     @held
@@ -265,12 +270,7 @@ class Grouped:
         self.frame = frame.iloc[order].reset_index(drop=True)
         self.numbers = numbers[order]
         self._starts = np.searchsorted(self.numbers, np.arange(len(units) + 1))
-        self._columns = {c: self.frame[c].to_numpy(object) for c in self.frame.columns}
-
-    @held
-    def labelled(self) -> frozenset[str]:
-        """The folded words that the first method's labels have."""
-        return frozenset(fold(word) for word in self.labels().words)
+        self._columns = {c: _plain(self.frame[c]) for c in self.frame.columns}
 
     @held
     def words(self) -> list[str]:
@@ -282,6 +282,11 @@ class Grouped:
         low, high = self._starts[number], self._starts[number + 1]
         high = high if most is None else min(high, low + most)
         return [{c: v[row] for c, v in self._columns.items()} for row in range(low, high)]
+
+
+def _plain(column: pd.Series) -> np.ndarray:
+    """The values, with None for what is missing: NaN would count as a text that is there."""
+    return column.astype(object).where(column.notna(), None).to_numpy(object)
 
 
 def stamp(folder: Path) -> tuple[int, int] | None:

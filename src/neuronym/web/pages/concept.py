@@ -7,11 +7,24 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from neuronym._errors import NeuronymError
+from neuronym.matching import fold
 from neuronym.terminal import counted
+from neuronym.web.addresses import segment
 from neuronym.web.pages.base import NotFoundError, Page, Query, page
 from neuronym.web.view import Card, View, number
 
 _MOST = 60  # neurons shown
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The neurons that one method labels with a concept; `hidden`: how many chance explains."""
+
+    method: str
+    found: int
+    layers: tuple[tuple[str, int, float | None], ...]
+    units: tuple[Card, ...]
+    hidden: int
 
 
 @dataclass(frozen=True)
@@ -20,12 +33,9 @@ class ConceptPage(Page):
 
     template: ClassVar[str] = "concept.html"
     concept: str
-    found: int
-    layers: tuple[tuple[str, int, float | None], ...]
-    units: tuple[Card, ...]
+    methods: tuple[Labelled, ...]
     images: tuple[str, ...]
     related: tuple[tuple[str, float], ...]
-    note: str
 
 
 def every(view: View) -> Iterator[tuple[str, ...]]:
@@ -36,29 +46,34 @@ def every(view: View) -> Iterator[tuple[str, ...]]:
 @page("concept", every)
 def concept(view: View, parts: tuple[str, ...], query: Query) -> ConceptPage:
     """The page of one concept."""
-    word = view.words.get(parts[0]) if len(parts) == 1 else None
+    asked = parts[0] if len(parts) == 1 else ""
+    word = view.words.get(asked) or view.words.get(segment(fold(asked)))
     if word is None:
         raise NotFoundError(f"No neuron has the label {'/'.join(parts)[:80]!r}.")
-    searcher = view.searcher()
-    hits = searcher.find(word, match="exact", places=["labels"], top=20)
-    cards = tuple(
-        view.card(int(place), rank=int(row.rank), match=number(row.score))
-        for place, row in zip(
-            view.units.numbers(hits.units)[:_MOST], hits.units.itertuples(), strict=False
-        )
-    ) if len(hits.units) else ()  # fmt: skip
+    made = [_labelled(view, method, word) for method in view.methods]
+    methods = tuple(one for one in made if one.found or one.hidden) or tuple(made[:1])
     try:
-        related = tuple((w, round(c, 3)) for w, c in searcher.related(word))
+        related = tuple((w, round(c, 3)) for w, c in view.searcher().related(word))
     except (NeuronymError, KeyError):  # no text embeddings, or no encoder to make them with
         related = ()
-    counts = tuple(
-        (row.layer, int(row.units), number(row.best)) for row in hits.layers.itertuples()
-    )
-    images = tuple(dict.fromkeys(thumb for card in cards[:8] for thumb in card.thumbs))[:16]
+    thumbs = dict.fromkeys(thumb for card in methods[0].units[:8] for thumb in card.thumbs)
     target = view.atlas.manifest["target"]["name"]
     return ConceptPage(
         f"{word} · {target}",
-        f"{counted(len(hits.units), 'neuron')} of {target} labelled with {word}.",
+        f"{counted(methods[0].found, 'neuron')} of {target} labelled with {word}.",
         ("a", view.name, "concept", word),
-        word, len(hits.units), counts, cards, images, related, hits.note,
+        word, methods, tuple(thumbs)[:16], related,
     )  # fmt: skip
+
+
+def _labelled(view: View, method: str, word: str) -> Labelled:
+    hits = view.searcher(method).find(word, match="exact", places=["labels"], top=20)
+    shown = hits.units.head(_MOST)
+    cards = tuple(
+        view.card(int(place), method, rank=int(row.rank), match=number(row.score))
+        for place, row in zip(view.units.numbers(shown), shown.itertuples(), strict=True)
+    )
+    counts = tuple(
+        (row.layer, int(row.units), number(row.best)) for row in hits.layers.itertuples()
+    )
+    return Labelled(method, len(hits.units), counts, cards, hits.hidden)

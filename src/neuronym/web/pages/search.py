@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from dataclasses import dataclass
 from typing import Any, ClassVar
+
+import pandas as pd
 
 from neuronym._errors import CorruptImageError, NeuronymError, UsageError
 from neuronym.matching import fold
 from neuronym.probes.images import decode, open_header
 from neuronym.search import PLACES
 from neuronym.search.searcher import Hits
-from neuronym.web.pages.base import Page, Query, page
+from neuronym.web.pages.base import NotFoundError, Page, Query, page
 from neuronym.web.view import Card, View, number
 
 _MOST = 60  # neurons shown at once
 LONGEST = 200  # letters of a query
+_NEURON = re.compile(r"(.+[ :])?[0-9]{1,8}")  # what may name a neuron
 _PIXELS = 50_000_000  # of a picture; decoding holds a few bytes for each
+_ONE = threading.Lock()  # picture at a time: a decoded one takes up to 200 MB
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,11 @@ class SearchPage(Page):
     suggestions: tuple[str, ...] = ()
     related: tuple[str, ...] = ()
     note: str = ""
+    hidden: int = 0
+    abstained: bool = False  # neurons whose labels do not beat chance are shown, too
+    method: str = ""
     named: tuple[Card, ...] = ()
+    absent: bool = False  # the query is the number of a neuron that there is not
     exact: bool = False  # `named` is the one neuron of this name
     concept: str | None = None
     picture: str = ""  # by what the neurons that respond to a picture are sorted
@@ -42,23 +52,40 @@ class SearchPage(Page):
 
 @page("search")
 def search(view: View, parts: tuple[str, ...], query: Query) -> SearchPage:
-    """The page of a search: `?q=dog&match=substring&in=labels,images&layers=layer3,layer4`."""
+    """The page of a search: `?q=dog&match=substring&in=labels,images&layers=layer3,layer4`.
+
+    `&method=clip-avg`: in the labels of another method than the first; `&abstained=yes`: also
+    neurons whose labels do not beat chance.
+    """
     text = query.get("q", "").strip()[:LONGEST]
     match = query.get("match") or "substring"
     places = tuple(p for p in query.get("in", "").split(",") if p)
     chosen = tuple(layer for layer in query.get("layers", "").split(",") if layer)
     address = ("a", view.name, "search")
+    method = query.get("method") or view.methods[0]
+    if method not in view.methods:
+        raise NotFoundError(f"There are no labels of {method[:80]!r}.")
+    abstained = query.get("abstained") == "yes"
+    asked: dict[str, Any] = {
+        "query": text, "match": match, "places": places, "chosen": chosen, "method": method,
+        "abstained": abstained,
+    }  # fmt: skip
     if not text:
         return SearchPage(f"Search · {view.title}", f"Search the neurons of {view.title}.", address,
-                          "", match, places, chosen)  # fmt: skip
+                          **asked)  # fmt: skip
     named, exact = _named(view, text)
-    asked = {"query": text, "match": match, "places": places, "chosen": chosen,
-             "named": named, "exact": exact}  # fmt: skip
+    asked |= {"named": named, "exact": exact}
+    where = [p for p in places if p in PLACES]
+    number_of = _NEURON.fullmatch(text)
+    if not where and number_of and fold(text) not in view.known:
+        layer = (number_of[1] or "").rstrip(" :").strip()
+        if not layer or layer in view.layers:
+            where = ["labels", "images"]  # a neuron's number is no word to be scored anew
+            asked["absent"] = not named
     try:
-        hits = view.searcher().find(
-            text, match=match, places=[p for p in places if p in PLACES] or None,
-            layers=chosen or None,
-        )  # fmt: skip
+        hits = view.searcher(method).find(
+            text, match=match, places=where or None, layers=chosen or None, abstained=abstained
+        )
     except NeuronymError as error:
         note = "" if named else str(error)
         return SearchPage(f"{text} · {view.title}", "Nothing was found.", address, **asked,
@@ -66,7 +93,7 @@ def search(view: View, parts: tuple[str, ...], query: Query) -> SearchPage:
     word = fold(text)
     return SearchPage(
         f"{text} · {view.title}", f"Neurons of {view.title} that respond to {text}.", address,
-        **asked, **_found(view, hits), concept=word if word in view.labelled else None,
+        **asked, **_found(view, hits, method), concept=word if word in view.labelled else None,
     )  # fmt: skip
 
 
@@ -78,18 +105,16 @@ def by_picture(view: View, content: bytes, by: str) -> SearchPage:
         content: of the picture's file.
         by: `target` or `encoder`; see `Searcher.by_picture`.
     """
-    address, note = ("a", view.name, "search"), ""
+    address = ("a", view.name, "search")
     title, said = f"A picture · {view.title}", f"Neurons of {view.title} that respond to a picture."
     try:
         header = open_header(content)
         if header.width * header.height > _PIXELS:
             raise CorruptImageError(f"has more than {_PIXELS:,} pixels")
-        picture = decode(content)
+        with _ONE:
+            hits = view.searcher().by_picture(decode(content), by=by)
     except CorruptImageError as error:
-        note = f"This picture {error}."
-        return SearchPage(title, said, address, "", note=note)
-    try:
-        hits = view.searcher().by_picture(picture, by=by)
+        return SearchPage(title, said, address, "", note=f"This picture {error}.")
     except (NeuronymError, UsageError) as error:
         return SearchPage(title, said, address, "", note=f"This cannot be searched: {error}")
     column = "deviation" if by == "target" else "likeness"
@@ -101,12 +126,12 @@ def by_picture(view: View, content: bytes, by: str) -> SearchPage:
     return SearchPage(title, said, address, "", found=len(hits.units), units=cards, picture=column)
 
 
-def _found(view: View, hits: Hits) -> dict[str, Any]:
+def _found(view: View, hits: Hits, method: str) -> dict[str, Any]:
     numbers = view.units.numbers(hits.units.head(_MOST)) if len(hits.units) else []
     cards = tuple(
         view.card(
-            int(place), rank=int(row.rank), found=row.found, matched=row.matched,
-            images=int(row.images), match=number(row.score),
+            int(place), method, rank=None if pd.isna(row.rank) else int(row.rank),
+            found=row.found, matched=row.matched, images=int(row.images), match=number(row.score),
         )
         for place, row in zip(numbers, hits.units.itertuples(), strict=False)
     )  # fmt: skip
@@ -116,6 +141,7 @@ def _found(view: View, hits: Hits) -> dict[str, Any]:
     return {
         "known": hits.known, "found": len(hits.units), "layers": counts, "units": cards,
         "suggestions": hits.suggestions, "related": hits.related, "note": hits.note,
+        "hidden": hits.hidden,
     }  # fmt: skip
 
 
