@@ -1,10 +1,14 @@
 import errno
 import itertools
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import safetensors.numpy
 from hypothesis import given
@@ -182,3 +186,20 @@ def test_cache_list_and_prune(tmp_path: Path) -> None:
     cache.prune()
     assert cache.list() == []
     assert (tmp_path / "mine.txt").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted by /proc")
+def test_reading_a_table_makes_no_threads(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"unit": range(70_000)}), tmp_path / "t.parquet")
+    code = (
+        "import os, sys, pathlib, pyarrow.parquet\n"
+        "from neuronym import _files\n"
+        "threads = lambda: len(os.listdir('/proc/self/task'))\n"
+        "before = threads()\n"
+        "table = _files.read_table(pathlib.Path(sys.argv[1]))\n"
+        "table.to_pandas(use_threads=False)\n"
+        "assert table.num_rows == 70_000\n"
+        "assert threads() == before\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "t.parquet")], check=True)
+    assert _files.read_table(tmp_path / "t.parquet", ["unit"])["unit"].to_pylist()[-1] == 69_999

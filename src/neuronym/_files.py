@@ -12,11 +12,14 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from neuronym._errors import NeuronymError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _DTYPES = {
     "F64": np.float64, "F32": np.float32, "F16": np.float16,
@@ -180,3 +183,18 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         return arrays, about
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
         raise NeuronymError(f"{path} is not a readable safetensors file: {error}.") from error
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """A parquet file, read within this thread.
+
+    Where pyarrow has made threads, Python's way out may abort at the end of a program that also
+    uses torch (exit code 134). Atlases are small enough to do without.
+
+    Raises:
+        OSError, pa.ArrowInvalid: it is not there, or damaged.
+    """
+    import pyarrow.parquet as pq
+
+    with open(path, "rb") as opened:  # a path with a colon would be taken for a URI
+        return pq.ParquetFile(opened, pre_buffer=False).read(columns, use_threads=False)

@@ -75,14 +75,20 @@ class Atlas:
         stages = self.manifest["stages"]
         return [name.removeprefix("labels ") for name in stages if name.startswith("labels ")]
 
-    def _table(self, file: str, filters: list | None = None) -> pd.DataFrame:
+    def _table(self, file: str, layer: str | None = None, unit: int | None = None) -> pd.DataFrame:
+        """A table, or its rows about one layer or unit."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
+        import pyarrow.compute as pc
 
+        if layer is not None:
+            self.check_unit(layer, unit)
         path = self.folder / file
         try:
-            with open(path, "rb") as opened:  # a path with a colon would be taken for a URI
-                return pq.read_table(opened, filters=filters).to_pandas()
+            found = _files.read_table(path)
+            for column, wanted in (("layer", layer), ("unit", unit)):
+                if layer is not None and wanted is not None:
+                    found = found.filter(pc.equal(found[column], wanted))
+            return found.to_pandas(use_threads=False)
         except (pa.ArrowInvalid, OSError, ValueError) as error:
             if path.parent.name == "trust":
                 analysis, _, method = path.name.removesuffix(".parquet").partition(".")
@@ -118,7 +124,7 @@ class Atlas:
 
     def exemplars(self, layer: str | None = None, unit: int | None = None) -> pd.DataFrame:
         """layer, unit, rank, image_id, activation, y, x; the highest activating images."""
-        return self._table("exemplars.parquet", self._filters(layer, unit))
+        return self._table("exemplars.parquet", layer, unit)
 
     def labels(
         self,
@@ -138,7 +144,7 @@ class Atlas:
                 abstained, with the reason; their rows keep concept and score.
         """
         method = self.method(method)
-        labels = self._table(schema.labels_file(method), self._filters(layer, unit))
+        labels = self._table(schema.labels_file(method), layer, unit)
         if not trust:
             return labels
         for analysis, columns in schema.JOINED.items():
@@ -179,7 +185,7 @@ class Atlas:
             there = ", ".join(self.analyses(method)) or "none so far"
             raise misuse("analysis", f"one that {method} has here ({there})", analysis,
                          f"Add it with `neuronym trust {self.folder} {analysis}`.")  # fmt: skip
-        return self._table(schema.trust_file(analysis, method), self._filters(layer, unit))
+        return self._table(schema.trust_file(analysis, method), layer, unit)
 
     def caveats(self, method: str | None = None) -> list[str]:
         """What whoever reads the analyses of a method's labels has to know, in sentences."""
@@ -223,13 +229,6 @@ class Atlas:
             remedy = f"Nearest: {', '.join(near)}." if near else ""
             raise misuse("method", f"one of {', '.join(methods)}", name, remedy)
         return found[0]
-
-    def _filters(self, layer: str | None, unit: int | None) -> list | None:
-        if layer is None:
-            return None
-        self.check_unit(layer, unit)
-        rows = [("layer", "=", layer)]
-        return rows if unit is None else [*rows, ("unit", "=", unit)]
 
     def check_unit(self, layer: str, unit: int | None = None) -> None:
         """Raise UsageError unless the layer (and unit) are in this atlas."""

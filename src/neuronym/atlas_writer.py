@@ -184,8 +184,7 @@ class AtlasWriter:
             made[layer] = plain.cast(pa.schema(fields))
         if old and (self.folder / file).exists():
             try:
-                with open(self.folder / file, "rb") as opened:
-                    there = pq.read_table(opened)
+                there = _files.read_table(self.folder / file)
             except (pa.ArrowInvalid, OSError, ValueError) as error:
                 raise NeuronymError(
                     f"{self.folder / file} is damaged, and holds {', '.join(old)}: label these "

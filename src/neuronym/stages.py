@@ -260,11 +260,8 @@ def write_thumbs(run: Run, probe: Probe, workers: int, progress: Progress) -> No
     """thumbs/<content hash>.jpg for every image that is some unit's exemplar."""
     if run.writer.has("thumbs"):
         return
-    import pyarrow.parquet as pq
-
     folder = run.writer.folder
-    with open(folder / "exemplars.parquet", "rb") as file:
-        shown = set(pq.read_table(file, columns=["image_id"])[0].to_pylist())
+    shown = set(_files.read_table(folder / "exemplars.parquet", ["image_id"])[0].to_pylist())
     hashes = {r.image_id: r.content_hash for r in run.extraction.images if r.image_id in shown}
     places = {probe.image_id(i): i for i in range(len(probe)) if probe.image_id(i) in hashes}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from neuronym.search.searcher import PLACES, Hits, Searcher
+from neuronym.search.hits import Hits
+from neuronym.search.searcher import PLACES, Searcher
 
 __all__ = ["PLACES", "Hits", "Searcher"]

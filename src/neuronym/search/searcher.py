@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float64, Int64
 
 from neuronym._checks import choice
 from neuronym._errors import NeuronymError, UsageError
@@ -18,8 +16,9 @@ from neuronym.matching import fold
 from neuronym.relations import Relations, products
 from neuronym.search import _pictures
 from neuronym.search._exemplars import ExemplarIndex
+from neuronym.search._labels import Labels, Part
 from neuronym.search._scores import Scorer
-from neuronym.search._words import WordIndex
+from neuronym.search.hits import Hits
 from neuronym.terminal import counted
 
 if TYPE_CHECKING:
@@ -32,55 +31,6 @@ if TYPE_CHECKING:
 #: Where a word is looked for.
 PLACES = ("labels", "images", "scores")
 _EXEMPLARS = 20  # of each unit, whose annotations and paths are searched
-_ROUNDING = 1e-5  # by which scores differ that were computed in another order
-
-
-@dataclass(frozen=True, eq=False)
-class Hits:
-    """What a search found.
-
-    Attributes:
-        query: what was looked for.
-        units: one row per unit, best first. Of a word: layer, unit, rank (missing where a score
-            is below those of all kept labels), concept, score, found (`label`, `image` or `score`),
-            matched (the label, annotation or part of a path), images (how many of the unit's
-            exemplars match). Of a picture or unit: see `by_picture`.
-        known: whether the word is in the concept set.
-        suggestions: concepts spelled like it, where it is not.
-        related: concepts that mean nearly the same (nearest text embeddings), where the word is not
-            in the concept set or no label matches it.
-        note: what a reader has to know, or "".
-        hidden: how many units were left out because their labels do no better than chance.
-    """
-
-    query: str
-    units: pd.DataFrame
-    known: bool = True
-    suggestions: tuple[str, ...] = ()
-    related: tuple[str, ...] = ()
-    note: str = ""
-    hidden: int = 0
-    top: int = 20
-
-    @property
-    def layers(self) -> pd.DataFrame:
-        """layer, units (how many were found), best (of what units are sorted by).
-
-        Of the units that were scored anew those count for which the word would be one of the first
-        `top` labels. Those that only their images match have no score of the word.
-        """
-        counted = self.units
-        by = next(name for name in ("likeness", "deviation", "score") if name in counted)
-        values = counted[by].to_numpy(np.float64)
-        if "found" in counted:
-            values = np.where(counted["found"] == "image", np.nan, values)
-            there = (counted["found"] != "score") | counted["rank"].le(self.top).fillna(False)
-            counted, values = counted[there], values[there.to_numpy(bool)]
-        codes, names = pd.factorize(counted["layer"])
-        best = np.full(len(names), np.nan)
-        np.fmax.at(best, codes, values)
-        units = np.bincount(codes, minlength=len(names))
-        return pd.DataFrame({"layer": names, "units": units, "best": best})
 
 
 class Searcher:
@@ -253,8 +203,8 @@ class Searcher:
         return Relations(self.atlas, self.method)
 
     @held
-    def _labels(self) -> _Labels:
-        return _Labels.of(self.atlas, self.method, self.relations)
+    def _labels(self) -> Labels:
+        return Labels.of(self.atlas, self.method, self.relations)
 
     @held
     def _exemplars(self) -> ExemplarIndex:
@@ -277,7 +227,7 @@ class Searcher:
 
     # -- parts -----------------------------------------------------------------------------------
 
-    def _by_labels(self, text: str, match: str, top: int) -> _Part:
+    def _by_labels(self, text: str, match: str, top: int) -> Part:
         table = self._labels
         rows = table.index.find(text, match)
         rows = rows[table.rank[rows] <= top]
@@ -285,14 +235,14 @@ class Searcher:
         units, first = np.unique(table.unit[rows], return_index=True)
         best = rows[first]
         words = table.words[best]
-        return _Part("label", units, table.rank[best], words, table.score[best], words)
+        return Part("label", units, table.rank[best], words, table.score[best], words)
 
-    def _by_images(self, text: str, match: str) -> _Part:
+    def _by_images(self, text: str, match: str) -> Part:
         seen = self._exemplars.find(text, match)
         concepts, scores = self._labels.of_first(seen.units)
-        return _Part("image", seen.units, seen.ranks, concepts, scores, seen.words, seen.counts)
+        return Part("image", seen.units, seen.ranks, concepts, scores, seen.words, seen.counts)
 
-    def _by_scores(self, word: str) -> _Part:
+    def _by_scores(self, word: str) -> Part:
         units, scores = [], []
         for layer, values in self.scorer.score(word).items():
             there = np.flatnonzero(np.isfinite(values))
@@ -301,11 +251,11 @@ class Searcher:
         numbers, found = np.concatenate(units), np.concatenate(scores)
         words = np.full(len(numbers), word, object)
         ranks = self._labels.rank_of(word, numbers, found)
-        return _Part("score", numbers, ranks, words, found, words)
+        return Part("score", numbers, ranks, words, found, words)
 
     def _beyond_chance(
-        self, parts: Sequence[_Part], layers: Iterable[str] | None
-    ) -> tuple[list[_Part], int]:
+        self, parts: Sequence[Part], layers: Iterable[str] | None
+    ) -> tuple[list[Part], int]:
         """The parts without units whose labels do not beat chance, and how many those were."""
         left = np.zeros(len(self.relations.units), bool)
         for part in parts:
@@ -313,7 +263,7 @@ class Searcher:
         hidden = self._within(self.relations.units.frame(np.flatnonzero(left)), layers)
         return [part.only(~left[part.units]) for part in parts], len(hidden)
 
-    def _merged(self, parts: Sequence[_Part]) -> pd.DataFrame:
+    def _merged(self, parts: Sequence[Part]) -> pd.DataFrame:
         """One row per unit, of the first part that has it; those found by images alone last."""
         source = np.full(len(self.relations.units), -1, np.int64)
         images = np.zeros(len(source), np.int64)
@@ -348,73 +298,3 @@ class Searcher:
         for layer in wanted:
             self.atlas.check_unit(layer)
         return found[found["layer"].isin(wanted)].reset_index(drop=True)
-
-
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """Units found in one place, each once; see `Hits.units`."""
-
-    found: str
-    units: np.ndarray
-    ranks: np.ndarray
-    concepts: np.ndarray
-    scores: np.ndarray
-    matched: np.ndarray
-    images: np.ndarray | int = 0
-
-    def __len__(self) -> int:
-        return len(self.units)
-
-    def only(self, keep: np.ndarray) -> _Part:
-        """Some of the units."""
-        arrays = (self.units, self.ranks, self.concepts, self.scores, self.matched)
-        return _Part(self.found, *(array[keep] for array in arrays))
-
-
-@dataclass(frozen=True, eq=False)
-class _Labels:
-    """The table of labels as arrays `[row]`."""
-
-    index: WordIndex
-    words: np.ndarray
-    unit: Int64[np.ndarray, " row"]
-    rank: Int64[np.ndarray, " row"]
-    score: np.ndarray
-    first: Int64[np.ndarray, " unit"]  # the row of each unit's first label, or −1
-    abstains: Bool[np.ndarray, " unit"]  # has labels that do not beat chance
-
-    @classmethod
-    def of(cls, atlas: Atlas, method: str, relations: Relations) -> _Labels:
-        frame = atlas.labels(method=method)
-        frame = frame[frame["concept"].notna()]
-        words, unit = frame["concept"].to_numpy(object), relations.units.numbers(frame)
-        rank = frame["rank"].to_numpy(np.int64)
-        first = np.full(len(relations.units), -1, np.int64)
-        first[unit[rank == 1]] = np.flatnonzero(rank == 1)
-        abstains = np.zeros(len(first), bool)
-        abstains[unit] = frame["abstained"].to_numpy(bool)
-        score = frame["score"].to_numpy()
-        return cls(WordIndex(words), words, unit, rank, score, first, abstains)
-
-    def of_first(self, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The first label of each unit and its score; None and NaN where it abstains."""
-        rows = self.first[units]
-        there = (rows >= 0) & ~self.abstains[units]
-        if not there.any():
-            return np.full(len(units), None, object), np.full(len(units), np.nan)
-        return (
-            np.where(there, self.words[rows], None), np.where(there, self.score[rows], np.nan)
-        )  # fmt: skip
-
-    def rank_of(
-        self, word: str, units: np.ndarray, scores: np.ndarray
-    ) -> Float64[np.ndarray, " unit"]:
-        """Which rank a word with these scores has among each unit's kept labels; NaN: below all."""
-        new = np.full(len(self.first), np.nan)
-        new[units] = scores
-        higher = self.unit[self.score > new[self.unit] + _ROUNDING]
-        above, kept = (np.bincount(u, minlength=len(new)) for u in (higher, self.unit))
-        ranks = np.where(above < kept, above + 1.0, np.nan)
-        own = self.words == word
-        ranks[self.unit[own]] = self.rank[own]  # it is one of them
-        return ranks[units]

@@ -329,8 +329,7 @@ class _Store:
         """A finished part, or None."""
         path = self._path(configuration, part, key)
         try:
-            with open(path, "rb") as file:
-                return pd.read_parquet(file)
+            return _files.read_table(path).to_pandas(use_threads=False)
         except (OSError, ValueError):  # absent, or damaged: made again
             return None
 

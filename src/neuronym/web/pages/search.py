@@ -13,7 +13,7 @@ from neuronym._errors import CorruptImageError, NeuronymError, UsageError
 from neuronym.matching import fold
 from neuronym.probes.images import decode, open_header
 from neuronym.search import PLACES
-from neuronym.search.searcher import Hits
+from neuronym.search.hits import Hits
 from neuronym.web.pages.base import NotFoundError, Page, Query, page
 from neuronym.web.view import Card, View, number
 
