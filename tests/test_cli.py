@@ -97,9 +97,24 @@ def test_search(place: Path) -> None:
     )
     assert any(u["unit"] == best["unit"] and u["rank"] == 1 for u in found["units"])
     assert (
-        "No neuron has a label"
+        "No neuron was found by 'zzzqqq'"
         in neuronym("search", "atlas", "zzzqqq", "--in", "labels", cwd=place).out
     )
+
+
+def test_searches_of_layers_by_pattern_and_of_neurons(place: Path) -> None:
+    asked = ["dog", "--layers", "_bl*", "--in", "scores", "--json"]
+    found = json.loads(neuronym("search", "atlas", *asked, cwd=place).out)
+    assert {unit["layer"] for unit in found["units"]} == {"_blocks.15"}
+    text = neuronym("search", "atlas", "_fc:17", "--in", "labels", cwd=place).out
+    assert "_fc:17 is also a neuron: neuronym show atlas _fc:17" in text
+    for wrong, said in [
+        (["dog", "--by", "activations"], "--by with --image or --like"),
+        (["--like", "_fc:3", "--format", "classic"], "--format classic with a word"),
+        (["--image", "dissect.out"], "It is not an image"),
+    ]:
+        done = run("search", "atlas", *wrong, cwd=place)
+        assert (done.code, said in done.err) == (2, True), done.err
 
 
 def test_layers(place: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import sys
 from typing import Any
 
@@ -24,6 +26,14 @@ def printable(text: str, lines: bool = False) -> str:
         lines: keep line breaks.
     """
     return "".join(c if c.isprintable() or (lines and c == "\n") else "�" for c in text)
+
+
+def command() -> str:
+    """How the reader calls neuronym: by its name where that is found, else by the path used."""
+    used = sys.argv[0]
+    if os.path.basename(used) != "neuronym" or shutil.which("neuronym"):
+        return "neuronym"
+    return shlex.quote(os.path.relpath(used))
 
 
 def counted(count: int, what: str) -> str:

@@ -12,7 +12,7 @@ import typer
 from neuronym.cli.evaluating import MatchOption, SynonymsOption
 from neuronym.cli.inspecting import MethodOption
 from neuronym.cli.output import JsonOption, QuietOption, print_json
-from neuronym.terminal import printable
+from neuronym.terminal import command, printable
 
 _TRUTH = (
     "classes (unit i of the output layer is class i), annotations (people's, in each atlas), or a "
@@ -128,4 +128,4 @@ def calibrate(
             print(printable(str(path) if quiet else f"{what}: {path}"))
     if out is not None and not quiet:
         print("Next:")
-        print(printable(f"  neuronym trust {atlases[0]} confidence:calibrator={out}"))
+        print(printable(f"  {command()} trust {atlases[0]} confidence:calibrator={out}"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuronym.cli.output import JsonOption, QuietOption, print_json
-from neuronym.terminal import counted, printable
+from neuronym.terminal import command, counted, printable
 
 if TYPE_CHECKING:
     from neuronym.interchange import Exported, Imported
@@ -133,9 +133,9 @@ def _print_import(done: Imported, path: Path) -> None:
     verb = "made" if done.new else "has the labels now"
     lines.append(f"The atlas {folder}/ is {verb}." if done.new else f"{folder}/ {verb}.")
     place = shlex.quote(str(folder))
-    lines += ["Next:", f"  neuronym show {place}"]
+    lines += ["Next:", f"  {command()} show {place}"]
     if len(done.atlas.methods) > 1:
-        lines.append(f"  neuronym compare {place}")
+        lines.append(f"  {command()} compare {place}")
     print("\n".join(map(printable, lines)))
 
 

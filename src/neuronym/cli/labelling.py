@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 
 from neuronym.cli.inspecting import AtlasArgument
 from neuronym.cli.output import JsonOption, QuietOption, print_json
-from neuronym.terminal import duration, printable
+from neuronym.terminal import command, duration, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,7 +98,7 @@ def label(
 
         print_method(made, labeller.method_id)
         print(f"\nLabelling took {duration(facts['seconds'])}. Next:")
-        print(printable(f"  neuronym compare {made.folder}"))
+        print(printable(f"  {command()} compare {shlex.quote(str(made.folder))}"))
 
 
 def compare(

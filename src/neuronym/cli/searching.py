@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neuronym._errors import UsageError
 from neuronym.cli.inspecting import AtlasArgument, MethodOption
 from neuronym.cli.output import JsonOption, print_json
-from neuronym.terminal import printable
+from neuronym.terminal import command, printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from neuronym.atlas import Atlas
     from neuronym.search import Hits, Searcher
 
 _IN = (
@@ -30,7 +34,7 @@ def search(
         str | None, typer.Argument(metavar="WORD", help="A word or phrase, such as dog.")
     ] = None,
     layers: Annotated[
-        str | None, typer.Option(metavar="L,…", help="Look only in these layers.")
+        str | None, typer.Option(metavar="L,…", help="Look only in these layers, such as layer4*.")
     ] = None,
     places: Annotated[str | None, typer.Option("--in", metavar="P,…", help=_IN)] = None,
     match: Annotated[
@@ -73,7 +77,6 @@ def search(
       neuronym search demo-atlas --like _fc:417 --by activations
     """
     from neuronym._checks import choice
-    from neuronym._errors import UsageError
     from neuronym.atlas import open_atlas
     from neuronym.search import Searcher
 
@@ -89,7 +92,7 @@ def search(
     if form == "classic" and not text:
         raise UsageError(f"Expected --format classic with a word, got it with {given[0]}.")
     searcher = Searcher(open_atlas(atlas), method)
-    within = [name.strip() for name in layers.split(",")] if layers else None
+    within = _layers(searcher.atlas, layers) if layers else None
     with contextlib.redirect_stdout(sys.stderr):  # what opening networks prints is no result
         if image is not None:
             hits = searcher.by_picture(_picture(image), by=by or "target", layers=within)
@@ -116,6 +119,28 @@ def search(
             ))  # fmt: skip
     else:
         _show(hits, limit, top)
+        if text:
+            _unit(searcher.atlas, text)
+
+
+def _layers(atlas: Atlas, text: str) -> list[str]:
+    """The layers of `L,…`, which may be patterns such as `layer4*`."""
+    named = [name.strip() for name in text.split(",")]
+    found = [(fnmatch.filter(atlas.layers, name) or [name]) for name in named]
+    return list(dict.fromkeys(layer for layers in found for layer in layers))
+
+
+def _unit(atlas: Atlas, text: str) -> None:
+    """How to look at a neuron, where the word is the name of one."""
+    from neuronym.unit import unit_name
+
+    with contextlib.suppress(UsageError):
+        layer, unit = unit_name(text)
+        atlas.check_unit(layer, unit)
+        place = shlex.quote(str(atlas.folder))
+        print(printable(
+            f"{text} is also a neuron: {command()} show {place} {shlex.quote(f'{layer}:{unit}')}"
+        ))  # fmt: skip
 
 
 def _records(units: pd.DataFrame) -> list[dict[str, Any]]:
@@ -130,7 +155,7 @@ def _picture(path: Path) -> Any:
     try:
         return images.decode(images.read_file(path))
     except CorruptImageError as error:
-        raise misuse("image", "a picture", str(path), f"{error}.") from error
+        raise misuse("image", "a picture", str(path), f"It {error}.") from error
 
 
 def _like(searcher: Searcher, name: str, by: str, layers: list[str] | None) -> Hits:
@@ -150,8 +175,9 @@ def _show(hits: Hits, limit: int, top: int) -> None:
     for line in (hits.note + hidden, _asked(hits)):
         if line:
             out.print(printable(line), style="yellow")
-    if hits.layers.empty:
-        print(printable(f"No neuron has a label like {hits.query!r} among its first {top}."))
+    if "found" in hits.units and hits.layers.empty:
+        where = "" if hits.units.empty else f" among its first {top} labels"
+        print(printable(f"No neuron was found by {hits.query!r}{where}."))
     if hits.units.empty:
         return
     table = Table(box=None)

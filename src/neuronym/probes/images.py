@@ -194,7 +194,13 @@ def open_header(data: bytes) -> Image.Image:
         return image
     if reasons:
         raise CorruptImageError(f"cannot be decoded: {reasons[0]}")
-    raise CorruptImageError(f"is not an image (it starts with {data[:8]!r})")
+    raise CorruptImageError(f"is not an image (it starts with {_shown(data[:8])})")
+
+
+def _shown(start: bytes) -> str:
+    """The first bytes of a file for people: as text if it is one, else in hexadecimal."""
+    text = start.decode("ascii", "replace")
+    return f"“{text}”" if text.isprintable() and "\ufffd" not in text else start.hex(" ")
 
 
 @functools.cache

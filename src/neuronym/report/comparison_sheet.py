@@ -25,7 +25,7 @@ _LISTED = 10
 
 def print_comparison(found: Comparison) -> None:
     """Methods, agreement pair by pair, and the most confident disagreements."""
-    from neuronym.terminal import console, duration
+    from neuronym.terminal import console, counted, duration
 
     out = console()
     out.print(f"{len(found.methods)} methods on {found.target}\n", style="bold")
@@ -49,7 +49,10 @@ def print_comparison(found: Comparison) -> None:
             (f"{place + 1} {name}", *(_percent(value) for value in values[place]))
             for place, name in enumerate(names)
         ]
-        _print(out, (layer, *map(str, range(1, len(names) + 1))), rows)
+        units = found.agreement.loc[found.agreement["layer"] == layer, "units"]
+        low, high = int(units.min()), int(units.max())
+        common = f"{low:,} to {high:,} neurons" if low < high else counted(high, "neuron")
+        _print(out, (f"{layer} ({common})", *map(str, range(1, len(names) + 1))), rows)
     if len(found.disagreements):
         out.print("\nWhere two methods are most confident and differ")
         most = found.disagreements.sort_values("confidence", ascending=False, kind="stable")

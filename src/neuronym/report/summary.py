@@ -158,7 +158,7 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
     """Layers, striking neurons, where things are, what to do next."""
     from rich.text import Text
 
-    from neuronym.terminal import console, counted, duration
+    from neuronym.terminal import command, console, counted, duration
 
     out, found = console(), facts(atlas)
     method, settled = next(iter(found["methods"].items()))
@@ -191,11 +191,13 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
         place, name = (
             shlex.quote(text) for text in (found["atlas"], f"{first['layer']}:{first['unit']}")
         )
+        word, call = shlex.quote(first["concept"]), command()
         out.print("Next:")
-        out.print(f"  neuronym show {place} {name} --figure neuron.png", style="cyan")
-        word = shlex.quote(first["concept"])
-        out.print(f"  neuronym search {place} {word}", style="cyan")
-        out.print("  neuronym dissect resnet50 --layers layer4 --probe folder:PATH", style="cyan")
+        for more in (
+            f"serve {place}", f"show {place} {name} --figure neuron.png", f"search {place} {word}",
+            f"trust {place}",
+        )[: 3 if atlas.analyses() or atlas.imported else 4]:  # fmt: skip
+            out.print(f"  {call} {more}", style="cyan")
 
 
 def _print_striking(

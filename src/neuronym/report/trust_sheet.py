@@ -56,7 +56,7 @@ def print_trust(atlas: Atlas, method: str, analyses: Sequence[str]) -> None:
     """A table per analysis: counts of yes, medians of numbers; and what to do next."""
     from rich.table import Table
 
-    from neuronym.terminal import add_row, console
+    from neuronym.terminal import add_row, command, console
 
     out = console()
     out.print(f"Labels of {method} in {atlas.folder}\n", style="bold")
@@ -89,8 +89,10 @@ def print_trust(atlas: Atlas, method: str, analyses: Sequence[str]) -> None:
     place = shlex.quote(str(atlas.folder))
     out.print("Next:")
     for row in shown.head(1).itertuples():
-        out.print(f"  neuronym show {place} {shlex.quote(f'{row.layer}:{row.unit}')}", style="cyan")
-    out.print(f"  neuronym show {place}", style="cyan")
+        out.print(
+            f"  {command()} show {place} {shlex.quote(f'{row.layer}:{row.unit}')}", style="cyan"
+        )
+    out.print(f"  {command()} show {place}", style="cyan")
 
 
 def _text(value: Any) -> str:

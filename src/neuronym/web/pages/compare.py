@@ -20,11 +20,11 @@ _METHODS = 6
 
 @dataclass(frozen=True)
 class Row:
-    """One unit, and what each column says of it."""
+    """One unit, and what each column says of it; `same`: None where not all have a label."""
 
     layer: str
     unit: int
-    same: bool
+    same: bool | None
     cards: tuple[Card | None, ...]
 
 
@@ -88,13 +88,14 @@ def compared(view: View, parts: tuple[str, ...], query: Query) -> ComparePage:
             )
     units = min(v.layers[layer]["units"] for v, _ in sides)
     rows = [_row(sides, layer, unit) for unit in range(units)]
-    shown = sorted(rows, key=lambda row: row.same)[:_MOST]
+    shown = sorted(rows, key=lambda row: (False, None, True).index(row.same))[:_MOST]
     target = view.atlas.manifest["target"]["name"]
     return ComparePage(
         f"{layer} compared · {target}", f"{' and '.join(columns)} side by side, neuron by neuron.",
         ("a", view.name, "compare", *([layer] if parts else []), *([other.name] if other else [])),
-        columns, agreement, layer, tuple(view.layers),
-        tuple(sorted(shown, key=lambda row: row.unit)), units,
+        columns, agreement, layer,
+        tuple(name for name in view.layers if other is None or name in other.layers),
+        tuple(shown), units,
         tuple(name for name, v in view.beside.items() if layer in v.layers),
         other.name if other else None, note,
     )  # fmt: skip
@@ -102,8 +103,9 @@ def compared(view: View, parts: tuple[str, ...], query: Query) -> ComparePage:
 
 def _row(sides: list[tuple[View, str]], layer: str, unit: int) -> Row:
     cards = tuple(v.card(v.units.starts[layer] + unit, method) for v, method in sides)
-    words = {fold(card.concept) if card.concept and not card.abstained else None for card in cards}
-    return Row(layer, unit, len(words) == 1, cards)
+    words = [fold(card.concept) for card in cards if card.concept and not card.abstained]
+    same = len(set(words)) == 1 if len(words) == len(cards) > 1 else None
+    return Row(layer, unit, same, cards)
 
 
 def _agreement(view: View) -> tuple[dict[str, Any], ...]:

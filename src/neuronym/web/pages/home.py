@@ -79,7 +79,7 @@ def home(view: View, parts: tuple[str, ...], query: Query) -> Home:
     } | {
         "words": manifest["concepts"].get("count"), "method": view.methods[0],
         "methods": view.methods, "created": manifest.get("created"),
-        "pretrained": manifest["target"].get("pretrained", True),
+        "imported": view.atlas.imported, "pretrained": manifest["target"].get("pretrained", True),
         "notes": [n for n in (manifest["encoder"].get("note"),
                               manifest["methods"][view.methods[0]].get("note"),
                               *found["caveats"]) if n],

@@ -98,7 +98,7 @@ def unit(view: View, parts: tuple[str, ...], query: Query) -> UnitPage:
     statistics = {k: v for k, v in view.facts.of(place)[0].items() if k not in ("layer", "unit")}
     target = view.atlas.manifest["target"]["name"]
     own = view.atlas.class_names(layer).get(index)
-    first = next((m.labels[0] for m in methods if m.labels and not m.abstained), None)
+    first = next((m.labels[0] for m in methods[:1] if m.labels and not m.abstained), None)
     said = f"“{first.concept}”" if first else "no label"
     units = view.layers[layer]["units"]
     return UnitPage(
@@ -166,7 +166,10 @@ def _like(view: View, layer: str, unit: int, ways: tuple[str, ...]) -> dict[str,
 def _citation(view: View, layer: str, unit: int, methods: tuple[Method, ...]) -> str:
     """One line to copy."""
     manifest = view.atlas.manifest
-    said = [f"{m.name}: {m.labels[0].concept}" for m in methods[:1] if m.labels]
+    said = [
+        f"{m.name}: {m.labels[0].concept if m.labels and not m.abstained else 'no label'}"
+        for m in methods[:1]
+    ]
     return (
         f"{layer}:{unit} of {manifest['target']['name']} ({'; '.join(said) or 'no label'}), "
         f"{manifest['probe']['name']}, {manifest['concepts']['name']}, "
