@@ -3,12 +3,15 @@
 import contextlib
 import functools
 import http.server
+import json
 import re
 import shutil
 import socketserver
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
+import pandas as pd
 import pytest
 import uvicorn
 
@@ -38,18 +41,23 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
     return nym.label(made, "random", progress=None)
 
 
-@pytest.fixture(scope="module")
-def root(atlas: Atlas) -> Iterator[str]:
+@contextlib.contextmanager
+def running(*atlases: Atlas, **options: object) -> Iterator[str]:
     """The address of a running server."""
     bound = serving.listen("127.0.0.1", 0)
-    config = uvicorn.Config(application([atlas], writing=True), log_level="error")
+    config = uvicorn.Config(application(atlases, **options), log_level="error")
     server = uvicorn.Server(config)
-    bound.listen(16)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()
     yield serving.address("127.0.0.1", bound, None, None).rstrip("/")
     server.should_exit = True
     thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def root(atlas: Atlas) -> Iterator[str]:
+    with running(atlas, writing=True) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -131,10 +139,45 @@ def test_history_is_kept_and_shared(page: object, root: str, browser: object) ->
     )
     guest.reload()
     assert guest.locator("#history a").count() == 0
+    bad = '["http://[","x"],7,null,[{"toString":1},"x"],["unit/detect/2",7]'
+    guest.goto(f'{root}/a/world/history#v=[{bad},["unit/detect/1","detect:1"]]')
+    guest.reload()
+    assert guest.locator("#history a").all_inner_texts() == ["detect:1"]
     other.close()
+    page.evaluate(
+        """() => {
+          const kept = JSON.parse(localStorage.getItem("neuronym:world"));
+          const bad = [{to: "http://[", name: "x"}, {to: "y", name: "y", at: {toString: 1}}, 7];
+          localStorage.setItem("neuronym:world", JSON.stringify([...bad, ...kept]));
+        }"""
+    )
+    page.reload()
+    page.goto(f"{root}/a/world/history")
+    assert [text.split()[0] for text in links.all_inner_texts()] == ["y", "detect:1", "blue"]
     with page.expect_navigation():
         page.click("#history-clear")
     assert page.locator("#history a").count() == 0
+    page.evaluate("""localStorage.setItem("neuronym:world", '[{"to": "http://[", "name": "x"}]')""")
+    page.reload()
+    assert page.locator("#history-clear").is_visible()
+
+
+def test_links_on_other_sites_lead_in(page: object, atlas: Atlas, files: str) -> None:
+    elsewhere = files.replace("127.0.0.1", "localhost")
+    with running(atlas, access="secret") as address:
+        for path, heading in (("/?token=secret", "detectors"), ("/a/world/concept/red", "red")):
+            page.goto(f"{elsewhere}/index.html")
+            page.evaluate(
+                """to => {
+                  const link = Object.assign(document.createElement("a"), {href: to, id: "out"});
+                  link.textContent = "there";
+                  document.body.prepend(link);
+                }""",
+                f"{address}{path}",
+            )
+            page.click("#out")
+            page.wait_for_url(f"{address}/a/**")
+            assert heading in page.locator("h1").inner_text()
 
 
 def test_the_table_is_sorted_and_filtered(page: object, root: str) -> None:
@@ -158,6 +201,7 @@ def test_annotating_with_keys(page: object, root: str, atlas: Atlas) -> None:
     page.goto(f"{root}/a/world/annotate")
     page.fill("input[name=annotator]", "Kim")
     page.select_option("select[name=order]", "sequential")
+    page.select_option("select[name=layers]", ["detect"])
     page.click("main button[type=submit]")
     page.wait_for_url(re.compile("/annotate/detect/0"))
     page.keyboard.press("2")
@@ -186,7 +230,7 @@ def test_annotating_with_keys(page: object, root: str, atlas: Atlas) -> None:
     page.keyboard.press("z")
     page.wait_for_url(re.compile("/annotate/detect/3"))
     page.reload()
-    assert "Kim: 3 of 11 answered" in page.locator("main").inner_text()
+    assert "Kim: 3 of 7 answered" in page.locator("main").inner_text()
     second = atlas.labels("detect", 0)["concept"][1]
     got = [(a.unit, a.status, a.label) for a in Annotations(atlas).latest("Kim")]
     assert got == [(0, "label", second), (1, "own", "blue"), (2, "unsure", "")]
@@ -214,6 +258,51 @@ def test_a_phone_scrolls_one_way_only(browser: object, root: str) -> None:
         made.goto(f"{root}/a/world{path}")
         assert made.evaluate("document.documentElement.scrollWidth") <= 360, path
     context.close()
+
+
+def test_long_paths_are_broken(browser: object, atlas: Atlas, tmp_path: Path) -> None:
+    path = "a/very/long/path/" + "without_any_place_to_break_at" * 4
+    copies = []
+    for name in ("one", "two"):
+        folder = shutil.copytree(atlas.folder, tmp_path / name)
+        shutil.rmtree(folder / "thumbs")
+        manifest = json.loads((folder / "atlas.json").read_text())
+        manifest["target"]["name"] = f"python:{path}"
+        (folder / "atlas.json").write_text(json.dumps(manifest))
+        for table in ("images", "exemplars"):
+            frame = pd.read_parquet(folder / f"{table}.parquet")
+            frame["image_id"] = path + frame["image_id"]
+            frame.to_parquet(folder / f"{table}.parquet")
+        copies.append(nym.open(folder))
+    with running(*copies, writing=True) as address:
+        for width in (320, 1280):
+            context = browser.new_context(viewport={"width": width, "height": 740})
+            made = context.new_page()
+            for page in ("/", "/a/one", "/a/one/unit/detect/1", "/a/one/history",
+                         "/a/one/annotate/detect/1?annotator=Kim"):  # fmt: skip
+                made.goto(address + page)
+                found = made.evaluate("document.documentElement.scrollWidth")
+                assert found <= width, (page, found)
+            gone = made.locator(".gone").first
+            assert path in gone.inner_text()
+            assert gone.evaluate("one => one.scrollWidth <= one.clientWidth")
+            colours = gone.evaluate(
+                "one => [getComputedStyle(one).color, getComputedStyle(one).backgroundColor]"
+            )
+            assert contrast(*colours) >= 4.5, colours
+            context.close()
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours as WCAG 2 defines it, 1 to 21."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
 
 
 @pytest.fixture(scope="module")

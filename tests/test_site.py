@@ -197,6 +197,14 @@ def test_the_searches(client: TestClient) -> None:
     wrong = client.get("/a/an-atlas-1/search.json", params={"q": "red", "match": "fuzzy"}).json()
     assert "one of exact, substring, stem, got 'fuzzy'" in wrong["note"]
     assert client.get("/a/an-atlas-1/search", params={"q": "x" * 20_000}).status_code == 414
+    layer = f"inside.{LAYER}.head"
+    one = client.get("/a/an-atlas-1/search.json", params={"q": "e", "layers": layer}).json()
+    assert {card["layer"] for card in one["units"]} == {layer}
+    both = [layer, f"inside.{LAYER}.detect"]
+    all_of = client.get("/a/an-atlas-1/search.json", params={"q": "e", "layers": both}).json()
+    assert len(all_of["units"]) > len(one["units"])
+    missing = client.get("/a/an-atlas-1/concept/unheard").text
+    assert "Home of &lt;b&gt;net&lt;/b&gt;" in missing
 
 
 def test_searches_of_other_methods_and_of_neurons_that_are_not(

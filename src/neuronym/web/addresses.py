@@ -6,7 +6,7 @@ import functools
 import hashlib
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote, urlencode
 
 #: Words that stand in an address as they are; what else there is (slashes, dots, control
@@ -16,12 +16,26 @@ _PLAIN = re.compile(r"[\w][\w '+&-]{0,79}", re.UNICODE)
 _HASHED = re.compile("~[0-9a-f]{16}")
 
 #: What Windows takes for devices, whatever the ending.
-_DEVICES = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9])(\..*)?", re.IGNORECASE)
+_DEVICES = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE)
+
+#: How the files of pages end. A layer `x.html` would be a folder where the page of `x` is a file.
+_ENDINGS = (".html", ".json")
 
 
-@functools.lru_cache(1 << 14)
-def segment(text: str) -> str:
+#: What stands behind the question mark of an address; in pairs, a name may come several times.
+Asked = Mapping[str, str] | Sequence[tuple[str, str]]
+
+
+class Part(str):
+    """A part of an address, as against the name that it stands for."""
+
+
+@functools.lru_cache(1 << 14, typed=True)
+def segment(text: str) -> Part:
     """One part of an address for any text: itself where it can be, else a hash of it.
+
+    A part stays what it is. A mere name that looks like a hash is hashed like other odd names, so
+    that no two names share a part.
 
     Dots may stand inside, because layers have them, but never at either end.
 
@@ -30,17 +44,23 @@ def segment(text: str) -> str:
     >>> segment("../x").startswith("~"), segment("con").startswith("~")
     (True, True)
     """
-    if _HASHED.fullmatch(text):
+    if isinstance(text, Part):
         return text
     plain = (
         all(_PLAIN.fullmatch(part) for part in text.split("."))
         and len(text.encode()) <= 120  # names of files may have 255 bytes
         and text == text.strip()
         and not _DEVICES.fullmatch(text)
+        and not text.lower().endswith(_ENDINGS)
         # macOS takes é and e + ´ for the same name.
         and unicodedata.is_normalized("NFC", text)
     )
-    return text if plain else f"~{_digest(text, 8)}"
+    return Part(text if plain else f"~{_digest(text, 8)}")
+
+
+def received(text: str) -> str:
+    """What stands in an address or form that somebody sent: a part if it is a hash, else a name."""
+    return Part(text) if _HASHED.fullmatch(text) else text
 
 
 def file_part(text: str) -> str:
@@ -57,7 +77,7 @@ def _digest(text: str, size: int) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).hexdigest()
 
 
-@functools.lru_cache(1 << 14)
+@functools.lru_cache(1 << 14, typed=True)
 def _quoted(part: str) -> str:
     return quote(segment(part), safe="~")
 
@@ -69,7 +89,7 @@ class Addresses:
     files = False
     root = "/"
 
-    def page(self, *parts: str, query: Mapping[str, str] | None = None) -> str:
+    def page(self, *parts: str, query: Asked | None = None) -> str:
         """The address of a page, such as `page("a", "demo", "unit", "_fc", "417")`."""
         path = "/" + "/".join(map(_quoted, parts))
         return path + ("?" + urlencode(query) if query else "")
@@ -101,7 +121,7 @@ class FileAddresses(Addresses):
         """The file of a page, relative to the root of the site."""
         return "/".join(map(file_part, parts or ("index",))) + f".{ending}"
 
-    def page(self, *parts: str, query: Mapping[str, str] | None = None) -> str:
+    def page(self, *parts: str, query: Asked | None = None) -> str:
         """A relative link; a query is left to scripts."""
         link = self._to(self.name(*parts))
         return link + ("?" + urlencode(query) if query else "")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from neuronym import _files
-from neuronym._errors import UsageError
+from neuronym._errors import NeuronymError, UsageError
 from neuronym._json import clean
 from neuronym._types import Progress, silent
 from neuronym.atlas import Atlas
@@ -20,7 +22,9 @@ from neuronym.web.server import static_files
 from neuronym.web.site import Site
 from neuronym.web.view import LISTED, View
 
-MARK = "neuronym-site.json"  # by which an earlier export is recognised
+#: By which an earlier export is recognised: whether it is complete, and the files that it wrote.
+MARK = "neuronym-site.json"
+PART = ".neuronym-site.part"  # the folder in which an export is made before it takes its place
 
 
 def export_site(
@@ -40,59 +44,131 @@ def export_site(
 
     Raises:
         UsageError: the folder holds something else, or an earlier export without `overwrite`.
-        NeuronymError: a file cannot be written.
+        NeuronymError: a page cannot be made of what the atlas holds, or a file cannot be written.
     """
-    _claim(out, overwrite)
-    site = Site(atlases)
-    # First, so that one can tell what was begun and not finished.
-    _put(out / MARK, json.dumps({"complete": False}).encode())
-    pages = list(_pages(site))
+    earlier = _claim(out, overwrite)
+    if not (out / MARK).exists():
+        _files.write_json(out / MARK, {"complete": False, "files": []})
+    part = out / PART
+    try:
+        pages = _make(atlases, part, progress)
+        files = {path.relative_to(part).as_posix() for path in part.rglob("*") if path.is_file()}
+        # First, so that the next export knows them all should this one be stopped.
+        told = {"complete": False, "files": sorted(files | earlier)}
+        _files.write_json(out / MARK, told)
+        _move(files, part, out)
+        _remove(earlier - files, out)
+        _files.write_json(out / MARK, {"complete": True, "pages": pages, "files": sorted(files)})
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return pages
+
+
+def _claim(out: Path, overwrite: bool) -> set[str]:
+    """The files of an earlier export that may be replaced; what it left unfinished is removed."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"Expected `out` to be a folder, got the file {out}.")
+    if not out.is_dir() or not any(out.iterdir()):
+        return set()
+    if not (out / MARK).exists():
+        raise UsageError(
+            f"Expected `out` to be a new or empty folder, got {out}, which holds other things. "
+            "Choose another path with --out."
+        )
+    complete, files = _read(out / MARK)
+    if complete and not overwrite:
+        raise UsageError(
+            f"Expected `out` to be free, got {out}, which holds an exported site. Replace it "
+            "with --overwrite."
+        )
+    if (out / PART).is_symlink():
+        (out / PART).unlink()
+    shutil.rmtree(out / PART, ignore_errors=True)
+    return files
+
+
+def _read(mark: Path) -> tuple[bool, set[str]]:
+    """Whether an earlier export was finished, and its files."""
+    try:
+        told = json.loads(mark.read_text("utf-8"))
+        return bool(told["complete"]), {n for n in told.get("files", ()) if isinstance(n, str)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return False, set()
+
+
+def _move(files: set[str], part: Path, out: Path) -> None:
+    """Files to their place; a link that stands there is replaced, never followed."""
+    for folder in sorted({folder for name in files for folder in PurePosixPath(name).parents}):
+        place = out / folder
+        try:
+            if place != out and place.is_symlink():
+                place.unlink()
+            place.mkdir(exist_ok=True)
+        except OSError as error:
+            raise _files.cannot_write(place, error) from error
+    for name in sorted(files):
+        try:
+            (part / name).replace(out / name)
+        except OSError as error:
+            raise _files.cannot_write(out / name, error) from error
+
+
+def _remove(files: set[str], out: Path) -> None:
+    """Files that an earlier export wrote, and folders that are empty without them."""
+    root = out.resolve()
+    for name in files:
+        path = root / name
+        # None that is elsewhere, and none behind a link.
+        with contextlib.suppress(OSError, ValueError):
+            if root in path.parents and path.parent.resolve() == path.parent:
+                path.unlink(missing_ok=True)
+                for folder in path.relative_to(root).parents[:-1]:
+                    (root / folder).rmdir()
+
+
+def _make(atlases: Sequence[Atlas], out: Path, progress: Progress) -> int:
+    """Write all files into a new folder; gives the number of pages."""
+    with _told("the list of pages"):
+        site = Site(atlases)
+        pages = list(_pages(site))
     with progress("pages", len(pages)) as tick:
         for parts in pages:
-            _write(site, out, parts)
+            at = FileAddresses(*parts)
+            with _told(f"the page {at.name(*parts)}"):
+                # Words stand in addresses as the site reads them: by their part of the address.
+                page = site.page([segment(part) for part in parts])
+                _put(out / at.name(*parts), site.html(page, at))
+                _put(out / at.name(*parts, ending="json"), site.json(page))
             tick.advance()
     for name, content in static_files().items():
         _put(out / "static" / name, content)
     for view in site.views.values():
         folder = out / "a" / file_part(view.name)
-        for file in sorted(view.thumb_files):
-            _put(folder / "thumbs" / file, (view.atlas.folder / "thumbs" / file).read_bytes())
-        for name, content in report.made(view)[1].items():
-            _put(folder / "report" / name, content)
-        for name, data in search_files(view):
-            text = json.dumps(clean(data), ensure_ascii=False, separators=(",", ":"))
-            _put(folder / name, text.encode("utf-8", "replace"))
+        with _told(f"the images and the search of {view.name}"):
+            for file in sorted(view.thumb_files):
+                _put(folder / "thumbs" / file, (view.atlas.folder / "thumbs" / file).read_bytes())
+            for name, content in report.made(view)[1].items():
+                _put(folder / "report" / name, content)
+            for name, data in search_files(view):
+                text = json.dumps(clean(data), ensure_ascii=False, separators=(",", ":"))
+                _put(folder / name, text)
     _put(out / ".nojekyll", b"")  # GitHub Pages would leave out files that begin with an underscore
-    _put(out / MARK, json.dumps({"complete": True, "pages": len(pages)}).encode())
     return len(pages)
 
 
-def _claim(out: Path, overwrite: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"Expected `out` to be a folder, got the file {out}.")
-    if out.is_dir() and any(out.iterdir()):
-        if not (out / MARK).exists():
-            raise UsageError(
-                f"Expected `out` to be a new or empty folder, got {out}, which holds other things. "
-                "Choose another path with --out."
-            )
-        if not overwrite and _complete(out / MARK):
-            raise UsageError(
-                f"Expected `out` to be free, got {out}, which holds an exported site. Replace it "
-                "with --overwrite."
-            )
-        for name in ("a", "static"):
-            if (out / name).is_symlink():
-                (out / name).unlink()
-            shutil.rmtree(out / name, ignore_errors=True)
-
-
-def _complete(mark: Path) -> bool:
-    """Whether an earlier export was finished."""
+@contextlib.contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Whatever goes wrong inside is said in a sentence that names what was made."""
     try:
-        return bool(json.loads(mark.read_text("utf-8"))["complete"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+        yield
+    except NeuronymError:
+        raise
+    except Exception as error:
+        raise NeuronymError(
+            f"Cannot make {what}: something in the atlas is not as it should be "
+            f"({type(error).__name__}: {error}). Make the atlas anew with "
+            "`neuronym dissect --overwrite`."
+        ) from error
 
 
 def _pages(site: Site) -> Iterator[tuple[str, ...]]:
@@ -103,18 +179,12 @@ def _pages(site: Site) -> Iterator[tuple[str, ...]]:
                 yield ("a", name, *([kind.name] if kind.name else []), *more)
 
 
-def _write(site: Site, out: Path, parts: tuple[str, ...]) -> None:
-    at = FileAddresses(*parts)
-    # Words stand in addresses as the site reads them: by their part of the address.
-    page = site.page([segment(part) for part in parts])
-    _put(out / at.name(*parts), site.html(page, at).encode("utf-8", "replace"))
-    _put(out / at.name(*parts, ending="json"), site.json(page).encode("utf-8", "replace"))
-
-
-def _put(path: Path, content: bytes) -> None:
+def _put(path: Path, content: str | bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        path.write_bytes(
+            content.encode("utf-8", "replace") if isinstance(content, str) else content
+        )
     except OSError as error:
         raise _files.cannot_write(path, error) from error
 
@@ -122,7 +192,10 @@ def _put(path: Path, content: bytes) -> None:
 def search_files(view: View) -> Iterator[tuple[str, Any]]:
     """What the exported search reads: words with their units, and the units of each layer."""
     frame = view.labels().frame
-    frame = frame[~frame["abstained"].astype(bool) & (frame["rank"] <= LISTED)]
+    frame = frame[frame["concept"].notna() & (frame["rank"] <= LISTED)]
+    silent = frame["abstained"].astype(bool)
+    hidden = Counter(map(fold, frame.loc[silent, "concept"]))  # a unit has each word once
+    frame = frame[~silent]
     words: dict[str, list[Any]] = {}
     numbers = view.units.numbers(frame)
     for number, rank, word, score in zip(
@@ -132,7 +205,7 @@ def search_files(view: View) -> Iterator[tuple[str, Any]]:
     concepts = sorted({fold(word) for word in view.atlas.concepts["concept"]} - words.keys())
     yield "search.json", {
         "layers": [[n, facts["units"], file_part(n)] for n, facts in view.layers.items()],
-        "words": words, "unused": concepts,
+        "words": words, "hidden": hidden, "unused": concepts,
     }  # fmt: skip
     for place, layer in enumerate(view.layers):
         start, count = view.units.starts[layer], view.layers[layer]["units"]

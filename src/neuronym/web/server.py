@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import hmac
@@ -11,12 +12,13 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from neuronym._errors import NeuronymError, UsageError
 from neuronym.atlas import Atlas
-from neuronym.web.addresses import Addresses
-from neuronym.web.pages import NotFoundError, annotate, report, search
+from neuronym.report.plots import FIGURES
+from neuronym.web.addresses import Addresses, Asked
+from neuronym.web.pages import NotFoundError, Page, Query, annotate, report, search
 from neuronym.web.site import POLICY, Message, Site
 from neuronym.web.uploads import parts_of
 from neuronym.web.view import View
@@ -33,8 +35,8 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_FOREVER = "public, max-age=31536000, immutable"
-_ADDRESS = 4096  # bytes of an address with its query, at most
+_FOREVER = "max-age=31536000, immutable"
+_ADDRESS = 16384  # bytes of an address with its query, at most: a hundred layers may stand in it
 _FORM = 16384  # bytes of a form, at most
 _PICTURE = 20 << 20  # bytes of a form with a picture
 _KINDS = {
@@ -82,10 +84,32 @@ def application(
         ]
     routes.append(Route("/{path:path}", shown.guarded(shown.page)))
     allowed = ["localhost", "127.0.0.1", "[::1]", "testserver", *hosts]
-    return Starlette(routes=routes, middleware=[
+    made = Starlette(routes=routes, middleware=[
+        Middleware(_Headed),
         Middleware(TrustedHostMiddleware, allowed_hosts=allowed, www_redirect=False),
         Middleware(GZipMiddleware, minimum_size=1000, compresslevel=5),
     ])  # fmt: skip
+    made.state.warm = shown.warm
+    return made
+
+
+class _Headed:
+    """Adds the headers of every answer, also to those that the framework gives by itself."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        from starlette.datastructures import MutableHeaders
+
+        async def told(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, told)
 
 
 class _Shown:
@@ -110,11 +134,11 @@ class _Shown:
 
         async def asked(request: Request) -> Response:
             as_json = _as_json(request)
-            if len(request.url.path) + len(request.url.query) > _ADDRESS:
+            if len(request.scope["path"]) + len(request.scope["query_string"]) > _ADDRESS:
                 return self._message(414, "This is too long", "The address is too long.")
             if self._access is not None and not self._may(request):
                 return self._let_in(request)
-            form: dict[str, Any] = {}
+            form = Query()
             if request.method == "POST":
                 if _foreign(request):
                     return self._not_saved()
@@ -129,11 +153,11 @@ class _Shown:
                     self._kept.clear()
                 return await run_in_threadpool(answer, request, form)
             except NotFoundError as error:
-                return self._message(404, "Not found", str(error), as_json)
+                return self._message(404, "Not found", str(error), as_json, request)
             except NeuronymError as error:
                 return self._message(500, "This cannot be shown", str(error), as_json)
             except Exception:
-                _LOG.exception("%s %s", request.method, request.url.path)
+                _LOG.exception("%s %s", request.method, request.scope["path"])
                 return self._message(
                     500, "This cannot be shown", "Something in the atlas is not as it should be, "
                     "or neuronym has a mistake. What happened stands where the server runs.",
@@ -163,12 +187,19 @@ class _Shown:
         # Two slashes would lead to another server.
         path = "/" + request.scope["path"].lstrip("/\\")
         answer = self._redirect(quote(path) + ("?" + urlencode(rest) if rest else ""))
-        answer.set_cookie(self._cookie, given, httponly=True, samesite="strict")
+        # Links that are followed from other sites bring it, their forms do not.
+        answer.set_cookie(self._cookie, given, httponly=True, samesite="lax")
         return answer
 
     # -- reading ---------------------------------------------------------------------------------
 
-    def page(self, request: Request, form: dict[str, str]) -> Response:
+    def warm(self) -> None:
+        """Make what the first reader would wait for: the home pages."""
+        for name in self._site.views:
+            with contextlib.suppress(Exception):  # who asks for the page is told
+                self._text(self._site.page(("a", name)), self._site.views[name], "a", name)
+
+    def page(self, request: Request, form: Query) -> Response:
         """A page, as HTML or as JSON."""
         as_json = _as_json(request)
         path = request.path_params["path"].removesuffix(".json" if as_json else "")
@@ -177,26 +208,28 @@ class _Shown:
             parts = []
         elif len(self._site.views) == 1 and parts in ([], ["annotate"]):
             return self._go("a", next(iter(self._site.views)), *parts)
-        query = dict(request.query_params)
         view = self._site.views.get(parts[1]) if len(parts) > 1 else None
-        key = (view, *parts)
-        kept = None if as_json else self._kept.get(key)
+        kept = None if as_json else self._kept.get((view, *parts))
         if kept is not None:
             return _answer(kept, "text/html")
-        found = self._site.page(parts, query)
+        found = self._site.page(parts, _query(request))
         if as_json:
             return _answer(self._site.json(found), "application/json")
         if isinstance(found, search.SearchPage) and found.exact:
             card = found.named[0]
             return self._go("a", parts[1], "unit", card.layer, str(card.unit))
+        return _answer(self._text(found, view, *parts), "text/html")
+
+    def _text(self, found: Page, *key: Any) -> str:
+        """A page as HTML, kept by a key if that is worth it."""
         text = self._site.html(found, self._at, token=self._token)
         if found.steady:
             self._kept[key] = text
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
-        return _answer(text, "text/html")
+        return text
 
-    def thumb(self, request: Request, form: dict[str, str]) -> Response:
+    def thumb(self, request: Request, form: Query) -> Response:
         """The small copy of an image."""
         view, name = self._view(request), request.path_params["name"]
         if name not in view.thumb_files:
@@ -205,17 +238,19 @@ class _Shown:
             content = (view.atlas.folder / "thumbs" / name).read_bytes()
         except OSError as error:  # the atlas is being replaced
             raise NotFoundError("There is no such image.") from error
-        return _answer(content, "image/jpeg", **{"Cache-Control": _FOREVER})
+        who = "public" if self._access is None else "private"
+        return _answer(content, "image/jpeg", **{"Cache-Control": f"{who}, {_FOREVER}"})
 
-    def drawing(self, request: Request, form: dict[str, str]) -> Response:
+    def drawing(self, request: Request, form: Query) -> Response:
         """A figure of the report."""
-        files, name = report.made(self._view(request))[1], request.path_params["name"]
-        if name not in files:
+        view, name = self._view(request), request.path_params["name"]
+        stem, _, ending = name.rpartition(".")
+        # Which of the figures this report has is known when it is made, which takes seconds.
+        if stem not in FIGURES or name not in (files := report.made(view)[1]):
             raise NotFoundError("There is no such figure.")
-        kind = _KINDS[name.rpartition(".")[2]]
-        return _answer(files[name], kind, **{"Content-Security-Policy": _DRAWING})
+        return _answer(files[name], _KINDS[ending], **{"Content-Security-Policy": _DRAWING})
 
-    def picture(self, request: Request, form: dict[str, Any]) -> Response:
+    def picture(self, request: Request, form: Query) -> Response:
         """A search by a picture that was sent; nothing of it is kept."""
         view, content = self._view(request), form.get("picture", b"")
         if request.method != "POST":  # the page of an earlier search, loaded again
@@ -223,9 +258,10 @@ class _Shown:
         content = content if isinstance(content, bytes) else content.encode()
         by = "encoder" if form.get("by") == "encoder" else "target"
         found = search.by_picture(view, content, by)
-        return _answer(self._site.html(found, self._at, token=self._token), "text/html")
+        text = self._site.html(found, self._at, token=self._token)
+        return _answer(text, "text/html", 200 if found.picture else 422)
 
-    def static(self, request: Request, form: dict[str, str]) -> Response:
+    def static(self, request: Request, form: Query) -> Response:
         """Style, scripts, icon."""
         files, name = static_files(), request.path_params["name"]
         if name not in files:
@@ -234,17 +270,17 @@ class _Shown:
 
     # -- annotating ------------------------------------------------------------------------------
 
-    def following(self, request: Request, form: dict[str, str]) -> Response:
+    def following(self, request: Request, form: Query) -> Response:
         """To the next neuron without an answer."""
         view = self._view(request)
-        session = annotate.Session.of(view, dict(request.query_params))
+        session = annotate.Session.of(view, _query(request))
         if not session.annotator:
             return self._go("a", view.name, "annotate", query=session.query)
         return self._next(view, session, None)
 
-    def answer(self, request: Request, form: dict[str, str]) -> Response:
+    def answer(self, request: Request, form: Query) -> Response:
         """Save an answer; only from a form of this server."""
-        view = self._view(request)
+        view, form = self._view(request), form.texts()
         try:
             if form.get("status") == "undo":
                 session, taken = annotate.undo(view, form)
@@ -270,7 +306,7 @@ class _Shown:
             return self._message(200, "All answered", "Every neuron of these layers has an answer.")
         return self._go("a", view.name, "annotate", unit[0], str(unit[1]), query=session.query)
 
-    def complete(self, request: Request, form: dict[str, str]) -> Response:
+    def complete(self, request: Request, form: Query) -> Response:
         """Concepts that go on from some letters, as JSON."""
         import json
 
@@ -285,16 +321,21 @@ class _Shown:
             raise NotFoundError("There is no such atlas.")
         return view
 
-    def _go(self, *parts: str, query: dict[str, str] | None = None) -> Response:
+    def _go(self, *parts: str, query: Asked | None = None) -> Response:
         return self._redirect(self._at.page(*parts, query=query))
 
     def _redirect(self, address: str) -> Response:
         from starlette.responses import RedirectResponse
 
-        return RedirectResponse(address, 303, headers=_HEADERS)
+        return RedirectResponse(address, 303)
 
-    def _message(self, status: int, title: str, text: str, as_json: bool = False) -> Response:
-        said = Message(title, text, ())
+    def _message(
+        self, status: int, title: str, text: str, as_json: bool = False,
+        request: Request | None = None,
+    ) -> Response:  # fmt: skip
+        asked = request.scope["path"].split("/") if request is not None else []
+        known = asked[1:2] == ["a"] and len(asked) > 2 and asked[2] in self._site.views
+        said = Message(title, text, ("a", asked[2]) if known else ())
         if as_json:
             return _answer(self._site.json(said), "application/json", status)
         return _answer(self._site.html(said, self._at), "text/html", status)
@@ -323,9 +364,13 @@ async def _body(request: Request, most: int) -> bytes | None:
 def _foreign(request: Request) -> bool:
     """Whether a browser says that another site's page sent this."""
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
         return True
     return request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
+
+
+def _query(request: Request) -> Query:
+    return Query(request.query_params.multi_items())
 
 
 def _same(given: Any, right: str) -> bool:
@@ -338,12 +383,12 @@ def _size(count: int) -> str:
 
 
 def _as_json(request: Request) -> bool:
-    return request.url.path.endswith(".json")
+    return request.scope["path"].endswith(".json")
 
 
 def _answer(body: str | bytes, kind: str, status: int = 200, **headers: str) -> Response:
     from starlette.responses import Response
 
     content = body.encode("utf-8", "replace") if isinstance(body, str) else body
-    told = {**_HEADERS, "Cache-Control": "no-cache", **headers}
+    told = {"Cache-Control": "no-cache", **headers}
     return Response(content, status, told, media_type=kind)

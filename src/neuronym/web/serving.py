@@ -68,13 +68,17 @@ def serve(
     """
     import uvicorn
 
-    hosts = ["*"] if access else []  # who has the token came by the address that was printed
+    own = bound.getsockname()[0]
+    # Who has the token came by the address that was printed.
+    hosts = ["*"] if access else [f"[{own}]" if ":" in own else own]
     site = application(atlases, writing=writing, hosts=hosts, access=access)
     config = uvicorn.Config(
         site, log_level="critical",  # what goes wrong is logged by the site itself
         access_log=False, server_header=False,
         timeout_graceful_shutdown=1,  # Ctrl-C waits for no slow reader
+        h11_max_incomplete_event_size=1 << 16,  # long addresses, and headers that repeat them
     )  # fmt: skip
+    threading.Thread(target=site.state.warm, daemon=True).start()
     if browse:
         opening = threading.Timer(0.5, webbrowser.open, [browse])
         opening.daemon = True

@@ -16,7 +16,7 @@ from neuronym.atlas import Atlas, open_atlas
 from neuronym.matching import fold
 from neuronym.report.summary import score_text
 from neuronym.terminal import counted
-from neuronym.web.addresses import Addresses
+from neuronym.web.addresses import Addresses, received, segment
 from neuronym.web.pages import KINDS, NotFoundError, Page, Query
 from neuronym.web.view import View, stamp
 
@@ -46,6 +46,10 @@ class Message(Page):
     """Something that went wrong, said to a reader."""
 
     template: ClassVar[str] = "message.html"
+
+
+#: Control characters, which no browser may get: all but tab and line feed.
+_CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Site:
@@ -103,7 +107,7 @@ class Site:
         kind = KINDS.get(parts[2] if len(parts) > 2 else "")
         if kind is None or (kind.name == "annotate" and not self.writing):
             raise NotFoundError("There is no such page.")
-        return kind.build(view, tuple(parts[3:]), query or {})
+        return kind.build(view, tuple(map(received, parts[3:])), query or Query())
 
     def _start(self) -> Start:
         told = tuple(
@@ -120,11 +124,12 @@ class Site:
         """A page as HTML; `more`: what only the server knows, such as the token of its forms."""
         view = self.views.get(page.parts[1]) if len(page.parts) > 1 else None
         kind = page.parts[2] if len(page.parts) > 2 else ""
-        return self._environment.get_template(page.template).render(
+        made = self._environment.get_template(page.template).render(
             page=page, at=at, view=view, kind=kind, many=len(self.views) > 1, menu=self.menu,
             policy=POLICY, query=getattr(page, "query", ""),
             **{"token": "", "problem": "", **more},
         )  # fmt: skip
+        return _CONTROL.sub("�", made)
 
     def json(self, page: Page) -> str:
         """A page as JSON. Numbers that are none (NaN, infinity) are null."""
@@ -138,7 +143,8 @@ class Site:
             loader=PackageLoader("neuronym.web"), autoescape=True, undefined=StrictUndefined,
             trim_blocks=True, lstrip_blocks=True,
         )  # fmt: skip
-        made.filters |= {"counted": counted, "score": score_text, "fold": fold, "prose": _prose}
+        made.filters |= {"counted": counted, "score": score_text, "fold": fold, "prose": _prose,
+                         "segment": segment}  # fmt: skip
         return made
 
 
@@ -150,8 +156,9 @@ def _prose(text: str) -> Markup:
 
 
 def _plain(name: str) -> str:
-    """A folder's name as part of an address."""
-    return re.sub(r"[^\w-]+", "-", name, flags=re.ASCII).strip("-").lower() or "atlas"
+    """A folder's name as part of an address that is never hashed."""
+    found = re.sub(r"[^\w-]+", "-", name, flags=re.ASCII).strip("-").lower()[:60].rstrip("-")
+    return found if found and segment(found) == found else f"atlas-{found}".rstrip("-")
 
 
 def _free(name: str, taken: dict[str, View]) -> str:

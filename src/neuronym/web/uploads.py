@@ -6,11 +6,13 @@ from email.message import Message
 from typing import Any
 from urllib.parse import parse_qsl
 
+from neuronym.web.pages.base import Query
+
 _FIELDS = 30  # of a form with files, at most
 _LONGEST = 16384  # bytes of a form without files
 
 
-def parts_of(body: bytes, kind: str) -> dict[str, Any]:
+def parts_of(body: bytes, kind: str) -> Query:
     """The fields of a form: text, but bytes for files.
 
     Args:
@@ -23,9 +25,9 @@ def parts_of(body: bytes, kind: str) -> dict[str, Any]:
     boundary = header.get_param("boundary")
     if header.get_content_type() != "multipart/form-data" or not isinstance(boundary, str):
         if len(body) > _LONGEST:
-            return {}
-        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
-    found: dict[str, Any] = {}
+            return Query()
+        return Query(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+    found: list[tuple[str, Any]] = []
     mark = b"\r\n--" + boundary.encode("utf-8", "replace")
     for part in (b"\r\n" + body).split(mark, _FIELDS)[1:]:
         head, end, content = part.partition(b"\r\n\r\n")
@@ -39,5 +41,5 @@ def parts_of(body: bytes, kind: str) -> dict[str, Any]:
         name = told.get_param("name", header="content-disposition")
         if isinstance(name, str):
             is_file = told.get_param("filename", header="content-disposition") is not None
-            found[name] = content if is_file else content.decode("utf-8", "replace")
-    return found
+            found.append((name, content if is_file else content.decode("utf-8", "replace")))
+    return Query(found)

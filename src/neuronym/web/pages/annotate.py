@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,6 +11,7 @@ import numpy as np
 from neuronym._errors import UsageError
 from neuronym.matching import fold
 from neuronym.truth import Annotations, Answer
+from neuronym.web.addresses import received
 from neuronym.web.pages.base import NotFoundError, Page, Query, page
 from neuronym.web.pages.unit import read
 from neuronym.web.view import Exemplar, Label, View, number
@@ -29,24 +29,28 @@ class Session:
     order: str
     blind: bool
     layers: tuple[str, ...]
+    chosen: tuple[str, ...]  # the same; empty where it is all layers
 
     @classmethod
     def of(cls, view: View, query: Query) -> Session:
         """What an address or form says."""
-        wanted = [n for n in query.get("layers", "").split(",") if n in view.layers]
+        wanted = set(query.every("layers"))
+        chosen = tuple(layer for layer in view.layers if layer in wanted)
+        if len(chosen) == len(view.layers):
+            chosen = ()
         order = query.get("order", "")
         return cls(
             query.get("annotator", "").strip()[:80], order if order in ORDERS else ORDERS[0],
-            query.get("blind") == "1", tuple(wanted) or tuple(view.layers),
+            query.get("blind") == "1", chosen or tuple(view.layers), chosen,
         )  # fmt: skip
 
     @property
-    def query(self) -> dict[str, str]:
+    def query(self) -> list[tuple[str, str]]:
         """The same as part of an address."""
-        return {
-            "annotator": self.annotator, "order": self.order, "blind": "1" if self.blind else "",
-            "layers": ",".join(self.layers),
-        }  # fmt: skip
+        return [
+            ("annotator", self.annotator), ("order", self.order),
+            ("blind", "1" if self.blind else ""), *(("layers", layer) for layer in self.chosen),
+        ]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ def following(
     return next(rest, None)
 
 
-def answer(view: View, form: Mapping[str, str]) -> tuple[Session, tuple[str, int]]:
+def answer(view: View, form: Query) -> tuple[Session, tuple[str, int]]:
     """Save what a form says, at once.
 
     Raises:
@@ -129,7 +133,7 @@ def answer(view: View, form: Mapping[str, str]) -> tuple[Session, tuple[str, int
     session = Session.of(view, form)
     if not session.annotator:
         raise UsageError("Say who you are first.")
-    layer, unit = read(view, (form.get("layer", ""), form.get("unit", "")))
+    layer, unit = read(view, (received(form.get("layer", "")), form.get("unit", "")))
     status, word = form.get("status", ""), form.get("label", "")
     if status == "own":
         word = _known(view, form.get("own", ""), form.get("new") == "1")
@@ -140,7 +144,7 @@ def answer(view: View, form: Mapping[str, str]) -> tuple[Session, tuple[str, int
     return session, (layer, unit)
 
 
-def undo(view: View, form: Mapping[str, str]) -> tuple[Session, tuple[str, int] | None]:
+def undo(view: View, form: Query) -> tuple[Session, tuple[str, int] | None]:
     """Take back the annotator's last answer; its unit, or None if there is none left."""
     session = Session.of(view, form)
     taken = Annotations(view.atlas).undo(session.annotator) if session.annotator else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -38,8 +38,23 @@ class Page:
         return dataclasses.asdict(self)
 
 
-#: What a reader asked for beside the address: `?sort=score`.
-Query = Mapping[str, str]
+class Query(dict[str, Any]):
+    """What a reader asked for beside the address (`?sort=score`), or sent by a form.
+
+    Of a name that comes several times it has the last value; `every` has all.
+    """
+
+    def __init__(self, pairs: Iterable[tuple[str, Any]] = ()) -> None:
+        self._pairs = list(pairs)
+        super().__init__(self._pairs)
+
+    def every(self, name: str) -> list[Any]:
+        """All values of a name, in the order in which they came."""
+        return [value for key, value in self._pairs if key == name]
+
+    def texts(self) -> Query:
+        """The same without files."""
+        return Query(pair for pair in self._pairs if isinstance(pair[1], str))
 
 
 @dataclass(frozen=True)

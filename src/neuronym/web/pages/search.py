@@ -49,6 +49,11 @@ class SearchPage(Page):
     concept: str | None = None
     picture: str = ""  # by what the neurons that respond to a picture are sorted
 
+    @property
+    def layer_pairs(self) -> list[tuple[str, str]]:
+        """The chosen layers as a query has them: names may hold commas."""
+        return [("layers", layer) for layer in self.chosen]
+
 
 @page("search")
 def search(view: View, parts: tuple[str, ...], query: Query) -> SearchPage:
@@ -60,7 +65,10 @@ def search(view: View, parts: tuple[str, ...], query: Query) -> SearchPage:
     text = query.get("q", "").strip()[:LONGEST]
     match = query.get("match") or "substring"
     places = tuple(p for p in query.get("in", "").split(",") if p)
-    chosen = tuple(layer for layer in query.get("layers", "").split(",") if layer)
+    chosen = tuple(
+        layer for part in query.every("layers")
+        for layer in ([part] if part in view.layers else filter(None, part.split(",")))
+    )  # fmt: skip
     address = ("a", view.name, "search")
     method = query.get("method") or view.methods[0]
     if method not in view.methods:

@@ -32,9 +32,9 @@ export async function run() {
   const sorted = [...best.values()].sort((a, b) => b.score - a.score || a.unit - b.unit);
   found.replaceChildren();
   if (!sorted.length) {
-    const known = index.unused.includes(wanted);
-    found.append(say("p", known ? "No neuron has this word among its first ten labels." : "This word is not in the concept set. A site that is served by neuronym can score new words.", "note"));
-    const near = nearest(wanted, [...Object.keys(index.words), ...index.unused]);
+    const known = index.unused.includes(wanted), hidden = index.hidden[wanted] ?? 0;
+    found.append(say("p", hidden ? `${hidden === 1 ? "One neuron has" : `${hidden} neurons have`} this word among the first ten labels, but no better than chance.` : known ? "No neuron has this word among its first ten labels." : "This word is not in the concept set. A site that is served by neuronym can score new words.", "note"));
+    const near = known ? [] : nearest(wanted, [...Object.keys(index.words), ...index.unused]);
     if (near.length) {
       const line = say("p", "Did you mean ", "note");
       near.forEach((word, place) => line.append(place ? ", " : "", Object.assign(document.createElement("a"), { href: `?q=${encodeURIComponent(word)}`, textContent: word })));
@@ -67,12 +67,12 @@ function tile(layer, part, unit, [concept, score, abstained, thumbs], hit) {
   first.append(abstained ? say("span", concept ? `(${concept})` : "no label", "abstained") : say("b", concept, "label"));
   if (score !== null) first.append(" ", say("span", score.toFixed(2), "score"));
   const second = say("span", "", "line pale");
-  second.append(say("span", `${layer}:${unit}`, "name"), ` · label ${hit.rank}: ${hit.word}`);
+  second.append(say("span", `${layer}:${unit}`, "name"), ` · label ${hit.rank}: ${hit.word}${hit.rank > 1 ? ` ${hit.score.toFixed(2)}` : ""}`);
   link.append(strip, first, second);
   return link;
 }
 
-// Words that are spelled alike: by Levenshtein's distance.
+// Words that are spelled alike: by Levenshtein's distance, an exchange of neighbours counted once.
 function nearest(wanted, words, most = 5) {
   const limit = Math.max(1, Math.floor(wanted.length / 3));
   return words.filter((word) => Math.abs(word.length - wanted.length) <= limit)
@@ -80,12 +80,15 @@ function nearest(wanted, words, most = 5) {
     .sort(([a, one], [b, two]) => a - b || (one < two ? -1 : 1)).slice(0, most).map(([, word]) => word);
 }
 function distance(a, b, limit) {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  let before = [], row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
-    for (let j = 1; j <= b.length; j++) next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] !== b[j - 1]));
-    if (Math.min(...next) > limit) return limit + 1;
-    row = next;
+    for (let j = 1; j <= b.length; j++) {
+      next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] !== b[j - 1]));
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) next[j] = Math.min(next[j], before[j - 2] + 1);
+    }
+    if (Math.min(...next, ...row) > limit) return limit + 1;
+    [before, row] = [row, next];
   }
   return row[b.length];
 }

@@ -135,23 +135,24 @@ if (list) {
   const shared = location.hash.startsWith("#v=");
   let entries = visited();
   if (shared) {
-    try { entries = JSON.parse(decodeURIComponent(location.hash.slice(3))).map(([to, name]) => ({ to: String(to), name: String(name) })); } catch { entries = []; }
+    try { entries = JSON.parse(decodeURIComponent(location.hash.slice(3))).map((v) => ({ to: v?.[0], name: v?.[1] })); } catch { entries = []; }
     document.getElementById("history-intro").textContent = "Somebody shared these neurons and concepts with you.";
   }
   for (const entry of entries) {
     // Only addresses below this atlas: a shared link must not lead elsewhere.
-    const url = new URL(entry.to, home);
-    if (!url.href.startsWith(home)) continue;
+    let url;
+    try { url = new URL(entry.to, home); } catch { continue; }
+    if (!url.href.startsWith(home) || typeof entry.to !== "string" || typeof entry.name !== "string") continue;
     const item = document.createElement("li"), link = document.createElement("a");
     link.href = url.href;
     link.textContent = entry.name;
     item.append(link);
-    if (entry.at) item.append(Object.assign(document.createElement("span"), { className: "pale", textContent: ` ${new Date(entry.at).toLocaleString()}` }));
+    if (typeof entry.at === "number") item.append(Object.assign(document.createElement("span"), { className: "pale", textContent: ` ${new Date(entry.at).toLocaleString()}` }));
     list.append(item);
   }
   if (!list.children.length) document.getElementById("history-intro").textContent += " Nothing so far.";
   const tools = document.getElementById("history-tools");
-  tools.hidden = !list.children.length || shared;
+  tools.hidden = !entries.length || shared;
   document.getElementById("history-clear").addEventListener("click", () => { localStorage.removeItem(shelf); history.replaceState(null, "", location.pathname); location.reload(); });
   document.getElementById("history-share").addEventListener("click", async (event) => {
     const link = `${location.href.replace(/#.*$/, "")}#v=${encodeURIComponent(JSON.stringify(entries.slice(0, 60).map((v) => [v.to, v.name])))}`;
