@@ -79,9 +79,9 @@ def lines(description: str, total: int, every: float = 15.0) -> Iterator[Ticker]
             counter.add(steps, instant)
             if time.monotonic() - last >= every:
                 last = time.monotonic()
+                speed = f", {counter.rate:,.1f}/s, {counter.left} left" if counter.worked else ""
                 print(
-                    f"{description}: {counter.done:,} of {total:,}, {counter.rate:,.1f}/s, "
-                    f"{counter.left} left",
+                    f"{description}: {counter.done:,} of {total:,}{speed}",
                     file=sys.stderr,
                     flush=True,
                 )
