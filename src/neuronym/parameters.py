@@ -45,18 +45,6 @@ def _field(default: object, read: Callable[[str, object], object]) -> Any:
     return dataclasses.field(default=default, metadata={"read": read})
 
 
-def check(instance: Any) -> None:
-    """Bring every field of a frozen dataclass into its type, or raise UsageError.
-
-    None is accepted where it is the default: it stands for a value settled later.
-    """
-    for entry in dataclasses.fields(instance):
-        value = getattr(instance, entry.name)
-        if value is None and entry.default is None:
-            continue
-        object.__setattr__(instance, entry.name, entry.metadata["read"](entry.name, value))
-
-
 class Parameterised:
     """What a name with parameters stands for; subclasses are frozen dataclasses of the parameters.
 
@@ -67,7 +55,15 @@ class Parameterised:
     name: ClassVar[str]
 
     def __post_init__(self) -> None:
-        check(self)
+        """Bring every field into its type, or raise UsageError.
+
+        None is accepted where it is the default: it stands for a value settled later.
+        """
+        for entry in dataclasses.fields(self):
+            value = getattr(self, entry.name)
+            if value is None and entry.default is None:
+                continue
+            object.__setattr__(self, entry.name, entry.metadata["read"](entry.name, value))
 
     @classmethod
     def from_name(cls, name: _names.Name) -> Self:
@@ -76,12 +72,31 @@ class Parameterised:
         Raises:
             UsageError: a parameter it does not have, or a value that does not fit.
         """
-        return make(cls, name)
+        known = [entry.name for entry in dataclasses.fields(cls)]
+        detail = [name.detail] if name.detail else []
+        strangers = detail + [k for k in name.params if k not in known]
+        if strangers:
+            near = _checks.nearest(strangers[0], known)
+            remedy = f"Nearest: {', '.join(near)}. " if near else ""
+            form = f"{name.kind}:name=value,name=value" if known else name.kind
+            expected = (
+                f"have parameters among {', '.join(known)}" if known else "have no parameters"
+            )
+            raise _checks.misuse(name.kind, expected, strangers[0], f"{remedy}Write it {form}.")
+        return cls(**name.params)
 
     @property
     def spec(self) -> str:
-        """The full name that opens this again; also what `str` gives."""
-        return spec(self)
+        """The full name that opens this again, with the parameters that differ from their defaults.
+
+        `str` gives the same.
+        """
+        given = [
+            f"{entry.name}={_names.escape(_text(getattr(self, entry.name)))}"
+            for entry in dataclasses.fields(self)
+            if getattr(self, entry.name) != entry.default
+        ]
+        return self.name + (":" + ",".join(given) if given else "")
 
     def __str__(self) -> str:
         return self.spec
@@ -103,33 +118,6 @@ def opened(registry: Registry, kind: type[T], given: str | T) -> T:
         raise _checks.misuse(registry.noun, f"a name or {article} {kind.__name__}", given)
     name = _names.parse(registry.expand(given), registry.noun)
     return registry[name.kind].make.from_name(name)
-
-
-def make(kind: type, name: _names.Name) -> Any:
-    """Build a similarity or labelling method from a parsed name.
-
-    Raises:
-        UsageError: a parameter that it does not have, or a value that does not fit.
-    """
-    known = [entry.name for entry in dataclasses.fields(kind)]
-    strangers = ([name.detail] if name.detail else []) + [k for k in name.params if k not in known]
-    if strangers:
-        near = _checks.nearest(strangers[0], known)
-        remedy = f"Nearest: {', '.join(near)}. " if near else ""
-        form = f"{name.kind}:name=value,name=value" if known else name.kind
-        expected = f"have parameters among {', '.join(known)}" if known else "have no parameters"
-        raise _checks.misuse(name.kind, expected, strangers[0], f"{remedy}Write it {form}.")
-    return kind(**name.params)
-
-
-def spec(instance: Any) -> str:
-    """The name that makes `instance` again: the parameters that differ from their defaults."""
-    given = [
-        f"{entry.name}={_names.escape(_text(getattr(instance, entry.name)))}"
-        for entry in dataclasses.fields(instance)
-        if getattr(instance, entry.name) != entry.default
-    ]
-    return instance.name + (":" + ",".join(given) if given else "")
 
 
 def _text(value: object) -> str:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from neuronym import _fingerprint, parameters
+from neuronym import _fingerprint
 from neuronym._names import Name
 from neuronym.encoders.spread import measured_sharpness
 from neuronym.labellers.base import LABELLERS, Labeller, Labels, LayerLabels
@@ -43,7 +43,7 @@ class ClipDissect(Labeller):
     def from_name(cls, name: Name) -> ClipDissect:
         """`clip-dissect:cos`, `clip-dissect:soft-wpmi,top_k=5`, or the plain name."""
         kind = name.detail or "soft-wpmi"
-        return cls(parameters.make(SIMILARITIES[kind].make, Name(kind, "", name.params)).spec)
+        return cls(SIMILARITIES[kind].make.from_name(Name(kind, "", name.params)).spec)
 
     @property
     def spec(self) -> str:
