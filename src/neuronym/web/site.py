@@ -112,7 +112,7 @@ class Site:
     def _start(self) -> Start:
         told = tuple(
             {
-                "name": name, "target": view.atlas.manifest["target"]["name"],
+                "name": name, "target": view.title,
                 "units": len(view.units), "layers": list(view.layers),
                 "probe": view.atlas.manifest["probe"]["name"],
             }

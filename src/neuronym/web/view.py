@@ -22,7 +22,7 @@ from neuronym.atlas_writer import MANIFEST
 from neuronym.evaluation import open_subject, table
 from neuronym.matching import fold
 from neuronym.relations import Units
-from neuronym.search import Searcher
+from neuronym.search import Hits, Searcher
 from neuronym.web.addresses import segment
 
 _QUICK = 3_000_000  # activations that can be compared within a request
@@ -333,6 +333,11 @@ def _check(atlas: Atlas) -> None:
             f"{atlas.folder / MANIFEST} is missing, or has of the wrong kind: {', '.join(wrong)}. "
             "Make the atlas anew with `neuronym dissect --overwrite`."
         )
+
+
+def by_layer(hits: Hits) -> tuple[tuple[str, int, float | None], ...]:
+    """Of each layer: name, how many units were found, the best of what they are sorted by."""
+    return tuple((row.layer, int(row.units), number(row.best)) for row in hits.layers.itertuples())
 
 
 def number(value: Any) -> float | None:

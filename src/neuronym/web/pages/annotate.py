@@ -73,7 +73,7 @@ class AnnotatePage(Page):
 def annotate(view: View, parts: tuple[str, ...], query: Query) -> AnnotatePage:
     """The page of one neuron to answer, or the start."""
     session, store = Session.of(view, query), Annotations(view.atlas)
-    target = view.atlas.manifest["target"]["name"]
+    target = view.title
     mine = store.latest(session.annotator) if session.annotator else []
     inside = [answer for answer in mine if answer.layer in session.layers]
     total = sum(view.layers[layer]["units"] for layer in session.layers)

@@ -89,7 +89,7 @@ def compared(view: View, parts: tuple[str, ...], query: Query) -> ComparePage:
     units = min(v.layers[layer]["units"] for v, _ in sides)
     rows = [_row(sides, layer, unit) for unit in range(units)]
     shown = sorted(rows, key=lambda row: (False, None, True).index(row.same))[:_MOST]
-    target = view.atlas.manifest["target"]["name"]
+    target = view.title
     return ComparePage(
         f"{layer} compared · {target}", f"{' and '.join(columns)} side by side, neuron by neuron.",
         ("a", view.name, "compare", *([layer] if parts else []), *([other.name] if other else [])),

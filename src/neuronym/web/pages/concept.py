@@ -11,7 +11,7 @@ from neuronym.matching import fold
 from neuronym.terminal import counted
 from neuronym.web.addresses import segment
 from neuronym.web.pages.base import NotFoundError, Page, Query, page
-from neuronym.web.view import Card, View, number
+from neuronym.web.view import Card, View, by_layer, number
 
 _MOST = 60  # neurons shown
 
@@ -57,7 +57,7 @@ def concept(view: View, parts: tuple[str, ...], query: Query) -> ConceptPage:
     except (NeuronymError, KeyError):  # no text embeddings, or no encoder to make them with
         related = ()
     thumbs = dict.fromkeys(thumb for card in methods[0].units[:8] for thumb in card.thumbs)
-    target = view.atlas.manifest["target"]["name"]
+    target = view.title
     return ConceptPage(
         f"{word} · {target}",
         f"{counted(methods[0].found, 'neuron')} of {target} labelled with {word}.",
@@ -73,7 +73,4 @@ def _labelled(view: View, method: str, word: str) -> Labelled:
         view.card(int(place), method, rank=int(row.rank), match=number(row.score))
         for place, row in zip(view.units.numbers(shown), shown.itertuples(), strict=True)
     )
-    counts = tuple(
-        (row.layer, int(row.units), number(row.best)) for row in hits.layers.itertuples()
-    )
-    return Labelled(method, len(hits.units), counts, cards, hits.hidden)
+    return Labelled(method, len(hits.units), by_layer(hits), cards, hits.hidden)

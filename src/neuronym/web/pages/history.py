@@ -19,7 +19,7 @@ class HistoryPage(Page):
 @page("history")
 def history(view: View, parts: tuple[str, ...], query: Query) -> HistoryPage:
     """The page of what was visited."""
-    target = view.atlas.manifest["target"]["name"]
+    target = view.title
     return HistoryPage(
         f"History · {target}", "Neurons and concepts visited in this browser.",
         ("a", view.name, "history"),

@@ -62,7 +62,7 @@ def layer(view: View, parts: tuple[str, ...], query: Query) -> LayerPage:
         "distinct": len(words), "bins": view.bins[0].get(name), "how": view.bins[1],
         **{k: view.layers[name].get(k) for k in ("shape", "pool")},
     }  # fmt: skip
-    target = view.atlas.manifest["target"]["name"]
+    target = view.title
     return LayerPage(
         f"{name} · {target}",
         f"{counted(count, 'neuron')} of {name} in {target}, with their labels.",

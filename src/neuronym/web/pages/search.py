@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -15,11 +14,10 @@ from neuronym.probes.images import decode, open_header
 from neuronym.search import PLACES
 from neuronym.search.hits import Hits
 from neuronym.web.pages.base import NotFoundError, Page, Query, page
-from neuronym.web.view import Card, View, number
+from neuronym.web.view import Card, View, by_layer, number
 
 _MOST = 60  # neurons shown at once
 LONGEST = 200  # letters of a query
-_NEURON = re.compile(r"(.+[ :])?[0-9]{1,8}")  # what may name a neuron
 _PIXELS = 50_000_000  # of a picture; decoding holds a few bytes for each
 _ONE = threading.Lock()  # picture at a time: a decoded one takes up to 200 MB
 
@@ -81,15 +79,13 @@ def search(view: View, parts: tuple[str, ...], query: Query) -> SearchPage:
     if not text:
         return SearchPage(f"Search · {view.title}", f"Search the neurons of {view.title}.", address,
                           **asked)  # fmt: skip
-    named, exact = _named(view, text)
-    asked |= {"named": named, "exact": exact}
+    number_of = _neuron(view, text)
+    layer, named = number_of or ("", ())
+    asked |= {"named": named, "exact": bool(layer and named)}
     where = [p for p in places if p in PLACES]
-    number_of = _NEURON.fullmatch(text)
     if not where and number_of and fold(text) not in view.known:
-        layer = (number_of[1] or "").rstrip(" :").strip()
-        if not layer or layer in view.layers:
-            where = ["labels", "images"]  # a neuron's number is no word to be scored anew
-            asked["absent"] = not named
+        where = ["labels", "images"]  # a neuron's number is no word to be scored anew
+        asked["absent"] = not named
     try:
         hits = view.searcher(method).find(
             text, match=match, places=where or None, layers=chosen or None, abstained=abstained
@@ -143,25 +139,26 @@ def _found(view: View, hits: Hits, method: str) -> dict[str, Any]:
         )
         for place, row in zip(numbers, hits.units.itertuples(), strict=False)
     )  # fmt: skip
-    counts = tuple(
-        (row.layer, int(row.units), number(row.best)) for row in hits.layers.itertuples()
-    )
     return {
-        "known": hits.known, "found": len(hits.units), "layers": counts, "units": cards,
+        "known": hits.known, "found": len(hits.units), "layers": by_layer(hits), "units": cards,
         "suggestions": hits.suggestions, "related": hits.related, "note": hits.note,
         "hidden": hits.hidden,
     }  # fmt: skip
 
 
-def _named(view: View, text: str) -> tuple[tuple[Card, ...], bool]:
-    """The neuron called so (`layer4:1802`, `layer4 1802`), or those with this number."""
+def _neuron(view: View, text: str) -> tuple[str, tuple[Card, ...]] | None:
+    """Of `layer4:1802`, `layer4 1802` or `1802`: the layer, or "", and the neurons of this number.
+
+    None: the text names no neuron, nor a layer of the atlas with a number.
+    """
     layer, _, unit = text.replace(":", " ").rpartition(" ")
-    if not (unit.isdecimal() and unit.isascii() and len(unit) < 9):
-        return (), False
     layer = layer.strip()
-    within = [layer] if layer in view.layers else [] if layer else list(view.layers)
-    cards = tuple(
+    if not (unit.isdecimal() and unit.isascii() and len(unit) < 9):
+        return None
+    if layer and layer not in view.layers:
+        return None
+    return layer, tuple(
         view.card(view.units.starts[name] + int(unit))
-        for name in within if int(unit) < view.layers[name]["units"]
-    )  # fmt: skip
-    return cards, bool(layer and cards)
+        for name in ([layer] if layer else view.layers)
+        if int(unit) < view.layers[name]["units"]
+    )

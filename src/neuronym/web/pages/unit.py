@@ -96,7 +96,7 @@ def unit(view: View, parts: tuple[str, ...], query: Query) -> UnitPage:
         for row in rows
     )  # fmt: skip
     statistics = {k: v for k, v in view.facts.of(place)[0].items() if k not in ("layer", "unit")}
-    target = view.atlas.manifest["target"]["name"]
+    target = view.title
     own = view.atlas.class_names(layer).get(index)
     first = next((m.labels[0] for m in methods[:1] if m.labels and not m.abstained), None)
     said = f"“{first.concept}”" if first else "no label"
