@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuronym._types import Progress
-from neuronym.atlas import Atlas
+from neuronym.atlas import Atlas, opened
 from neuronym.settings import DissectSettings
 
 if TYPE_CHECKING:
@@ -125,12 +125,10 @@ def label(
     """
     from neuronym import labelling
     from neuronym._checks import integer
-    from neuronym.atlas import open_atlas
     from neuronym.progress import automatic
 
-    opened = open_atlas(atlas) if isinstance(atlas, str | Path) else atlas
     return labelling.label(
-        opened, method, layers=[layers] if isinstance(layers, str) else layers,
+        opened(atlas), method, layers=[layers] if isinstance(layers, str) else layers,
         count=integer("labels", labels, 1), overwrite=overwrite,
         progress=automatic() if progress is None else progress, **origins,
     )  # fmt: skip
@@ -165,11 +163,10 @@ def analyse(
         NeuronymError: something an analysis needs is missing. What was finished before stays.
     """
     from neuronym import analysing
-    from neuronym.atlas import open_atlas
     from neuronym.progress import automatic
 
     return analysing.analyse(
-        open_atlas(atlas) if isinstance(atlas, str | Path) else atlas,
+        opened(atlas),
         [analyses] if isinstance(analyses, str) else analyses,
         method=method, overwrite=overwrite,
         progress=automatic() if progress is None else progress, **origins,

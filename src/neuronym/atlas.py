@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 _KEYS = ["layer", "unit"]
 
 
+def opened(atlas: Atlas | str | Path) -> Atlas:
+    """The atlas itself, or the one in a folder; see `open_atlas`."""
+    return open_atlas(atlas) if isinstance(atlas, str | Path) else atlas
+
+
 def open_atlas(path: str | Path) -> Atlas:
     """Open an atlas read-only.
 

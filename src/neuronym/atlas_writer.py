@@ -92,16 +92,12 @@ class AtlasWriter:
             if not overwrite:
                 raise
             there = {}
-        if there is None:
-            if any(not _leftover(path) for path in folder.iterdir()):
-                raise _no_atlas(folder)
-        elif not overwrite:
+        _check_replaceable(folder, there, overwrite)
+        if there is not None and not overwrite:
             _check_same(folder, there, manifest, resume)
             if not there["stages"]:
                 _clear(folder)  # what a killed --overwrite left
             return cls(folder, there)
-        if (folder / ANNOTATIONS).exists():
-            raise _annotated(folder)
         writer = cls(folder, fresh)
         # The new manifest first: a run killed while the old files go is then an unfinished atlas.
         writer._save()
@@ -245,10 +241,7 @@ def check_free(
         there = read_manifest(folder)
     except NeuronymError:
         return  # `begin` says what is wrong with it
-    if there is None and any(not _leftover(path) for path in folder.iterdir()):
-        raise _no_atlas(folder)
-    if overwrite and (folder / ANNOTATIONS).exists():
-        raise _annotated(folder)
+    _check_replaceable(folder, there, overwrite)
     if there is None or overwrite or resume or not there.get("complete"):
         return
     old = there.get("config", {})
@@ -257,18 +250,22 @@ def check_free(
     raise _other(folder, different) if different else _complete(folder)
 
 
+def _check_replaceable(folder: Path, there: dict[str, Any] | None, overwrite: bool) -> None:
+    """Refuse a folder of other things, and with `overwrite` what people said."""
+    if there is None and any(not _leftover(path) for path in folder.iterdir()):
+        raise _no_atlas(folder)
+    if overwrite and (folder / ANNOTATIONS).exists():
+        raise UsageError(
+            f"Expected an atlas that --overwrite may replace, got {folder}, which holds what "
+            f"people said. Keep it with `neuronym export {folder} --format annotations --out "
+            f"FILE`, remove {folder / ANNOTATIONS}, and try again; or choose another --out."
+        )
+
+
 def _no_atlas(folder: Path) -> UsageError:
     return UsageError(
         f"Expected `out` to be a new folder or an atlas, got {folder}, which exists and is no "
         "atlas. Choose another path with --out."
-    )
-
-
-def _annotated(folder: Path) -> UsageError:
-    return UsageError(
-        f"Expected an atlas that --overwrite may replace, got {folder}, which holds what "
-        f"people said. Keep it with `neuronym export {folder} --format annotations --out "
-        f"FILE`, remove {folder / ANNOTATIONS}, and try again; or choose another --out."
     )
 
 

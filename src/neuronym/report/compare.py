@@ -12,7 +12,7 @@ import pandas as pd
 from jaxtyping import Float, Int64
 
 from neuronym._checks import Verbatim, misuse
-from neuronym.atlas import Atlas, open_atlas
+from neuronym.atlas import Atlas, opened
 from neuronym.matching import Embed, Vocabulary, vocabulary
 
 DEPTH = 5  # labels per unit that "within the first five" looks at
@@ -72,7 +72,7 @@ def compare(
     Raises:
         UsageError: fewer than two methods, an unknown one, or a threshold that is no cosine.
     """
-    atlas = open_atlas(atlas) if isinstance(atlas, str | Path) else atlas
+    atlas = opened(atlas)
     names = _checked(atlas, methods)
     labels = {name: _Labels(atlas, name) for name in names}
     same = vocabulary(
