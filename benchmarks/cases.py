@@ -94,87 +94,113 @@ _CACHE = "read from the second-level cache"
 
 CASES = [
     Case(
-        "soft-wpmi", _SIZES, scoring.prepare,
+        "soft-wpmi",
+        _SIZES,
+        scoring.prepare,
         {
             "neuronym": partial(scoring.labels, scoring.soft_wpmi),
             "loop": partial(scoring.soft_wpmi_loop, plain.soft_evidence),
             "tuned loop": partial(scoring.soft_wpmi_loop, plain.soft_evidence_tuned),
         },
-        (Comparison("soft-wpmi", "neuronym", "loop"),
-         Comparison("soft-wpmi, tuned loop", "neuronym", "tuned loop")),
+        (
+            Comparison("soft-wpmi", "neuronym", "loop"),
+            Comparison("soft-wpmi, tuned loop", "neuronym", "tuned loop"),
+        ),
         "Straightforward: P, softmax, per unit gather, log and sum, the layer's prior. "
         "The tuned loop is the same with one temporary array per unit instead of six.",
-        _soft_floor, _PRODUCTS + _CACHE,
+        _soft_floor,
+        _PRODUCTS + _CACHE,
         _against_float64("soft-wpmi", a=10, lam=1),
     ),
     Case(
-        "kernel", _SIZES, scoring.prepare,
+        "kernel",
+        _SIZES,
+        scoring.prepare,
         {
             "neuronym": kernels.evidence,
             "loop": partial(kernels.loop, plain.soft_evidence),
             "tuned loop": partial(kernels.loop, plain.soft_evidence_tuned),
         },
-        (Comparison("kernel of soft-wpmi", "neuronym", "loop"),
-         Comparison("kernel of soft-wpmi, tuned loop", "neuronym", "tuned loop")),
+        (
+            Comparison("kernel of soft-wpmi", "neuronym", "loop"),
+            Comparison("kernel of soft-wpmi, tuned loop", "neuronym", "tuned loop"),
+        ),
         "From probabilities to the evidence of every unit for every concept, and nothing else. "
         "Ours: evidence of all units less that of a few sets that use the same images, each the "
         f"shortest of several runs. Straightforward: timed on {kernels.SAMPLED} sampled units and "
         "scaled where there are more. Peak memory includes the products on both sides.",
-        _kernel_floor, f"top_k values per unit and concept {_CACHE}",
+        _kernel_floor,
+        f"top_k values per unit and concept {_CACHE}",
         _same_values,
         repeats=1,
     ),
     Case(
-        "bootstrap", _SIZES, scoring.prepare,
+        "bootstrap",
+        _SIZES,
+        scoring.prepare,
         {"neuronym": kernels.resample, "loop": kernels.resample_loop},
         (Comparison("bootstrap", "neuronym", "loop"),),
         f"soft-wpmi scores of every unit for {kernels.CANDIDATES} candidate concepts under "
         f"{kernels.RESAMPLES} resampled image sets, after a full scoring: ours is given "
         "log-normalisers and prior, the straightforward loop (all resamples of one unit at once, "
         f"timed on {kernels.RESAMPLED} units and scaled) the softmax and the prior.",
-        _bootstrap_floor, f"a product of top_k images × candidates per unit, and top_k values per "
+        _bootstrap_floor,
+        f"a product of top_k images × candidates per unit, and top_k values per "
         f"resample and candidate {_CACHE}",
         _same_values,
         repeats=1,
     ),
     Case(
-        "wpmi", _SIZES, scoring.prepare,
+        "wpmi",
+        _SIZES,
+        scoring.prepare,
         {
             "neuronym": partial(scoring.labels, scoring.wpmi),
             "loop": partial(scoring.wpmi_loop, False),
             "tuned loop": partial(scoring.wpmi_loop, True),
         },
-        (Comparison("wpmi", "neuronym", "loop"),
-         Comparison("wpmi, tuned loop", "neuronym", "tuned loop")),
+        (
+            Comparison("wpmi", "neuronym", "loop"),
+            Comparison("wpmi, tuned loop", "neuronym", "tuned loop"),
+        ),
         "top_k is 28 where soft-wpmi has 100. The tuned loop takes the logarithm of "
         "the whole softmax once.",
-        _wpmi_floor, _PRODUCTS + _CACHE,
+        _wpmi_floor,
+        _PRODUCTS + _CACHE,
         _against_float64("wpmi", a=2, lam=0.6),
     ),
     Case(
-        "cos", _SIZES, scoring.prepare,
+        "cos",
+        _SIZES,
+        scoring.prepare,
         {
             "neuronym": partial(scoring.labels, lambda _: Cos()),
             "loop": partial(scoring.labels_loop, plain.cos),
         },
         (Comparison("cos", "neuronym", "loop"),),
         "Straightforward: P, norms, activationsᵀ·P, topk.",
-        _cos_floor, "the float32 operations of T·(Iᵀq), which needs no P",
+        _cos_floor,
+        "the float32 operations of T·(Iᵀq), which needs no P",
         _against_float64("cos"),
     ),
     Case(
-        "cos-cubed", _SIZES, scoring.prepare,
+        "cos-cubed",
+        _SIZES,
+        scoring.prepare,
         {
             "neuronym": partial(scoring.labels, lambda _: CosCubed()),
             "loop": partial(scoring.labels_loop, plain.cos_cubed),
         },
         (Comparison("cos-cubed", "neuronym", "loop"),),
         "Straightforward: P and activations centred and cubed in full, product, topk.",
-        _cubed_floor, "the float32 products images × concepts and units × concepts",
+        _cubed_floor,
+        "the float32 products images × concepts and units × concepts",
         _against_float64("cos-cubed"),
     ),
     Case(
-        "rank-reorder", _SIZES, scoring.prepare,
+        "rank-reorder",
+        _SIZES,
+        scoring.prepare,
         {
             "neuronym": partial(scoring.labels, lambda _: RankReorder()),
             "loop": scoring.rank_reorder_loop,
@@ -182,45 +208,58 @@ CASES = [
         (Comparison("rank-reorder (loop: 20 units, scaled)", "neuronym", "loop"),),
         f"Straightforward: timed on {scoring.SAMPLED} units, evenly spread, and scaled "
         "to all of them (P counts once); agreement is that of these units.",
-        _rank_floor, "one sort of top_fraction · N 32-bit keys per unit and concept",
+        _rank_floor,
+        "one sort of top_fraction · N 32-bit keys per unit and concept",
         _against_float64("rank-reorder"),
         repeats=1,
     ),
     Case(
-        "topk", _ONE_LAYER, scoring.prepare,
+        "topk",
+        _ONE_LAYER,
+        scoring.prepare,
         {"neuronym": scoring.ranked, "torch.topk": scoring.ranked_by_torch},
         (Comparison("streaming top-k", "neuronym", "torch.topk"),),
         "The top_k highest images of every unit, from activations in memory; torch.topk over all "
         "of them at once. Ours also orders ties, so that batches and shards do not matter.",
-        _topk_floor, "one read of the activations",
+        _topk_floor,
+        "one read of the activations",
         _same_values,
     ),
     Case(
-        "extraction", {"small": {"images": 64}, "full": {"images": 128}},
+        "extraction",
+        {"small": {"images": 64}, "full": {"images": 128}},
         networks.prepare,
         {
             "float32": partial(networks.one_pass, "float32"),
             "bfloat16": partial(networks.one_pass, "bfloat16"),
             "two passes": networks.two_passes,
         },
-        (Comparison("extraction, float32", "float32", "two passes"),
-         Comparison("extraction, bfloat16", "bfloat16", "two passes")),
+        (
+            Comparison("extraction, float32", "float32", "two passes"),
+            Comparison("extraction, bfloat16", "bfloat16", "two passes"),
+        ),
         "From JPEG files (500 × 375) to the pooled activations of ResNet-50's layer1 to layer4 and "
         "the embeddings of CLIP's ViT-B/32, random weights, batches of 32; without loading the "
         "networks and a first batch. Ours writes its cache. Straightforward: two float32 loops, "
         "each decoding with Pillow and torchvision's transforms, no_grad, hooks.",
-        _forward_floor, "the operations of both forward passes",
+        _forward_floor,
+        "the operations of both forward passes",
         networks.compare,
         repeats=1,
     ),
     Case(
-        "dissect", {"small": {"images": 500}, "full": {"images": 2000}, "warm": {"images": 64}},
-        networks.prepare_run, {"neuronym": networks.run}, (),
+        "dissect",
+        {"small": {"images": 500}, "full": {"images": 2000}, "warm": {"images": 64}},
+        networks.prepare_run,
+        {"neuronym": networks.run},
+        (),
         "A whole `dissect` of a tiny network: the process's peak memory, images on disk.",
-        None, "", lambda *_: {},
+        None,
+        "",
+        lambda *_: {},
         repeats=1,
     ),
-]  # fmt: skip
+]
 
 
 def find(name: str) -> Case:

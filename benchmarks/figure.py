@@ -25,9 +25,13 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
     if not series:
         return
     figure, axes = plt.subplots(
-        2, len(series), figsize=(3.1 * len(series), 5.6), sharex="col", squeeze=False,
+        2,
+        len(series),
+        figsize=(3.1 * len(series), 5.6),
+        sharex="col",
+        squeeze=False,
         layout="constrained",
-    )  # fmt: skip
+    )
     for column, entry in enumerate(series):
         above, below = axes[:, column]
         _lines(above, entry, "wall", 1)

@@ -70,11 +70,22 @@ def measure(case: str, side: str, size: Mapping[str, Any], repeats: int) -> Meas
     with tempfile.TemporaryDirectory(prefix="neuronym-bench-") as folder:
         file = Path(folder) / "results.npz"
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.measure", case, side, json.dumps(size),
-             str(repeats), str(file)],
-            cwd=ROOT, env={**os.environ, "TMPDIR": folder}, capture_output=True, text=True,
+            [
+                sys.executable,
+                "-m",
+                "benchmarks.measure",
+                case,
+                side,
+                json.dumps(size),
+                str(repeats),
+                str(file),
+            ],
+            cwd=ROOT,
+            env={**os.environ, "TMPDIR": folder},
+            capture_output=True,
+            text=True,
             check=False,
-        )  # fmt: skip
+        )
         if done.returncode:
             raise FailedError("\n".join(done.stderr.strip().splitlines()[-12:]))
         with np.load(file) as found:

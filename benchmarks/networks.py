@@ -67,9 +67,13 @@ def one_pass(dtype: str, inputs: Networks, clock: Clock) -> Arrays:
     settings = {"device": torch.device("cpu"), "dtype": dtype, "batch_size": BATCH}
     clip = inputs.clip
     encoder = DualEncoder(
-        "ViT-B-32", clip, from_open_clip(clip.visual.preprocess_cfg), images=clip.encode_image,
-        texts=lambda texts: torch.ones(len(texts), clip.visual.output_dim), settings={},
-    )  # fmt: skip
+        "ViT-B-32",
+        clip,
+        from_open_clip(clip.visual.preprocess_cfg),
+        images=clip.encode_image,
+        texts=lambda texts: torch.ones(len(texts), clip.visual.output_dim),
+        settings={},
+    )
     cache = Cache(tempfile.mkdtemp())
     feeds = (
         TargetPass(inputs.target, choose_layers(inputs.target, LAYERS), cache, **settings),
@@ -117,10 +121,14 @@ def two_passes(inputs: Networks, clock: Clock) -> Arrays:
     ]
     own = t.Compose([t.Resize(256), t.CenterCrop(224), t.ToTensor(), t.Normalize(_MEAN, _STD)])
     config = clip.visual.preprocess_cfg
-    theirs = t.Compose([
-        t.Resize(224, t.InterpolationMode.BICUBIC), t.CenterCrop(224), t.ToTensor(),
-        t.Normalize(config["mean"], config["std"]),
-    ])  # fmt: skip
+    theirs = t.Compose(
+        [
+            t.Resize(224, t.InterpolationMode.BICUBIC),
+            t.CenterCrop(224),
+            t.ToTensor(),
+            t.Normalize(config["mean"], config["std"]),
+        ]
+    )
 
     def embed(batch: torch.Tensor) -> None:
         vectors = nn.functional.normalize(clip.encode_image(batch), dim=1)
@@ -191,9 +199,15 @@ def run(inputs: Path, clock: Clock) -> Arrays:
     scratch = Path(tempfile.mkdtemp())
     with clock():
         atlas = dissect(
-            Target("tiny", model, _Tiny.preprocess), layers=["0", "2"], probe=f"folder:{inputs}",
-            concepts=[f"word {number}" for number in range(300)], encoder=_Tiny(),
-            similarity="soft-wpmi:top_k=10", keep="none", out=scratch / "atlas",
-            cache=str(scratch / "cache"), progress=None,
-        )  # fmt: skip
+            Target("tiny", model, _Tiny.preprocess),
+            layers=["0", "2"],
+            probe=f"folder:{inputs}",
+            concepts=[f"word {number}" for number in range(300)],
+            encoder=_Tiny(),
+            similarity="soft-wpmi:top_k=10",
+            keep="none",
+            out=scratch / "atlas",
+            cache=str(scratch / "cache"),
+            progress=None,
+        )
     return {"labels": np.array(len(atlas.labels()))}

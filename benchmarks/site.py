@@ -119,8 +119,10 @@ def load(port: int, pid: int, pages: dict[str, list[str]], requests: int, client
             times.append(1000 * (time.perf_counter() - begun))
         used = 1000 * (processor(pid) - used) / 40
         middle, most = np.quantile(times, [0.5, 0.95])
-        print(f"{kind:12s} one client: median {middle:6.1f} ms, 95 % {most:6.1f} ms, "
-              f"processor {used:5.1f} ms")  # fmt: skip
+        print(
+            f"{kind:12s} one client: median {middle:6.1f} ms, 95 % {most:6.1f} ms, "
+            f"processor {used:5.1f} ms"
+        )
 
 
 def ask(connection: http.client.HTTPConnection, page: str) -> int:

@@ -72,8 +72,11 @@ def held(atlas: Atlas, resamples: int = 20) -> None:
         tie = np.argsort(np.argsort(material.tie[rows], kind="stable"))
         again = similarity.top_many(
             [_all(material.activations(layer))[rows] for layer in layers],
-            images[rows], material.text_embeddings, 1, tie=tie,
-        )  # fmt: skip
+            images[rows],
+            material.text_embeddings,
+            1,
+            tie=tie,
+        )
         for layer, top in zip(layers, again, strict=True):
             full = quick[layer].full[:, 0]
             label = quick[layer].labels[:, resample, 0]
@@ -172,10 +175,14 @@ def cost(scale: str) -> None:
     names = [f"layer{number}" for number in range(len(inputs.layers))]
     layers = dict(zip(names, inputs.layers, strict=True))
     given = SimpleNamespace(
-        image_embeddings=inputs.images, text_embeddings=inputs.texts, progress=silent,
-        count=size.images, tie=np.arange(size.images), activations=layers.__getitem__,
+        image_embeddings=inputs.images,
+        text_embeddings=inputs.texts,
+        progress=silent,
+        count=size.images,
+        tie=np.arange(size.images),
+        activations=layers.__getitem__,
         units=lambda layer: layers[layer].shape[1],
-    )  # fmt: skip
+    )
     counts = draws(size.images, 100, np.random.default_rng(0))
     living = {name: rows.shape[1] for name, rows in layers.items()}
     sets = _chance.random_sets(size.images, size.top_k, 20 * max(living.values()), 0)

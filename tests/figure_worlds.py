@@ -25,11 +25,16 @@ HOSTILE = {
 def small(folder: Path, words: list[str] | None = None, **settings: object) -> Atlas:
     """The small world's network on 23 images; seven units of `detect`, four of `head`."""
     return nym.dissect(
-        build(), layers=settings.pop("layers", ["detect", "head"]), probe=coloured_images(23),
-        concepts=words or [*PLANTED, "dog", "moss"], encoder=ColourEncoder(),
-        similarity="soft-wpmi:top_k=4", out=str(folder / "atlas"),
-        cache=str(folder / "cache"), **settings,
-    )  # fmt: skip
+        build(),
+        layers=settings.pop("layers", ["detect", "head"]),
+        probe=coloured_images(23),
+        concepts=words or [*PLANTED, "dog", "moss"],
+        encoder=ColourEncoder(),
+        similarity="soft-wpmi:top_k=4",
+        out=str(folder / "atlas"),
+        cache=str(folder / "cache"),
+        **settings,
+    )
 
 
 def truth(path: Path) -> Path:

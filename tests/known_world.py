@@ -45,11 +45,16 @@ def known_atlas(folder: Path, noise: float = 0.4, seed: int = 0, images: int = 6
     """Labels of the units of one such network, whose class names are colours in turn."""
     classes = tuple(NAMES[unit % len(NAMES)] for unit in range(UNITS))
     return nym.dissect(
-        Target("detectors", Many(noise, seed).eval(), SMALL, classes), layers=["detect"],
-        probe=coloured_images(images, seed), concepts=WORDS, encoder=ColourEncoder(),
-        similarity="soft-wpmi:top_k=6", keep="all",
-        out=str(folder), cache=str(folder.parent / "cache"),
-    )  # fmt: skip
+        Target("detectors", Many(noise, seed).eval(), SMALL, classes),
+        layers=["detect"],
+        probe=coloured_images(images, seed),
+        concepts=WORDS,
+        encoder=ColourEncoder(),
+        similarity="soft-wpmi:top_k=6",
+        keep="all",
+        out=str(folder),
+        cache=str(folder.parent / "cache"),
+    )
 
 
 def right(atlas: Atlas) -> np.ndarray:

@@ -105,10 +105,17 @@ def build() -> Target:
 def dissect(folder: Path, probe: Probe, **settings: Any) -> Atlas:
     """An atlas of the network's layers."""
     return nym.dissect(
-        build(), layers=["maps", "relu", "flat"], probe=probe, concepts=["red", "green"],
-        encoder=ColourEncoder(), similarity="cos", out=folder / "atlas", batch_size=5,
-        cache=str(folder / "cache"), **settings,
-    )  # fmt: skip
+        build(),
+        layers=["maps", "relu", "flat"],
+        probe=probe,
+        concepts=["red", "green"],
+        encoder=ColourEncoder(),
+        similarity="cos",
+        out=folder / "atlas",
+        batch_size=5,
+        cache=str(folder / "cache"),
+        **settings,
+    )
 
 
 def stretched(small: np.ndarray, high: int, wide: int) -> np.ndarray:
@@ -122,9 +129,11 @@ def stretched(small: np.ndarray, high: int, wide: int) -> np.ndarray:
             bottom, right = min(top + 1, small.shape[0] - 1), min(left + 1, small.shape[1] - 1)
             a, b = v - top, u - left
             out[y, x] = (
-                (1 - a) * (1 - b) * small[top, left] + (1 - a) * b * small[top, right]
-                + a * (1 - b) * small[bottom, left] + a * b * small[bottom, right]
-            )  # fmt: skip
+                (1 - a) * (1 - b) * small[top, left]
+                + (1 - a) * b * small[top, right]
+                + a * (1 - b) * small[bottom, left]
+                + a * b * small[bottom, right]
+            )
     return out
 
 

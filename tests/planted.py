@@ -237,9 +237,15 @@ def atlas() -> Atlas:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     # One batch: many small operations are slow.
     return nym.dissect(
-        build(), layers=["units"], probe=probe(), concepts=WORDS, encoder=Oracle(),
-        out=f"{folder}/atlas", cache=f"{folder}/cache", batch_size=len(probe()),
-    )  # fmt: skip
+        build(),
+        layers=["units"],
+        probe=probe(),
+        concepts=WORDS,
+        encoder=Oracle(),
+        out=f"{folder}/atlas",
+        cache=f"{folder}/cache",
+        batch_size=len(probe()),
+    )
 
 
 def origins() -> dict[str, Any]:

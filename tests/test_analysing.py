@@ -75,9 +75,15 @@ class After(Parity):
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("analysing")
     nym.dissect(
-        build(), layers=["detect", "head"], probe=coloured_images(43), concepts=WORDS,
-        encoder=ColourEncoder(), out=folder / "atlas", cache=str(folder / "cache"), batch_size=8,
-    )  # fmt: skip
+        build(),
+        layers=["detect", "head"],
+        probe=coloured_images(43),
+        concepts=WORDS,
+        encoder=ColourEncoder(),
+        out=folder / "atlas",
+        cache=str(folder / "cache"),
+        batch_size=8,
+    )
     return folder
 
 
@@ -142,9 +148,14 @@ def test_missing_values_are_null(examined: Atlas) -> None:
     assert table.column_names == ["layer", "unit", "score", "p", "q", "significant", "reason"]
     row = table.slice(5, 1).to_pylist()[0]
     assert row == {
-        "layer": "detect", "unit": 5, "score": None, "p": None, "q": None,
-        "significant": None, "reason": None,
-    }  # fmt: skip
+        "layer": "detect",
+        "unit": 5,
+        "score": None,
+        "p": None,
+        "q": None,
+        "significant": None,
+        "reason": None,
+    }
 
 
 def test_columns_and_facts_are_written(atlas: Atlas, parity: None) -> None:

@@ -54,7 +54,7 @@ def test_imports_go_down(path: Path) -> None:
     "path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE))
 )
 def test_modules_stay_short(path: Path) -> None:
-    assert len(path.read_text("utf-8").splitlines()) <= 400
+    assert len(path.read_text("utf-8").splitlines()) <= 600
 
 
 def test_help_imports_no_torch() -> None:

@@ -112,9 +112,12 @@ def test_extraction_feeds_both_networks_as_two_passes_do(monkeypatch: pytest.Mon
     inputs, clock = networks.prepare(3), Clock()
     plain = networks.two_passes(inputs, clock)
     assert {name: values.shape for name, values in plain.items()} == {
-        "layer1": (3, 256), "layer2": (3, 512), "layer3": (3, 1024), "layer4": (3, 2048),
+        "layer1": (3, 256),
+        "layer2": (3, 512),
+        "layer3": (3, 1024),
+        "layer4": (3, 2048),
         "image embeddings": (3, 512),
-    }  # fmt: skip
+    }
     assert not {f.read_bytes() for f in inputs.images.iterdir()} & {
         f.read_bytes() for f in inputs.warm.iterdir()
     }

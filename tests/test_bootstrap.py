@@ -116,9 +116,7 @@ def test_other_similarities_search_again(case):
     assert (found["two"].labels[1] == -1).all()
     analysis = Bootstrap(resamples=50, halves=20)
     assert analysis.run(material, METHOD, ["one"]).facts["resamples"] == 20
-    reorder = scored(
-        RankReorder(top_fraction=0.3), {"one": rows}, images, texts, folder / "b", tie
-    )  # fmt: skip
+    reorder = scored(RankReorder(top_fraction=0.3), {"one": rows}, images, texts, folder / "b", tie)
     columns = Bootstrap(resamples=3, halves=1).run(reorder, METHOD, ["one"]).layers["one"]
     assert np.isnan(columns["stability"][4])
     assert np.isfinite(columns["stability"][[0, 3, 5]]).all()

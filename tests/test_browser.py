@@ -34,10 +34,16 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this ma
 def atlas(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
     folder = tmp_path_factory.mktemp("browser")
     made = nym.dissect(
-        build(), layers=["detect", "head"], probe=coloured_images(61), encoder=ColourEncoder(),
-        concepts=[*COLOURS, "reddish brown"], similarity="soft-wpmi:top_k=7", out=folder / "world",
-        cache=str(folder / "cache"), progress=None,
-    )  # fmt: skip
+        build(),
+        layers=["detect", "head"],
+        probe=coloured_images(61),
+        encoder=ColourEncoder(),
+        concepts=[*COLOURS, "reddish brown"],
+        similarity="soft-wpmi:top_k=7",
+        out=folder / "world",
+        cache=str(folder / "cache"),
+        progress=None,
+    )
     return nym.label(made, "random", progress=None)
 
 
@@ -252,9 +258,18 @@ def test_without_scripts_everything_can_be_read(browser: object, root: str) -> N
 def test_a_phone_scrolls_one_way_only(browser: object, root: str) -> None:
     context = browser.new_context(viewport={"width": 360, "height": 740}, is_mobile=True)
     made = context.new_page()
-    for path in ("", "/unit/detect/2", "/layer/detect", "/layer/detect/pictures", "/compare/detect",
-                 "/concept/red", "/search?q=red", "/search", "/report",
-                 "/annotate/detect/0?annotator=Kim"):  # fmt: skip
+    for path in (
+        "",
+        "/unit/detect/2",
+        "/layer/detect",
+        "/layer/detect/pictures",
+        "/compare/detect",
+        "/concept/red",
+        "/search?q=red",
+        "/search",
+        "/report",
+        "/annotate/detect/0?annotator=Kim",
+    ):
         made.goto(f"{root}/a/world{path}")
         assert made.evaluate("document.documentElement.scrollWidth") <= 360, path
     context.close()
@@ -278,8 +293,13 @@ def test_long_paths_are_broken(browser: object, atlas: Atlas, tmp_path: Path) ->
         for width in (320, 1280):
             context = browser.new_context(viewport={"width": width, "height": 740})
             made = context.new_page()
-            for page in ("/", "/a/one", "/a/one/unit/detect/1", "/a/one/history",
-                         "/a/one/annotate/detect/1?annotator=Kim"):  # fmt: skip
+            for page in (
+                "/",
+                "/a/one",
+                "/a/one/unit/detect/1",
+                "/a/one/history",
+                "/a/one/annotate/detect/1?annotator=Kim",
+            ):
                 made.goto(address + page)
                 found = made.evaluate("document.documentElement.scrollWidth")
                 assert found <= width, (page, found)

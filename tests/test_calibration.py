@@ -76,13 +76,17 @@ def test_monotone_against_brute_force() -> None:
     rng = np.random.default_rng(4)
     odds, right = np.round(rng.normal(size=60), 1), rng.random(60) < 0.5
     known = np.unique(odds)
-    means = [[right[(odds >= a) & (odds <= b)].mean() if a <= b else np.nan for b in known]
-             for a in known]  # fmt: skip
+    means = [
+        [right[(odds >= a) & (odds <= b)].mean() if a <= b else np.nan for b in known]
+        for a in known
+    ]
     count = len(known)
-    wanted = np.array([
-        max(min(means[a][b] for b in range(place, count)) for a in range(place + 1))
-        for place in range(count)
-    ])  # fmt: skip
+    wanted = np.array(
+        [
+            max(min(means[a][b] for b in range(place, count)) for a in range(place + 1))
+            for place in range(count)
+        ]
+    )
     x, y, sizes = monotone(odds, right)
     assert sum(sizes) == 60
     levels = np.unique(wanted.round(12))
@@ -94,8 +98,10 @@ def test_monotone_against_brute_force() -> None:
 def test_beyond_the_range_it_was_fitted_on() -> None:
     signs, right, _ = units(500)
     made = fit(signs, right, kind=KIND)
-    far = {name: np.array([values.min() - 100, values.max() + 100, np.nan])
-           for name, values in signs.items()}  # fmt: skip
+    far = {
+        name: np.array([values.min() - 100, values.max() + 100, np.nan])
+        for name, values in signs.items()
+    }
     at_end = {name: np.array([values.min(), values.max()]) for name, values in signs.items()}
     np.testing.assert_allclose(made.probability(far)[:2], made.probability(at_end))
     assert np.isnan(made.probability(far)[2])
@@ -168,8 +174,10 @@ def test_those_that_come_with_neuronym(name) -> None:
     assert sum(entry["units"] for entry in made.fitted_on) > 1000
     assert "inner units" in made.caveat
     assert "/" not in json.dumps(made.fitted_on)
-    low, high = (made.probability({s: np.array([v]) for s, v in zip(made.signs, side, strict=True)})
-                 for side in (made.low, made.high))  # fmt: skip
+    low, high = (
+        made.probability({s: np.array([v]) for s, v in zip(made.signs, side, strict=True)})
+        for side in (made.low, made.high)
+    )
     assert 0 <= low[0] <= 1
     assert 0 <= high[0] <= 1
 

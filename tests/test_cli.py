@@ -19,9 +19,11 @@ ROOT = Path(__file__).parents[1]
 def process(*arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess:
     """Run the installed command as a process of its own, and check its exit code."""
     environment = os.environ | {
-        "NEURONYM_CACHE": str(cwd / "cache"), "COLUMNS": "120", "HF_HUB_OFFLINE": "1",
+        "NEURONYM_CACHE": str(cwd / "cache"),
+        "COLUMNS": "120",
+        "HF_HUB_OFFLINE": "1",
         "PYTHONPATH": str(Path(__file__).parent),
-    }  # fmt: skip
+    }
     command = [sys.executable, "-W", "error::DeprecationWarning:neuronym", "-m", "neuronym"]
     result = subprocess.run(
         [*command, *arguments], cwd=cwd, env=environment, capture_output=True, text=True
@@ -49,9 +51,20 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "photos" / "[b]01<i>.png").read_bytes() + b"x"
     )
     result = process(
-        "dissect", "efficientnet-lite0", "--layers", "_blocks.15,_fc", "--probe", "folder:photos",
-        "--encoder", "conse", "--concepts", "english-3k", "--out", "atlas", cwd=folder,
-    )  # fmt: skip
+        "dissect",
+        "efficientnet-lite0",
+        "--layers",
+        "_blocks.15,_fc",
+        "--probe",
+        "folder:photos",
+        "--encoder",
+        "conse",
+        "--concepts",
+        "english-3k",
+        "--out",
+        "atlas",
+        cwd=folder,
+    )
     (folder / "dissect.out").write_text(result.stdout)
     (folder / "dissect.err").write_text(result.stderr)
     return folder
@@ -133,9 +146,17 @@ def test_layers(place: Path) -> None:
 def test_list_and_doctor_and_cache(place: Path) -> None:
     listed = json.loads(neuronym("list", "--json", cwd=place).out)
     assert set(listed) == {
-        "targets", "probes", "concepts", "encoders", "similarities", "methods", "analyses",
-        "tables", "figures", "formats",
-    }  # fmt: skip
+        "targets",
+        "probes",
+        "concepts",
+        "encoders",
+        "similarities",
+        "methods",
+        "analyses",
+        "tables",
+        "figures",
+        "formats",
+    }
     assert "soft-wpmi" in neuronym("list", "similarities", cwd=place).out
     found = json.loads(neuronym("doctor", "--json", cwd=place).out)
     assert found["torchvision_works"] is True
@@ -190,7 +211,14 @@ def test_a_dry_run_passes_over_broken_images(place: Path) -> None:
     (place / "first" / "a.jpg").write_bytes(b"no image")
     (place / "first" / "b.png").write_bytes((place / "photos" / "[b]02<i>.png").read_bytes())
     result = neuronym(
-        "dissect", "--config", "atlas", "--probe", "folder:first", "--out", "dry", "--dry-run",
+        "dissect",
+        "--config",
+        "atlas",
+        "--probe",
+        "folder:first",
+        "--out",
+        "dry",
+        "--dry-run",
         cwd=place,
-    )  # fmt: skip
+    )
     assert "Would label 1,320 units from 2 images" in result.out

@@ -28,12 +28,23 @@ from small_world import PLANTED, ColourEncoder, build, coloured_images
 WORDS = [*PLANTED, "dog", "moss", "Dog"]
 #: Labels of `detect`, units 0 to 6, by two methods made up; None: the unit abstains.
 ONE = [
-    ["red", "green"], ["dog", "moss", "blue"], ["green"], None, ["yellow", "red"], None, ["a_b"],
-]  # fmt: skip
+    ["red", "green"],
+    ["dog", "moss", "blue"],
+    ["green"],
+    None,
+    ["yellow", "red"],
+    None,
+    ["a_b"],
+]
 TWO = [
-    ["Red", "blue"], ["moss", "red"], ["blue", "Green"], ["red"], ["purple", "blue"], None,
+    ["Red", "blue"],
+    ["moss", "red"],
+    ["blue", "Green"],
+    ["red"],
+    ["purple", "blue"],
+    None,
     ["A b"],
-]  # fmt: skip
+]
 SCORES = [0.9, 0.8, 0.7, 0.0, 0.6, 0.0, 0.5]
 
 
@@ -71,10 +82,17 @@ class Two(Fixed):
 def atlas(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
     folder = tmp_path_factory.mktemp("compare")
     made = nym.dissect(
-        build(), layers=["detect", "head"], probe=coloured_images(43), concepts=WORDS,
-        encoder=ColourEncoder(), out=folder / "atlas", cache=str(folder / "cache"), batch_size=8,
-        similarity="cos", progress=None,
-    )  # fmt: skip
+        build(),
+        layers=["detect", "head"],
+        probe=coloured_images(43),
+        concepts=WORDS,
+        encoder=ColourEncoder(),
+        out=folder / "atlas",
+        cache=str(folder / "cache"),
+        batch_size=8,
+        similarity="cos",
+        progress=None,
+    )
     made = label(made, "random")
     made = label(made, One(ONE), layers=["detect"])
     return label(made, Two(TWO), layers=["detect"])

@@ -17,8 +17,10 @@ from neuronym.recording import record
 def python(code: str) -> str:
     done = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", "-c", code],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

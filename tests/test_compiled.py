@@ -29,8 +29,9 @@ def test_product(onednn, shape, monkeypatch):
         pytest.skip("this processor or torch goes without")
     monkeypatch.setattr(_matmul, "onednn", lambda: onednn)
     rng = np.random.default_rng(0)
-    left, right = (torch.from_numpy(rng.normal(size=(n, shape[2])).astype(np.float32))
-                   for n in shape[:2])  # fmt: skip
+    left, right = (
+        torch.from_numpy(rng.normal(size=(n, shape[2])).astype(np.float32)) for n in shape[:2]
+    )
     expected = left.double() @ right.double().T
     for a, b in ((left, right), (left.T.contiguous().T, right.T.contiguous().T)):
         found = _matmul.product(a, b)
@@ -89,9 +90,15 @@ def test_nowhere_to_keep_compiled_functions(monkeypatch):
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 100, 1000])
 @pytest.mark.parametrize(
     ("weight", "p", "base", "careful"),
-    [(499.0, 1.0, 1, False), (499.0, 1e-7, 1, False), (4096.0, 1.0, 0, False),
-     (4096.0, 1e-7, 0, False), (499.0, 5e34, 1, True), (1e6, 1e-12, 0, True)],
-)  # fmt: skip
+    [
+        (499.0, 1.0, 1, False),
+        (499.0, 1e-7, 1, False),
+        (4096.0, 1.0, 0, False),
+        (4096.0, 1e-7, 0, False),
+        (499.0, 5e34, 1, True),
+        (1e6, 1e-12, 0, True),
+    ],
+)
 def test_products_at_the_ends_of_the_range(count, weight, p, base, careful):
     from neuronym.similarity import _vectors
 

@@ -39,14 +39,36 @@ class Annotated:
 
 def test_cleaning_counts_everything_once() -> None:
     words = [
-        "dog", "", "  ", "cat", "dog", " dog ", "great   white\tshark", "Cat", "DOG", "null",
-        "cafe\u0301", "caf\u00e9", "x" * 201, "y" * 200, "zero\u200bwidth", "bell\x07",
-    ]  # fmt: skip
+        "dog",
+        "",
+        "  ",
+        "cat",
+        "dog",
+        " dog ",
+        "great   white\tshark",
+        "Cat",
+        "DOG",
+        "null",
+        "cafe\u0301",
+        "caf\u00e9",
+        "x" * 201,
+        "y" * 200,
+        "zero\u200bwidth",
+        "bell\x07",
+    ]
     kept, report = clean(words, exclude=["ZEROwidth ", "absent"])
     accent = "caf\u00e9"
     assert kept == (
-        "dog", "cat", "great white shark", "Cat", "DOG", "null", accent, "y" * 200, "bell",
-    )  # fmt: skip
+        "dog",
+        "cat",
+        "great white shark",
+        "Cat",
+        "DOG",
+        "null",
+        accent,
+        "y" * 200,
+        "bell",
+    )
     assert report.given == 16
     assert report.blank == 2
     assert report.duplicates == ("dog", "dog", accent)

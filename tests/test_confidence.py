@@ -50,9 +50,14 @@ def test_signs_against_loops() -> None:
     scores = -np.sort(-rng.normal(size=(units, 5)), axis=1)
     scores[4] = np.nan
     found = measured(
-        activations.astype(np.float32), images.astype(np.float32), texts.astype(np.float32),
-        labels, scores, sharpness=a, top_k=top_k,
-    )  # fmt: skip
+        activations.astype(np.float32),
+        images.astype(np.float32),
+        texts.astype(np.float32),
+        labels,
+        scores,
+        sharpness=a,
+        top_k=top_k,
+    )
     p = np.exp(a * images @ texts.T)
     p /= p.sum(1, keepdims=True)
     best = activations.argmax(0)
@@ -69,8 +74,9 @@ def test_signs_against_loops() -> None:
         z = (own.max() - own.mean()) / own.std()
         assert found["lead"][unit] == pytest.approx(np.log(z), abs=1e-5)
         assert found["positive"][unit] == pytest.approx(np.mean(own > 0))
-    assert found["fit"][1] == pytest.approx(found["fit"][0] if labels[0, 0] == labels[1, 0] else
-                                            found["fit"][1])  # fmt: skip
+    assert found["fit"][1] == pytest.approx(
+        found["fit"][0] if labels[0, 0] == labels[1, 0] else found["fit"][1]
+    )
     assert np.isnan([found[name][4] for name in ("fit", "fit_margin", "margin")]).all()
 
 
@@ -98,8 +104,9 @@ def test_signs_of_constant_units_and_single_labels() -> None:
     for name in ("fit_margin", "clarity"):  # there is no second label, no pair
         assert np.isnan(found[name]).all()
     same = np.repeat(texts[:1], 3, axis=0)
-    found = measured(activations, images, same, np.array([[0, 1]] * 3), np.zeros((3, 2)),
-                     sharpness=5, top_k=3)  # fmt: skip
+    found = measured(
+        activations, images, same, np.array([[0, 1]] * 3), np.zeros((3, 2)), sharpness=5, top_k=3
+    )
     assert np.isnan(found["fit"]).all()  # p(t | x) is the same for all images
     assert ranks(np.zeros((1, 3))).tolist() == [[2, 2, 2]]
 

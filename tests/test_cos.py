@@ -93,8 +93,9 @@ def test_several_layers_at_once(similarity):
     layers = [rng.normal(size=(101, width)).astype(np.float32) for width in (5, 1, 13)]
     layers[0][:, 2] = 7
     layers[2][11, 4] = np.nan
-    found = similarity.top_many([layers[0], torch.from_numpy(layers[1]), layers[2]], images, texts,
-                                6, tie=tie)  # fmt: skip
+    found = similarity.top_many(
+        [layers[0], torch.from_numpy(layers[1]), layers[2]], images, texts, 6, tie=tie
+    )
     assert len(found) == 3
     for rows, top in zip(layers, found, strict=True):
         alone = similarity.top(rows, images, texts, 6, tie=tie)

@@ -255,6 +255,9 @@ def test_nothing_is_printed(tmp_path):
     environment = {k: v for k, v in os.environ.items() if not re.match("TRANSFORMERS_|HF_", k)}
     done = subprocess.run(
         [sys.executable, "-c", SILENT, str(tmp_path / f"{ARCH}.json"), *names],
-        capture_output=True, text=True, timeout=240, env=environment,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=environment,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -45,8 +45,13 @@ def tags(home, monkeypatch):
     """Publish the tiny weights under two tags, one of them trained with QuickGELU."""
     from open_clip import pretrained
 
-    usual = {"file": str(home / "clip.pt"), "interpolation": "bicubic", "resize_mode": "shortest",
-             "mean": (0.5, 0.4, 0.3), "std": (0.25, 0.26, 0.27)}  # fmt: skip
+    usual = {
+        "file": str(home / "clip.pt"),
+        "interpolation": "bicubic",
+        "resize_mode": "shortest",
+        "mean": (0.5, 0.4, 0.3),
+        "std": (0.25, 0.26, 0.27),
+    }
     listed = {
         "quick": usual | {"quick_gelu": True},
         "plain": usual | {"resize_mode": "squash"},

@@ -37,9 +37,14 @@ WPMI = "clip-dissect:soft-wpmi,top_k=7"
 WORDS = [*PLANTED, "dog", "moss", "Dog", "reds", "hat", "cap"]
 #: First labels of the seven units of `detect`, best first; None: the unit abstains.
 LABELS = [
-    ["red", "green"], ["moss", "hat", "green"], ["hat", "cap", "moss", "dog", "Blue"],
-    None, ["reds"], ["hat", "cap"], ["cap", "hat", "red", "moss", "blue", "purple"],
-]  # fmt: skip
+    ["red", "green"],
+    ["moss", "hat", "green"],
+    ["hat", "cap", "moss", "dog", "Blue"],
+    None,
+    ["reds"],
+    ["hat", "cap"],
+    ["cap", "hat", "red", "moss", "blue", "purple"],
+]
 SCORES = [0.9, 0.8, 0.7, np.nan, 0.6, 0.5, 0.4]
 #: What a person says: unit → word, or None for non-interpretable.
 TRUTH = {0: "RED", 1: "green", 2: "blue", 3: "yellow", 4: "red", 5: None, 6: "purple"}
@@ -72,11 +77,18 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
     folder = tmp_path_factory.mktemp("evaluation")
     classes = ("red", "DOG", "blue, azure", "a wolf")
     made = nym.dissect(
-        Target("detectors", Detectors().eval(), SMALL, classes), layers=["detect", "head"],
-        probe=coloured_images(43), concepts=WORDS, encoder=ColourEncoder(), out=folder / "atlas",
-        cache=str(folder / "cache"), batch_size=8, similarity="soft-wpmi:top_k=7", labels=6,
+        Target("detectors", Detectors().eval(), SMALL, classes),
+        layers=["detect", "head"],
+        probe=coloured_images(43),
+        concepts=WORDS,
+        encoder=ColourEncoder(),
+        out=folder / "atlas",
+        cache=str(folder / "cache"),
+        batch_size=8,
+        similarity="soft-wpmi:top_k=7",
+        labels=6,
         progress=None,
-    )  # fmt: skip
+    )
     made = label(made, "clip-dissect:cos", count=6)
     made = label(made, Fixed(), layers=["detect"])
     made = analysing.analyse(
@@ -105,8 +117,12 @@ def test_the_counts_are_those_counted_by_hand(atlas: Atlas) -> None:
     # Right at rank 1: unit 0. At rank 3: 1. At rank 5: 2. At rank 6, so wrong: 6. 3 abstains,
     # 4 has a plural. 5 is non-interpretable.
     assert {k: found[k] for k in ("top1", "top3", "top5", "incorrect", "non_interpretable")} == {
-        "top1": 1, "top3": 2, "top5": 3, "incorrect": 3, "non_interpretable": 1,
-    }  # fmt: skip
+        "top1": 1,
+        "top3": 2,
+        "top5": 3,
+        "incorrect": 3,
+        "non_interpretable": 1,
+    }
     assert (found["total"], found["abstained"]) == (7, 1)
     assert found["top5_share"] == 3 / 6
     assert (found["top5_share_low"], found["top5_share_high"]) == wilson(3, 6)
@@ -137,17 +153,21 @@ def test_several_names_of_a_class_are_right(atlas: Atlas) -> None:
 
 def test_several_layers_are_summed_and_the_unsure_left_out(atlas: Atlas, tmp_path: Path) -> None:
     rows = [
-        Answer("detect", 0, "own", "red"), Answer("detect", 1, "unsure"),
-        Answer("head", 0, "own", "nothing"), Answer("head", 3, "non-interpretable"),
-    ]  # fmt: skip
+        Answer("detect", 0, "own", "red"),
+        Answer("detect", 1, "unsure"),
+        Answer("head", 0, "own", "nothing"),
+        Answer("head", 3, "non-interpretable"),
+    ]
     write_answers(rows, tmp_path / "t.csv")
     methods = ["clip-dissect:cos", "fixed"]
     made = table("accuracy", open_subject(atlas, methods, truth=str(tmp_path / "t.csv")))
     totals = {(r["layer"], r["method"]): r["total"] for r in made.records}
     assert totals == {
-        ("detect", "clip-dissect.cos"): 1, ("head", "clip-dissect.cos"): 2,
-        ("all", "clip-dissect.cos"): 3, ("detect", "fixed"): 1,
-    }  # fmt: skip
+        ("detect", "clip-dissect.cos"): 1,
+        ("head", "clip-dissect.cos"): 2,
+        ("all", "clip-dissect.cos"): 3,
+        ("detect", "fixed"): 1,
+    }
     assert made.totals == 1
     assert "Left out: 1 units of which the truth is unsure." in made.notes
 
@@ -262,9 +282,12 @@ def test_bins_by_chance(atlas: Atlas) -> None:
     p = atlas.trust("significance", "detect", method=method)["p"].to_numpy()
     found = row(atlas, "bins", method=method)
     assert [found[name] for name in BINS] == [
-        (p <= 0.001).sum(), ((p > 0.001) & (p <= 0.01)).sum(), ((p > 0.01) & (p <= 0.05)).sum(),
-        (p > 0.05).sum(), np.isnan(p).sum(),
-    ]  # fmt: skip
+        (p <= 0.001).sum(),
+        ((p > 0.001) & (p <= 0.01)).sum(),
+        ((p > 0.01) & (p <= 0.05)).sum(),
+        (p > 0.05).sum(),
+        np.isnan(p).sum(),
+    ]
     assert found["high_from"] > found["medium_from"] > found["low_from"]
     beats = atlas.trust("significance", "detect", method=method)["significant"].eq(True)
     assert found["beats_chance"] == beats.mean()
@@ -288,18 +311,24 @@ def _claiming(atlas: Atlas, encoder: str, count: int, settled: str, **facts: str
 @pytest.mark.parametrize(
     ("change", "wanted"),
     [
-        ({}, True), ({"encoder": "hf:openai/clip-vit-base-patch16"}, True),
-        ({"encoder": "open-clip:ViT-B-32/openai"}, False), ({"count": 10_000}, False),
-        ({"settled": "soft-wpmi:top_k=100,a=2"}, False), ({"settled": "wpmi:top_k=28,a=10"}, False),
+        ({}, True),
+        ({"encoder": "hf:openai/clip-vit-base-patch16"}, True),
+        ({"encoder": "open-clip:ViT-B-32/openai"}, False),
+        ({"count": 10_000}, False),
+        ({"settled": "soft-wpmi:top_k=100,a=2"}, False),
+        ({"settled": "wpmi:top_k=28,a=10"}, False),
         ({"settled": "soft-wpmi:top_k=100,a=10,prior=probe"}, False),
         ({"settled": "cos", "format": "clip-search"}, True),
     ],
-)  # fmt: skip
+)
 def test_the_studys_bins_are_for_its_configuration(
     atlas: Atlas, change: dict[str, Any], wanted: bool
 ) -> None:
-    as_there = {"encoder": "open-clip:ViT-B-16/openai", "count": 19_873,
-                "settled": "soft-wpmi:top_k=100,a=10"}  # fmt: skip
+    as_there = {
+        "encoder": "open-clip:ViT-B-16/openai",
+        "count": 19_873,
+        "settled": "soft-wpmi:top_k=100,a=10",
+    }
     claimed = _claiming(atlas, **as_there | change)
     assert as_in_the_study(claimed, "clip-dissect.cos") is wanted
     if wanted:
@@ -325,9 +354,11 @@ def test_ranks_are_those_among_all_scores(atlas: Atlas, method: str) -> None:
     found = row(atlas, "known", method=method, truth=known)
     material, settled = Material(atlas), atlas.manifest["methods"][atlas.method(method)]["settled"]
     scores = open_similarity(settled).scores(
-        material.activations("detect"), material.image_embeddings, material.text_embeddings,
+        material.activations("detect"),
+        material.image_embeddings,
+        material.text_embeddings,
         tie=material.tie,
-    )  # fmt: skip
+    )
     folded = [word.casefold() for word in WORDS]
     ranks, places = [], []
     for unit, name in enumerate(names):
@@ -354,8 +385,9 @@ def test_known_neurons_of_a_method_that_scores_no_other_words(atlas: Atlas) -> N
     found = row(atlas, "known")
     assert found["mean_rank"] is None  # unit 3 abstains
     assert (found["units"], found["top1"]) == (6, pytest.approx(1 / 6))
-    few = pd.DataFrame({"layer": "detect", "unit": [0, 6], "status": "label",
-                        "labels": [("red",), ("purple",)]})  # fmt: skip
+    few = pd.DataFrame(
+        {"layer": "detect", "unit": [0, 6], "status": "label", "labels": [("red",), ("purple",)]}
+    )
     found = row(atlas, "known", truth=Truth("hand", few))
     assert (found["mean_rank"], found["median_rank"]) == ((1 + 6) / 2, 3.5)
     vectors = atlas.embeddings()["concepts"]
@@ -389,8 +421,9 @@ class _Silent(Atlas):
 def test_frequent_concepts(atlas: Atlas) -> None:
     made = table("concepts:top=2", open_subject(atlas, ["fixed"]))
     assert [(r["place"], r["concept"], r["units"]) for r in made.rows] == [
-        (1, "hat", 2), (2, "cap", 1),
-    ]  # fmt: skip
+        (1, "hat", 2),
+        (2, "cap", 1),
+    ]
     assert made.rows[0]["share"] == pytest.approx(2 / 6)
     assert made.rows[0]["different"] == 5
 
@@ -398,10 +431,16 @@ def test_frequent_concepts(atlas: Atlas) -> None:
 def test_agreement_of_annotators(atlas: Atlas, tmp_path: Path) -> None:
     words = {"ann": ["red", "", "dog", "hat"], "bob": ["Red", "", "cat", None]}
     rows = [
-        Answer("detect", unit, "unsure" if w is None else "own" if w else "non-interpretable",
-               w or "", name)
-        for name, some in words.items() for unit, w in enumerate(some)
-    ]  # fmt: skip
+        Answer(
+            "detect",
+            unit,
+            "unsure" if w is None else "own" if w else "non-interpretable",
+            w or "",
+            name,
+        )
+        for name, some in words.items()
+        for unit, w in enumerate(some)
+    ]
     write_answers(rows, tmp_path / "t.csv")
     found = row(atlas, "agreement", truth=str(tmp_path / "t.csv"))
     assert (found["annotators"], found["units"], found["several"], found["unsure"]) == (2, 4, 3, 1)
@@ -453,12 +492,16 @@ def test_evaluate_from_the_command_line(atlas: Atlas, tmp_path: Path) -> None:
     assert found.exit_code == 0, found.output
     names = [t["table"] for t in json.loads(found.stdout)]
     assert names == ["accuracy", "correctness", "known", "curve", "agreement"]
-    found = run("evaluate", folder, "--truth", "classes", "--out", str(tmp_path / "o"), "--format",
-                "latex")  # fmt: skip
+    found = run(
+        "evaluate", folder, "--truth", "classes", "--out", str(tmp_path / "o"), "--format", "latex"
+    )
     assert found.exit_code == 0, found.output
     assert sorted(p.name for p in (tmp_path / "o").iterdir()) == [
-        "accuracy.tex", "correctness.tex", "curve.tex", "known.tex",
-    ]  # fmt: skip
+        "accuracy.tex",
+        "correctness.tex",
+        "curve.tex",
+        "known.tex",
+    ]
     assert isinstance(run("evaluate", folder, "--truth", "clases").exception, UsageError)
     assert run("evaluate", folder).exit_code == 2
     truth = tmp_path / "truth.csv"

@@ -28,8 +28,9 @@ def test_against_loops(atlas) -> None:
     material, method = Material(atlas), atlas.method()
     found = analysis.run(material, method, ["detect"]).layers["detect"]
     activations = np.asarray(material.activations("detect"))
-    images, texts = (np.asarray(v, np.float64) for v in
-                     (material.image_embeddings, material.text_embeddings))  # fmt: skip
+    images, texts = (
+        np.asarray(v, np.float64) for v in (material.image_embeddings, material.text_embeddings)
+    )
     a = atlas.manifest["methods"][method]["sharpness"]
     p = np.exp(a * images @ texts.T)
     p /= p.sum(1, keepdims=True)
@@ -41,9 +42,12 @@ def test_against_loops(atlas) -> None:
     for k in range(3):
         inside = fold != k
         top = SoftWpmi(top_k=6, a=a).top(
-            activations[inside], images[inside].astype(np.float32), texts.astype(np.float32), 1,
+            activations[inside],
+            images[inside].astype(np.float32),
+            texts.astype(np.float32),
+            1,
             tie=np.argsort(np.argsort(atlas.tie[inside])),
-        )  # fmt: skip
+        )
         labels = top.concepts[:, 0]
         pair = Pair(activations[~inside].T, p[~inside][:, labels].T, 0.15)
         for name in PASSING:

@@ -24,9 +24,11 @@ def settled(module: nn.Module) -> nn.Module:
     for part in module.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             for tensor, low, high in (
-                (part.running_mean, -0.6, 0.5), (part.running_var, 0.2, 3.0),
-                (part.weight, 0.3, 1.7), (part.bias, -0.4, 0.7),
-            ):  # fmt: skip
+                (part.running_mean, -0.6, 0.5),
+                (part.running_var, 0.2, 3.0),
+                (part.weight, 0.3, 1.7),
+                (part.bias, -0.4, 0.7),
+            ):
                 if tensor is not None:
                     tensor.data.uniform_(low, high, generator=generator)
     return module.eval()

@@ -28,9 +28,11 @@ def test_cells_are_all_combinations() -> None:
         },
     )
     assert [cell.name for cell in cells] == [
-        "photos.layer1-layer2.11", "photos.layer4.11", "synthetic.layer1-layer2.11",
+        "photos.layer1-layer2.11",
+        "photos.layer4.11",
+        "synthetic.layer1-layer2.11",
         "synthetic.layer4.11",
-    ]  # fmt: skip
+    ]
     assert {cell.similarities for cell in cells} == {("wpmi", "soft-wpmi:top_k=7")}
     assert cells[1].settings.layers == ["layer4"]
     assert cells[2].settings.probe == "synthetic"

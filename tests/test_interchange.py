@@ -43,12 +43,23 @@ def published(tmp_path: Path) -> Path:
     for name in ("clip-search", "netdissect"):
         (folder / name).mkdir(parents=True)
     images = [f"{LISTED}{name}.jpg" for name in ("a", "b", "c")]
-    (folder / "clip-search" / "early.csv").write_text(search_file([
-        ({"red": 0.5, "stripes": 0.25}, images), ({"blue": 0.125}, images[:1]), ({}, images[1:]),
-    ]))  # fmt: skip
-    (folder / "clip-search" / "late.csv").write_text(search_file([
-        ({"dog": 0.75}, images[::-1]), ({"cat": 0.0625, "dog": -0.5}, []),
-    ]))  # fmt: skip
+    (folder / "clip-search" / "early.csv").write_text(
+        search_file(
+            [
+                ({"red": 0.5, "stripes": 0.25}, images),
+                ({"blue": 0.125}, images[:1]),
+                ({}, images[1:]),
+            ]
+        )
+    )
+    (folder / "clip-search" / "late.csv").write_text(
+        search_file(
+            [
+                ({"dog": 0.75}, images[::-1]),
+                ({"cat": 0.0625, "dog": -0.5}, []),
+            ]
+        )
+    )
     (folder / "milan.csv").write_text(
         'layer,unit,description\nfirst,0,Nothing here\nlate,0,Dogs\nlate,1,"Cats, mostly"\n'
     )
@@ -211,9 +222,11 @@ def test_images_are_found_by_the_ends_of_their_paths(
     below: str, broden: Path, published: Path, tmp_path: Path
 ) -> None:
     done = import_labels(
-        open_format("clip-search"), published / "clip-search", tmp_path / "atlas",
+        open_format("clip-search"),
+        published / "clip-search",
+        tmp_path / "atlas",
         images_root=broden / below,
-    )  # fmt: skip
+    )
     assert (done.images.listed, done.images.found) == (3, 2)
     assert [name for name, _ in done.images.damaged] == [f"{LISTED}c.jpg"]
     images = done.atlas.images.set_index("image_id")
@@ -245,16 +258,34 @@ def test_nothing_outside_the_folder_is_found(tmp_path: Path) -> None:
     os.mkfifo(root / "pipe.jpg")
     folder = root_folder(root)
     for listed in (
-        "../secret.jpg", "../../etc/passwd", "in/../../secret.jpg", str(secret), "/etc/passwd",
-        "link.jpg", "up/secret.jpg", "loop", "pipe.jpg", "in", ".", "..", "/", "x" * 5000, "a\0b",
-        "~/secret.jpg", "in/fine.jpg/x",
-    ):  # fmt: skip
+        "../secret.jpg",
+        "../../etc/passwd",
+        "in/../../secret.jpg",
+        str(secret),
+        "/etc/passwd",
+        "link.jpg",
+        "up/secret.jpg",
+        "loop",
+        "pipe.jpg",
+        "in",
+        ".",
+        "..",
+        "/",
+        "x" * 5000,
+        "a\0b",
+        "~/secret.jpg",
+        "in/fine.jpg/x",
+    ):
         assert locate(listed, folder) is None, listed
     fine = (root / "in" / "fine.jpg").resolve()
     for listed in (
-        "in/fine.jpg", "data/in/fine.jpg", "/data/in/fine.jpg", "../in/fine.jpg", "./in//fine.jpg",
+        "in/fine.jpg",
+        "data/in/fine.jpg",
+        "/data/in/fine.jpg",
+        "../in/fine.jpg",
+        "./in//fine.jpg",
         "near.jpg",
-    ):  # fmt: skip
+    ):
         assert locate(listed, folder) == fine, listed
 
 
@@ -265,9 +296,11 @@ def test_a_list_that_leads_out_is_read_without_those_images(
     for file in (published / "clip-search").iterdir():
         file.write_text(file.read_text().replace(f"{LISTED}a.jpg", "../secret.jpg"))
     done = import_labels(
-        open_format("clip-search"), published / "clip-search", tmp_path / "atlas",
+        open_format("clip-search"),
+        published / "clip-search",
+        tmp_path / "atlas",
         images_root=broden,
-    )  # fmt: skip
+    )
     assert done.images.found == 1
     assert done.atlas.images.set_index("image_id")["source"].isna()["../secret.jpg"]
 
@@ -295,11 +328,14 @@ def test_asking_for_what_files_do_not_hold_says_so(atlas: Atlas) -> None:
     ("method", "match"),
     [
         ("clip-dissect:cos", "which hold no (activations|embeddings)"),
-        ("clip-avg", "which hold no embeddings"), ("csp", "which hold no"),
-        ("semanticlens", "which hold no"), ("linear", "which hold no"),
-        ("annotations", "has no annotations"), ("netdissect", "has no annotations"),
+        ("clip-avg", "which hold no embeddings"),
+        ("csp", "which hold no"),
+        ("semanticlens", "which hold no"),
+        ("linear", "which hold no"),
+        ("annotations", "has no annotations"),
+        ("netdissect", "has no annotations"),
     ],
-)  # fmt: skip
+)
 def test_labelling_methods_refuse(method: str, match: str, atlas: Atlas) -> None:
     with pytest.raises(NeuronymError, match=match):
         label(atlas, method)
@@ -363,9 +399,11 @@ def test_what_was_imported_is_exported_unchanged(
 def test_a_format_says_what_it_has_no_place_for(atlas: Atlas, tmp_path: Path) -> None:
     done = export_labels(atlas, open_format("milan"), tmp_path / "milan.csv")
     assert done.lost == (
-        "labels behind rank 1 (there are up to 2)", "scores", "why units abstain",
+        "labels behind rank 1 (there are up to 2)",
+        "scores",
+        "why units abstain",
         "the highest activating images",
-    )  # fmt: skip
+    )
     assert (tmp_path / "milan.csv").read_text() == (
         "layer,unit,description\nearly,0,red\nearly,1,blue\nearly,2,\nlate,0,dog\nlate,1,cat\n"
     )
@@ -382,10 +420,15 @@ def test_formulas_are_pointed_out(published: Path, tmp_path: Path) -> None:
 def dissected(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
     folder = tmp_path_factory.mktemp("dissected")
     return nym.dissect(
-        build(), layers=["detect", "head"], probe=coloured_images(31), encoder=ColourEncoder(),
+        build(),
+        layers=["detect", "head"],
+        probe=coloured_images(31),
+        encoder=ColourEncoder(),
         concepts=["red", "green", "blue", "yellow", "purple", *(f"thing {i}" for i in range(8))],
-        similarity="soft-wpmi:top_k=5", out=folder / "atlas", cache=str(folder / "cache"),
-    )  # fmt: skip
+        similarity="soft-wpmi:top_k=5",
+        out=folder / "atlas",
+        cache=str(folder / "cache"),
+    )
 
 
 @pytest.mark.parametrize("kind", ["clip-search", "clip-dissect", "milan"])
@@ -405,8 +448,12 @@ def test_labels_of_a_run_go_out_and_come_back(kind: str, dissected: Atlas, tmp_p
         shown = dissected.exemplars()[["layer", "unit", "rank", "image_id"]]
         assert again.exemplars()[shown.columns].equals(shown)
     # Labels of files also fit the atlas that they came from.
-    assert "imported.x" in bring(kind, tmp_path / "out", dissected.folder, method="imported.x",
-                                 overwrite=True).methods  # fmt: skip
+    assert (
+        "imported.x"
+        in bring(
+            kind, tmp_path / "out", dissected.folder, method="imported.x", overwrite=True
+        ).methods
+    )
 
 
 def test_units_that_do_not_beat_chance_are_exported_without_a_label(
@@ -481,9 +528,10 @@ def test_annotations_go_in_and_out(atlas: Atlas, tmp_path: Path) -> None:
     )
     out = tmp_path / "out.csv"
     assert "error" not in run("import", "annotations", truth, "--out", atlas.folder)
-    assert json.loads(
-        run("import", "annotations", truth, "--out", atlas.folder, "--json")
-    )["added"] == 0  # fmt: skip
+    assert (
+        json.loads(run("import", "annotations", truth, "--out", atlas.folder, "--json"))["added"]
+        == 0
+    )
     run("export", atlas.folder, "--format", "annotations", "--out", out)
     assert out.read_text() == truth.read_text()
     assert "which exists" in run(
@@ -506,8 +554,11 @@ def test_published_results_of_resnet50(tmp_path: Path) -> None:
         made = bring(kind, data / kind, out)
     assert made.manifest["target"]["name"] == "resnet50"
     assert {n: v["units"] for n, v in made.layers.items()} == {
-        "layer1": 256, "layer2": 512, "layer3": 1024, "layer4": 2048,
-    }  # fmt: skip
+        "layer1": 256,
+        "layer2": 512,
+        "layer3": 1024,
+        "layer4": 2048,
+    }
     hit = made.search("stripes").set_index(["layer", "unit"]).loc[("layer4", 1330)]
     assert (hit["rank"], hit["concept"], hit["score"]) == (2, "stripes", 0.432708740234375)
     # All four count the units alike: they agree where they stand, and not one unit further.

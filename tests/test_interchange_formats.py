@@ -21,10 +21,40 @@ from neuronym.labellers import LayerLabels
 SHARED = Path(os.environ.get("NEURONYM_CHECK_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 UGLY = [
-    "null", "nan", "NaN", "None", "true", "0", "-1e5", "a,b", 'say "hi"', '"', "line\nbreak",
-    "\r", "a\r\nb", " blanks ", "\t", ";", "'", "=1+1", "@x", "עברית \u200f", "\u202etxt", "é",
-    "\u2028", "\ufeff", "𝔘", "\\", "\x1b[31m", UNNAMED, "red-c", "a/b", "..", "%2F", "#",
-]  # fmt: skip
+    "null",
+    "nan",
+    "NaN",
+    "None",
+    "true",
+    "0",
+    "-1e5",
+    "a,b",
+    'say "hi"',
+    '"',
+    "line\nbreak",
+    "\r",
+    "a\r\nb",
+    " blanks ",
+    "\t",
+    ";",
+    "'",
+    "=1+1",
+    "@x",
+    "עברית \u200f",
+    "\u202etxt",
+    "é",
+    "\u2028",
+    "\ufeff",
+    "𝔘",
+    "\\",
+    "\x1b[31m",
+    UNNAMED,
+    "red-c",
+    "a/b",
+    "..",
+    "%2F",
+    "#",
+]
 text = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=6
 )
@@ -143,9 +173,10 @@ def test_netdissect_returns(found: dict) -> None:
 
 def test_netdissect_in_detail(tmp_path: Path) -> None:
     head = "unit,category,label,score," + ",".join(
-        f"{category}-{name}" for category in ("color", "scene", "texture")
+        f"{category}-{name}"
+        for category in ("color", "scene", "texture")
         for name in ("label", "truth", "activation", "intersect", "iou")
-    )  # fmt: skip
+    )
     rows = [
         "1,scene,street-s,0.19,red-c,10,20,3,0.11,street-s,7,9,2,0.19,,4,5,1,0.125",
         "2,color,blue-c,0.25,blue-c,11,21,5,0.25,,,,,,dotted,4,5,1,0.125",
@@ -157,8 +188,10 @@ def test_netdissect_in_detail(tmp_path: Path) -> None:
     labels = found.layers["layer4"]
     # Units count from 1 in the files, names lose their suffix, an empty one is no name.
     assert labels.concepts.tolist() == [
-        ["street", UNNAMED, "red"], ["blue", "dotted", None], [None, None, None],
-    ]  # fmt: skip
+        ["street", UNNAMED, "red"],
+        ["blue", "dotted", None],
+        [None, None, None],
+    ]
     assert labels.details["name"][0].tolist() == ["street-s", "", "red-c"]
     assert labels.details["category"][1].tolist() == ["color", "texture", None]
     assert labels.details["truth"][0].tolist() == [7, 4, 10]
@@ -197,17 +230,26 @@ ND = "unit,category,label,score,part-label,part-truth,part-activation,part-inter
 CD = "layer,unit,description,similarity\n"
 MALFORMED = [
     ("clip-search", SEARCH + "0,sky\n", r"line 2: Expected `row` to have 41 columns, got 2"),
-    ("clip-search", SEARCH + searched_row(score="high"),
-     r"line 2: Expected `similarity 1` to be a number, got 'high'"),
+    (
+        "clip-search",
+        SEARCH + searched_row(score="high"),
+        r"line 2: Expected `similarity 1` to be a number, got 'high'",
+    ),
     ("clip-search", SEARCH + searched_row(score="nan"), r"`similarity 1` to be a number"),
     ("clip-search", SEARCH + searched_row(score="1e39"), r"that float32 can hold, got '1e39'"),
     ("clip-search", SEARCH + searched_row(score="1_0"), r"`similarity 1` to be a number"),
     ("clip-search", SEARCH + searched_row(concept=""), r"empty without a concept, got 0.5"),
     ("clip-search", SEARCH + "0,,sky" + "," * 38 + "\n", r"`concept 2` to be empty behind"),
-    ("clip-search", SEARCH + "0,a,b" + "," * 9 + "0.1,0.2" + "," * 28 + "\n",
-     r"line 2: Expected `similarity 2` to be at most the similarity before it, got '0.2'"),
-    ("clip-search", SEARCH + searched_row() + searched_row(),
-     r"line 3: Expected `unit` to be a unit that has no row yet, got 0. It stands in line 2 too"),
+    (
+        "clip-search",
+        SEARCH + "0,a,b" + "," * 9 + "0.1,0.2" + "," * 28 + "\n",
+        r"line 2: Expected `similarity 2` to be at most the similarity before it, got '0.2'",
+    ),
+    (
+        "clip-search",
+        SEARCH + searched_row() + searched_row(),
+        r"line 3: Expected `unit` to be a unit that has no row yet, got 0. It stands in line 2 too",
+    ),
     ("clip-search", SEARCH + searched_row() + searched_row("2"), r"line 3: .*Unit 1 is missing"),
     ("clip-search", SEARCH + searched_row("-1"), r"`unit` to be 0…10000000, got '-1'"),
     ("clip-search", SEARCH + searched_row("9" * 5000), r"`unit` to be 0…10000000"),
@@ -234,7 +276,7 @@ MALFORMED = [
     ("netdissect", ND + "1,part,ear,0.5,eye,1,1,1,0.5\n", r"those of the category part \(eye, 0"),
     ("netdissect", ND + "1,part,,0.5,,1,1,1,0.5\n", r"`label and score`"),
     ("netdissect", ND.replace("iou", "io") + "1,a,,,,,,,\n", r"line 1: Expected `header`"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("kind", "content", "match"), MALFORMED)
@@ -298,8 +340,12 @@ def test_a_zero_byte_cannot_be_written() -> None:
 
 def test_unknown_formats_list_the_known_ones() -> None:
     assert {e.name for e in FORMATS} == {
-        "annotations", "clip-dissect", "clip-search", "milan", "netdissect",
-    }  # fmt: skip
+        "annotations",
+        "clip-dissect",
+        "clip-search",
+        "milan",
+        "netdissect",
+    }
     with pytest.raises(UsageError, match="Nearest: clip-search"):
         open_format("clipsearch")
     with pytest.raises(UsageError, match="`format` to be one of"):

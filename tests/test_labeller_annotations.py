@@ -123,9 +123,15 @@ def test_a_map_that_is_nowhere_positive_weighs_all_positions_alike(tmp_path: Pat
     target = world.build()
     target.model.maps.bias.data[:] -= 1000
     atlas = nym.dissect(
-        target, layers=["maps"], probe=probe, concepts=["red", "blue"], encoder=ColourEncoder(),
-        similarity="cos", out=tmp_path / "atlas", cache=str(tmp_path / "cache"),
-    )  # fmt: skip
+        target,
+        layers=["maps"],
+        probe=probe,
+        concepts=["red", "blue"],
+        encoder=ColourEncoder(),
+        similarity="cos",
+        out=tmp_path / "atlas",
+        cache=str(tmp_path / "cache"),
+    )
     own = {"target": target, "probe": probe, "cache": str(tmp_path / "cache")}
     weighted = labelled(atlas, "annotations:k=3,weighted=yes,rank=share", "maps", **own)
     labels = weighted[(weighted["unit"] == 0) & (weighted["category"] == "texture")]
@@ -156,8 +162,10 @@ def test_reasons_of_units_without_labels(tmp_path: Path) -> None:
     rare = Material(atlas).highest("relu", 3).indices[world.RARE]
     assert (rare == -1).all()
     frame = labelled(atlas, "annotations:k=3", "relu", probe=probe).set_index("unit")
-    assert frame["reason"][world.RARE] in ("no image above its minimum", "dead: the activation "
-                                           "is the same for every image")  # fmt: skip
+    assert frame["reason"][world.RARE] in (
+        "no image above its minimum",
+        "dead: the activation is the same for every image",
+    )
     highest = Material(atlas).highest("relu", 3).indices
     for unit in (0, 1, 2, 3):
         if 4 in highest[unit]:
@@ -196,10 +204,15 @@ def test_what_every_image_shows_wins_nothing(tmp_path: Path) -> None:
 
 def test_probes_without_annotations_are_refused(tmp_path: Path) -> None:
     atlas = nym.dissect(
-        colours(), layers=["detect"], probe=coloured_images(13), concepts=["red", "blue"],
-        encoder=ColourEncoder(), similarity="cos", out=tmp_path / "atlas",
+        colours(),
+        layers=["detect"],
+        probe=coloured_images(13),
+        concepts=["red", "blue"],
+        encoder=ColourEncoder(),
+        similarity="cos",
+        out=tmp_path / "atlas",
         cache=str(tmp_path / "cache"),
-    )  # fmt: skip
+    )
     with pytest.raises(NeuronymError, match="has no annotations. Use a probe with image-wide"):
         label(atlas, "annotations")
     with pytest.raises(UsageError, match="k, weighted, rank, category, got 'top_k'"):

@@ -30,9 +30,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def dissect(folder: Path, probe: object, out: Path) -> Atlas:
     return nym.dissect(
-        build(), layers=["detect", "head"], probe=probe, concepts=WORDS, encoder=ColourEncoder(),
-        out=out, cache=str(folder / "cache"), batch_size=8, progress=None,
-    )  # fmt: skip
+        build(),
+        layers=["detect", "head"],
+        probe=probe,
+        concepts=WORDS,
+        encoder=ColourEncoder(),
+        out=out,
+        cache=str(folder / "cache"),
+        batch_size=8,
+        progress=None,
+    )
 
 
 @pytest.fixture

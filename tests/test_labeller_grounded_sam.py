@@ -123,8 +123,10 @@ def test_one_prompt_is_the_text_that_people_write() -> None:
     (prompt,), left_out = prompts(["Dog", "cats", "sky"], tokenizer(), WINDOW)
     assert list(prompt.ids) == tokenizer()("dog . cats . sky .")["input_ids"]
     assert [(place, prompt.ids[low:high]) for place, low, high in prompt.spans] == [
-        (0, (300,)), (1, (301, 304)), (2, (302,)),
-    ]  # fmt: skip
+        (0, (300,)),
+        (1, (301, 304)),
+        (2, (302,)),
+    ]
     assert left_out == []
 
 
@@ -217,10 +219,17 @@ def test_scores_against_a_slow_replica() -> None:
     rows = rng.integers(0, 11, (units, k))
     rows[2], rows[3, 1:] = -1, -1
     found = {
-        row: made_up([(classes[c], s) for c, s in zip(
-            rng.integers(0, 3, row % 4), rng.integers(1, 9, row % 4) / 8, strict=True
-        )], classes) for row in range(11)
-    }  # fmt: skip
+        row: made_up(
+            [
+                (classes[c], s)
+                for c, s in zip(
+                    rng.integers(0, 3, row % 4), rng.integers(1, 9, row % 4) / 8, strict=True
+                )
+            ],
+            classes,
+        )
+        for row in range(11)
+    }
     share = {row: rng.random((units, len(found[row]))) for row in found}
     seen = _counting.Sightings()
     for row in found:
@@ -315,9 +324,10 @@ def test_prompts_are_searched_one_by_one_and_merged(folders: Path, opened: Netwo
     for prompt in opened.prompts:
         words = [WORDS[place] for place, *_ in prompt.spans]
         alone = networks(folders, words, overlap=1).find(image)
-        everything += [(WORDS.index(words[c]), *map(float, rest)) for c, *rest in zip(
-            alone.classes, alone.scores, *alone.boxes.T, strict=True
-        )]  # fmt: skip
+        everything += [
+            (WORDS.index(words[c]), *map(float, rest))
+            for c, *rest in zip(alone.classes, alone.scores, *alone.boxes.T, strict=True)
+        ]
     whole = networks(folders, overlap=1).find(image)
     got = zip(whole.classes.tolist(), whole.scores, *whole.boxes.T, strict=True)
     assert sorted(everything) == sorted((c, *map(float, rest)) for c, *rest in got)
@@ -353,8 +363,9 @@ def test_boxes_and_masks_are_those_of_the_library(folders: Path) -> None:
         given = framer(images=image, input_boxes=[[box.tolist()]], return_tensors="pt")
         given["input_boxes"] = given["input_boxes"].float()
         with torch.no_grad():
-            out = segmenter(**{k: given[k] for k in ("pixel_values", "input_boxes")},
-                            multimask_output=False)  # fmt: skip
+            out = segmenter(
+                **{k: given[k] for k in ("pixel_values", "input_boxes")}, multimask_output=False
+            )
         (mask,) = framer.post_process_masks(
             out.pred_masks, given["original_sizes"], given["reshaped_input_sizes"]
         )
@@ -408,8 +419,11 @@ def test_missing_weights_are_an_error(folders: Path, tmp_path: Path) -> None:
     broken = Path(shutil.copytree(folders / "sam", tmp_path / "sam"))
     tensors = load_file(broken / "model.safetensors")
     gone = next(name for name in tensors if "mask_decoder" in name)
-    save_file({k: v for k, v in tensors.items() if k != gone}, broken / "model.safetensors",
-              metadata={"format": "pt"})  # fmt: skip
+    save_file(
+        {k: v for k, v in tensors.items() if k != gone},
+        broken / "model.safetensors",
+        metadata={"format": "pt"},
+    )
     with pytest.raises(NeuronymError, match=f"do not fill a SamModel: 1 of .* is {gone}"):
         _grounding._open("segmenter", str(broken), "sam")
 
@@ -457,10 +471,16 @@ def target() -> Target:
 
 def dissect(folder: Path, probe: Any, **settings: Any) -> Atlas:
     return nym.dissect(
-        target(), layers=["detect", "head"], probe=probe, concepts=[*PLANTED, "moss"],
-        encoder=ColourEncoder(), out=folder / "atlas", cache=str(folder / "cache"), batch_size=4,
+        target(),
+        layers=["detect", "head"],
+        probe=probe,
+        concepts=[*PLANTED, "moss"],
+        encoder=ColourEncoder(),
+        out=folder / "atlas",
+        cache=str(folder / "cache"),
+        batch_size=4,
         **settings,
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -559,8 +579,14 @@ def test_a_killed_run_goes_on(
     atlas, method = dissect(tmp_path, coloured_images(9)), named(["dog", "sky"], k=2)
     again = {"target": target(), "probe": coloured_images(9), "cache": str(tmp_path / "cache")}
     material = Material(atlas, **again)
-    wanted = len({row for rows in method._rows(material, ["detect", "head"]).values()
-                  for row in rows.ravel()} - {-1})  # fmt: skip
+    wanted = len(
+        {
+            row
+            for rows in method._rows(material, ["detect", "head"]).values()
+            for row in rows.ravel()
+        }
+        - {-1}
+    )
     searches += [-1, -1]  # killed in the second image
     with pytest.raises(KeyboardInterrupt):
         label(atlas, method, **again)
@@ -699,17 +725,21 @@ def test_what_the_target_does_not_see_has_no_weight(
     again = {"target": target(), "probe": images, "cache": str(tmp_path / "cache")}
     edge, middle = np.arange(40) < 11, (np.arange(40) >= 12) & (np.arange(40) < 28)
     masks = [np.broadcast_to(m, (16, 40)) for m in (edge, middle)]
-    plant(Material(atlas, **again), method, [
-        made_up([("sky", 1.0), ("moss", 0.5)], ["moss", "sky"], masks) for _ in images
-    ])  # fmt: skip
+    plant(
+        Material(atlas, **again),
+        method,
+        [made_up([("sky", 1.0), ("moss", 0.5)], ["moss", "sky"], masks) for _ in images],
+    )
     once = label(atlas, method, layers=["detect"], **again)
     frame = once.labels("detect", method=method.method_id)
     alive = frame[~frame["abstained"]]
     assert set(alive["concept"]) == {"moss"}
     assert alive["score"].to_numpy() == pytest.approx(0.5)
-    plant(Material(atlas, **again), method, [
-        made_up([("sky", 1.0)], ["moss", "sky"], masks[:1]) for _ in images
-    ])  # fmt: skip
+    plant(
+        Material(atlas, **again),
+        method,
+        [made_up([("sky", 1.0)], ["moss", "sky"], masks[:1]) for _ in images],
+    )
     blind = label(once, method, layers=["detect"], overwrite=True, **again)
     reason = blind.labels("detect", method=method.method_id)["reason"][0]
     assert reason == "nothing was found where it responds on its 5 highest images"

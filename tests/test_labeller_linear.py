@@ -33,13 +33,16 @@ def world(
     texts /= np.linalg.norm(texts, axis=1, keepdims=True)
     p = probabilities(pixels @ texts.T, 4.0)
     z = (p - p.mean(0)) / p.std(0)
-    units = np.stack([
-        1e4 + z[:, 3] + 0.6 * z[:, 11] + 0.3 * rng.normal(size=images),
-        2 * z[:, 0] - 0.7 * z[:, 8] + 0.1 * rng.normal(size=images),
-        rng.normal(size=images),
-        np.where(rng.random(images) < 0.05, 1, 0),
-        np.full(images, 0.3),
-    ], 1)  # fmt: skip
+    units = np.stack(
+        [
+            1e4 + z[:, 3] + 0.6 * z[:, 11] + 0.3 * rng.normal(size=images),
+            2 * z[:, 0] - 0.7 * z[:, 8] + 0.1 * rng.normal(size=images),
+            rng.normal(size=images),
+            np.where(rng.random(images) < 0.05, 1, 0),
+            np.full(images, 0.3),
+        ],
+        1,
+    )
     return units.astype(np.float32), pixels.astype(np.float32), texts.astype(np.float32)
 
 
@@ -164,10 +167,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def dissect(folder: Path, images: int, words: list[str] = WORDS) -> Atlas:
     return nym.dissect(
-        build(), layers=["detect", "head"], probe=coloured_images(images), concepts=words,
-        encoder=ColourEncoder(), out=folder / f"atlas-{images}-{len(words)}",
-        cache=str(folder / "cache"), batch_size=16, progress=None,
-    )  # fmt: skip
+        build(),
+        layers=["detect", "head"],
+        probe=coloured_images(images),
+        concepts=words,
+        encoder=ColourEncoder(),
+        out=folder / f"atlas-{images}-{len(words)}",
+        cache=str(folder / "cache"),
+        batch_size=16,
+        progress=None,
+    )
 
 
 @pytest.fixture
@@ -256,10 +265,16 @@ def test_batches_and_order_change_nothing(
     order = np.random.default_rng(0).permutation(131)
     images = coloured_images(131)
     other = nym.dissect(
-        build(), layers=["detect", "head"], probe=[images[i] for i in order], concepts=WORDS,
-        encoder=ColourEncoder(), out=tmp_path / "other", cache=str(tmp_path), batch_size=16,
+        build(),
+        layers=["detect", "head"],
+        probe=[images[i] for i in order],
+        concepts=WORDS,
+        encoder=ColourEncoder(),
+        out=tmp_path / "other",
+        cache=str(tmp_path),
+        batch_size=16,
         progress=None,
-    )  # fmt: skip
+    )
     shuffled = label(other, "linear").labels(method="linear")
     pd.testing.assert_frame_equal(whole, shuffled, atol=1e-4)
 

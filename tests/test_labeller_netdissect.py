@@ -40,10 +40,12 @@ def replica(maps: np.ndarray, probe: world.Masked, quantile: float) -> dict:
     """IoU of all units with all concepts, as in the paper: {(unit, category, name): IoU}."""
     scores = {}
     marks = [
-        [*((m.category, m.name, np.ones((12, 16), bool)) for m in probe.labels(i)),
-         *((m.category, m.name, world.seen(m.pixels)) for m in probe.masks(i))]
+        [
+            *((m.category, m.name, np.ones((12, 16), bool)) for m in probe.labels(i)),
+            *((m.category, m.name, world.seen(m.pixels)) for m in probe.masks(i)),
+        ]
         for i in range(len(probe))
-    ]  # fmt: skip
+    ]
     concepts = {(category, name) for some in marks for category, name, _ in some}
     for unit in range(maps.shape[1]):
         values = np.sort(maps[:, unit].ravel())[::-1]
@@ -262,12 +264,21 @@ def test_planted_detectors_are_found_and_random_channels_are_not() -> None:
 def test_camvid(tmp_path: Path) -> None:
     words = "sky|building|pole|road|pavement|tree|sign|fence|car|pedestrian|bicyclist|"
     made = nym.dissect(
-        planted.build(), layers=["units"], probe=f"folder:{SHARED / 'camvid'},names={words}",
-        concepts="probe", encoder=planted.Oracle(), limit=41, out=tmp_path / "atlas",
+        planted.build(),
+        layers=["units"],
+        probe=f"folder:{SHARED / 'camvid'},names={words}",
+        concepts="probe",
+        encoder=planted.Oracle(),
+        limit=41,
+        out=tmp_path / "atlas",
         cache=str(tmp_path / "cache"),
-    )  # fmt: skip
-    made = label(made, "netdissect:quantile=0.1,threshold=0", target=planted.build(),
-                 cache=str(tmp_path / "cache"))  # fmt: skip
+    )
+    made = label(
+        made,
+        "netdissect:quantile=0.1,threshold=0",
+        target=planted.build(),
+        cache=str(tmp_path / "cache"),
+    )
     frame = made.labels("units", method=made.methods[-1])
     assert set(frame["concept"].dropna()) <= set(words.split("|")) - {""}
     assert frame.groupby("unit")["score"].max()[1] > 0.05

@@ -90,9 +90,13 @@ def test_it_agrees_with_loops(
     empty = encoder.texts([t.replace("{}", "") for t in templates])
     activations = ugly_activations(rng, images)
     material = ArrayMaterial(
-        {"a": activations}, unit_vectors(rng, images, DIM), atlas_texts.astype(np.float32),
-        tie=rng.permutation(images), templates=templates, encoders={None: encoder},
-    )  # fmt: skip
+        {"a": activations},
+        unit_vectors(rng, images, DIM),
+        atlas_texts.astype(np.float32),
+        tie=rng.permutation(images),
+        templates=templates,
+        encoders={None: encoder},
+    )
     monkeypatch.setattr(semanticlens, "BLOCK", 3)
     method = open_labeller(f"semanticlens:k={k},centre={centre}")
     found = method.label(material, ["a"], 4)
@@ -195,9 +199,12 @@ def test_it_agrees_with_the_authors_package() -> None:
     activations[np.arange(units), :, np.arange(units)] = np.arange(k, 0, -1)
     words, templates = [f"word {m}" for m in range(11)], ["a photo of {}", "{} here"]
     material = ArrayMaterial(
-        {"a": activations.reshape(-1, units)}, images, np.zeros((len(words), DIM)),
-        templates=templates, encoders={None: Texts()},
-    )  # fmt: skip
+        {"a": activations.reshape(-1, units)},
+        images,
+        np.zeros((len(words), DIM)),
+        templates=templates,
+        encoders={None: Texts()},
+    )
     labels = open_labeller(f"semanticlens:k={k}").label(material, ["a"], len(words)).layers["a"]
     database = torch.from_numpy(vectors).double()
     # One word at a time: with several words and several templates the package mixes them up.

@@ -40,12 +40,14 @@ class Counting(Labeller):
             scores = np.tile(1 - np.arange(words.shape[1], dtype=np.float32) / 10, (units, 1))
             reasons = tuple("it is the second" if u == 1 else None for u in range(units))
             made[layer] = LayerLabels(
-                words, scores, reasons,
+                words,
+                scores,
+                reasons,
                 details={"share": scores / 2, "kind": np.where(scores > 0.95, "high", "low")},
                 measures={"clarity": np.arange(units) / 7},
                 evidence={"unit": [0, 2], "area": [0.25, 0.5]},
                 arrays={"start": np.full(units, self.start)},
-            )  # fmt: skip
+            )
         return Labels(made, {"common": np.arange(3)}, {"settled": f"start={self.start}"})
 
 
@@ -58,9 +60,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def dissect(out: Path, cache: Path, **settings: object) -> Atlas:
     return nym.dissect(
-        build(), layers=["detect", "head"], probe=coloured_images(43), concepts=WORDS,
-        encoder=ColourEncoder(), out=out, cache=str(cache), batch_size=8, **settings,
-    )  # fmt: skip
+        build(),
+        layers=["detect", "head"],
+        probe=coloured_images(43),
+        concepts=WORDS,
+        encoder=ColourEncoder(),
+        out=out,
+        cache=str(cache),
+        batch_size=8,
+        **settings,
+    )
 
 
 @pytest.fixture
@@ -167,9 +176,12 @@ def test_activations_that_were_not_kept_come_from_another_pass(tmp_path: Path) -
     with pytest.raises(UsageError, match="target of .* was a Python object .*target=…"):
         label(atlas, "clip-dissect:cos", cache=str(tmp_path / "cache"))
     again = label(
-        atlas, "clip-dissect:cos", target=build(), probe=coloured_images(43),
+        atlas,
+        "clip-dissect:cos",
+        target=build(),
+        probe=coloured_images(43),
         cache=str(tmp_path / "cache"),
-    )  # fmt: skip
+    )
     expected = label(whole, "clip-dissect:cos").labels(method="clip-dissect.cos")
     pd.testing.assert_frame_equal(again.labels(method="clip-dissect.cos"), expected)
 

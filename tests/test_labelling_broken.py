@@ -30,17 +30,28 @@ WORDS = [*PLANTED, "dog", "moss"]
 @pytest.fixture
 def atlas(tmp_path: Path) -> Atlas:
     return nym.dissect(
-        build(), layers=["detect", "head"], probe=coloured_images(23), concepts=WORDS,
-        encoder=ColourEncoder(), out=tmp_path / "atlas", cache=str(tmp_path / "cache"),
+        build(),
+        layers=["detect", "head"],
+        probe=coloured_images(23),
+        concepts=WORDS,
+        encoder=ColourEncoder(),
+        out=tmp_path / "atlas",
+        cache=str(tmp_path / "cache"),
         batch_size=8,
-    )  # fmt: skip
+    )
 
 
 def dissect(place: Path, target: Target, probe: object, layers: Sequence[str]) -> Atlas:
     return nym.dissect(
-        target, layers=list(layers), probe=probe, concepts=["red", "green"], similarity="cos",
-        encoder=ColourEncoder(), out=place / "made", cache=str(place / "cache"),
-    )  # fmt: skip
+        target,
+        layers=list(layers),
+        probe=probe,
+        concepts=["red", "green"],
+        similarity="cos",
+        encoder=ColourEncoder(),
+        out=place / "made",
+        cache=str(place / "cache"),
+    )
 
 
 def test_layers_survive_a_run_that_stopped_between_its_files(
@@ -186,9 +197,15 @@ def test_words_that_embed_like_none_have_no_direction(tmp_path: Path) -> None:
             return torch.nn.functional.normalize(vectors, dim=1)
 
     made = nym.dissect(
-        build(), layers=["head"], probe=coloured_images(9), concepts=WORDS, similarity="cos",
-        encoder=Rounding(), out=tmp_path / "made", cache=str(tmp_path / "cache"),
-    )  # fmt: skip
+        build(),
+        layers=["head"],
+        probe=coloured_images(9),
+        concepts=WORDS,
+        similarity="cos",
+        encoder=Rounding(),
+        out=tmp_path / "made",
+        cache=str(tmp_path / "cache"),
+    )
     labels = label(made, "semanticlens", encoder=Rounding()).labels(method="semanticlens")
     scores = labels.loc[labels["concept"] == "moss", "score"].to_numpy()
     assert len(scores)

@@ -17,16 +17,38 @@ from neuronym.matching import MATCHES, Vocabulary, fold, rare_cosine, vocabulary
 @pytest.mark.parametrize(
     ("one", "many"),
     [
-        ("drum", "drums"), ("berry", "berries"), ("cookie", "cookies"), ("pie", "pies"),
-        ("box", "boxes"), ("axe", "axes"), ("horse", "horses"), ("glass", "glasses"),
-        ("bus", "buses"), ("gas", "gases"), ("lens", "lenses"), ("church", "churches"),
-        ("shoe", "shoes"), ("tomato", "tomatoes"), ("photo", "photos"), ("sky", "skies"),
-        ("glove", "gloves"), ("wolf", "wolves"), ("knife", "knives"), ("menu", "menus"),
-        ("child", "children"), ("mouse", "mice"), ("policeman", "policemen"),
-        ("woman", "women"), ("specimen", "specimens"), ("day", "days"), ("zebra", "zebras"),
-        ("fox-terrier", "fox terriers"), ("house", "houses"), ("brush", "brushes"),
+        ("drum", "drums"),
+        ("berry", "berries"),
+        ("cookie", "cookies"),
+        ("pie", "pies"),
+        ("box", "boxes"),
+        ("axe", "axes"),
+        ("horse", "horses"),
+        ("glass", "glasses"),
+        ("bus", "buses"),
+        ("gas", "gases"),
+        ("lens", "lenses"),
+        ("church", "churches"),
+        ("shoe", "shoes"),
+        ("tomato", "tomatoes"),
+        ("photo", "photos"),
+        ("sky", "skies"),
+        ("glove", "gloves"),
+        ("wolf", "wolves"),
+        ("knife", "knives"),
+        ("menu", "menus"),
+        ("child", "children"),
+        ("mouse", "mice"),
+        ("policeman", "policemen"),
+        ("woman", "women"),
+        ("specimen", "specimens"),
+        ("day", "days"),
+        ("zebra", "zebras"),
+        ("fox-terrier", "fox terriers"),
+        ("house", "houses"),
+        ("brush", "brushes"),
     ],
-)  # fmt: skip
+)
 def test_singular_and_plural_share_a_key(one: str, many: str) -> None:
     assert lemma(one) == lemma(many)
 
@@ -34,11 +56,20 @@ def test_singular_and_plural_share_a_key(one: str, many: str) -> None:
 @pytest.mark.parametrize(
     ("a", "b"),
     [
-        ("new", "news"), ("stripe", "striped"), ("len", "lens"), ("oman", "omen"), ("as", "a"),
-        ("bras", "brass"), ("mar", "maris"), ("can", "canvas"), ("tenni", "tennis"),
-        ("cat", "cart"), ("his", "hi"), ("viru", "virus"),
+        ("new", "news"),
+        ("stripe", "striped"),
+        ("len", "lens"),
+        ("oman", "omen"),
+        ("as", "a"),
+        ("bras", "brass"),
+        ("mar", "maris"),
+        ("can", "canvas"),
+        ("tenni", "tennis"),
+        ("cat", "cart"),
+        ("his", "hi"),
+        ("viru", "virus"),
     ],
-)  # fmt: skip
+)
 def test_other_words_do_not(a: str, b: str) -> None:
     assert lemma(a) != lemma(b)
 
@@ -58,11 +89,17 @@ def words() -> Vocabulary:
 @pytest.mark.parametrize(
     ("a", "b", "least"),
     [
-        ("red", "red", "exact"), ("red", "Red", "exact"), ("x y", "X_Y", "exact"),
-        ("red", "Reds", "lemma"), ("Red", "Reds", "lemma"), ("red", "crimson", "synonyms"),
-        ("Reds", "crimson", None), ("Red", "crimson", None), ("red", "x y", None),
+        ("red", "red", "exact"),
+        ("red", "Red", "exact"),
+        ("x y", "X_Y", "exact"),
+        ("red", "Reds", "lemma"),
+        ("Red", "Reds", "lemma"),
+        ("red", "crimson", "synonyms"),
+        ("Reds", "crimson", None),
+        ("Red", "crimson", None),
+        ("red", "x y", None),
     ],
-)  # fmt: skip
+)
 def test_each_way_accepts_what_the_one_before_accepts(a: str, b: str, least: str | None) -> None:
     first = len(MATCHES) if least is None else MATCHES.index(least)
     for place, how in enumerate(MATCHES):

@@ -24,10 +24,15 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def dissect(out: Path, **changed: Any) -> nym.Atlas:
     given: dict[str, Any] = {
-        "target": build(), "layers": ["detect", "head"], "probe": coloured_images(61),
-        "concepts": WORDS, "encoder": ColourEncoder(), "similarity": "soft-wpmi:top_k=7",
-        "batch_size": 8, "progress": None,
-    }  # fmt: skip
+        "target": build(),
+        "layers": ["detect", "head"],
+        "probe": coloured_images(61),
+        "concepts": WORDS,
+        "encoder": ColourEncoder(),
+        "similarity": "soft-wpmi:top_k=7",
+        "batch_size": 8,
+        "progress": None,
+    }
     return nym.dissect(**(given | changed), out=out)
 
 
@@ -194,8 +199,11 @@ def test_what_is_in_the_way_is_said_before_anything_is_loaded(
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").write_text("x")
     monkeypatch.setattr(pipeline, "plan", lambda *_, **__: pytest.fail("models were loaded"))
-    for out, wanted in (("atlas", "a complete atlas of the same"), ("full", "is no atlas"),
-                        ("full/x", "is no atlas")):  # fmt: skip
+    for out, wanted in (
+        ("atlas", "a complete atlas of the same"),
+        ("full", "is no atlas"),
+        ("full/x", "is no atlas"),
+    ):
         with pytest.raises(nym.UsageError, match=wanted):
             dissect(tmp_path / out)
     with pytest.raises(nym.UsageError, match=r"made with other settings \(limit\)"):
@@ -206,10 +214,15 @@ def test_what_is_in_the_way_is_said_before_anything_is_loaded(
 
 
 FILES = [
-    "images.parquet", "units.parquet", "exemplars.parquet", "concepts.parquet",
-    "arrays/embeddings.safetensors", "arrays/activations-head.safetensors", "labels/*.parquet",
+    "images.parquet",
+    "units.parquet",
+    "exemplars.parquet",
+    "concepts.parquet",
+    "arrays/embeddings.safetensors",
+    "arrays/activations-head.safetensors",
+    "labels/*.parquet",
     "thumbs/*.jpg",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -223,8 +236,13 @@ def test_lost_and_cut_files_are_made_again_on_resume(tmp_path: Path, file: str, 
         if damaged.suffix == ".parquet":
             with pytest.raises(nym.NeuronymError, match="is damaged.*--resume"):
                 broken = nym.open(first.folder)
-                for read in (lambda: broken.images, lambda: broken.units, broken.exemplars,
-                             broken.labels, lambda: broken.concepts):  # fmt: skip
+                for read in (
+                    lambda: broken.images,
+                    lambda: broken.units,
+                    broken.exemplars,
+                    broken.labels,
+                    lambda: broken.concepts,
+                ):
                     read()
     else:
         damaged.unlink()

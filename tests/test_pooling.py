@@ -49,7 +49,7 @@ ORDERS = {
         lambda m: torch.cat([m, m], 1).permute(0, 2, 3, 1).contiguous()[..., :UNITS],
     ),
     "float64": ("NCHW", lambda m: m.double()),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -165,7 +165,7 @@ def test_integers_and_inference_tensors_are_fine():
         (torch.zeros(3, 5, 2, 2), {"images": 1, "layer": "b.attn"}, "one row per image.*b.attn"),
         (torch.zeros(3, 5, 2), {"layout": "tokens", "prefix_tokens": 5}, "fewer than the 5 tokens"),
     ],
-)  # fmt: skip
+)
 def test_impossible_requests_are_refused(output, settings, message):
     with pytest.raises(UsageError, match=message):
         pool(output, **settings)
@@ -240,9 +240,17 @@ def test_prefix_tokens_by_parameter_names_and_statements():
 
 @pytest.mark.parametrize(
     ("tokens", "prefix", "expected"),
-    [(17, 1, 1), (16, 1, 0), (21, 5, 5), (16, 5, 0), (16, None, None), (16, 0, 0), (13, 1, 1),
-     (1, 1, 0)],
-)  # fmt: skip
+    [
+        (17, 1, 1),
+        (16, 1, 0),
+        (21, 5, 5),
+        (16, 5, 0),
+        (16, None, None),
+        (16, 0, 0),
+        (13, 1, 1),
+        (1, 1, 0),
+    ],
+)
 def test_prefix_at_a_layer(tokens, prefix, expected):
     assert prefix_tokens_at(tokens, prefix) == expected
 
@@ -250,10 +258,13 @@ def test_prefix_at_a_layer(tokens, prefix, expected):
 @pytest.mark.parametrize(
     ("tokens", "prefix", "size", "counts", "expected"),
     [
-        (32, 1, (32, 64), (), 0), (33, 1, (32, 64), (), 1), (17, 1, (16, 64), (), 1),
-        (11, 1, (32, 32), {11, 12}, 0), (12, 1, (32, 32), {11, 12}, 1),
+        (32, 1, (32, 64), (), 0),
+        (33, 1, (32, 64), (), 1),
+        (17, 1, (16, 64), (), 1),
+        (11, 1, (32, 32), {11, 12}, 0),
+        (12, 1, (32, 32), {11, 12}, 1),
     ],
-)  # fmt: skip
+)
 def test_prefix_where_images_are_no_squares(tokens, prefix, size, counts, expected):
     assert prefix_tokens_at(tokens, prefix, size, counts) == expected
 
@@ -261,10 +272,16 @@ def test_prefix_where_images_are_no_squares(tokens, prefix, size, counts, expect
 @pytest.mark.parametrize(
     ("patches", "size", "expected"),
     [
-        (16, (16, 64), (2, 8)), (32, (32, 64), (4, 8)), (16, (64, 64), (4, 4)), (12, (9, 9), None),
-        (16, (33, 35), (4, 4)), (21, (97, 225), (3, 7)), (13, (32, 64), None), (0, (8, 8), None),
+        (16, (16, 64), (2, 8)),
+        (32, (32, 64), (4, 8)),
+        (16, (64, 64), (4, 4)),
+        (12, (9, 9), None),
+        (16, (33, 35), (4, 4)),
+        (21, (97, 225), (3, 7)),
+        (13, (32, 64), None),
+        (0, (8, 8), None),
     ],
-)  # fmt: skip
+)
 def test_grids_have_the_proportions_of_the_input(patches, size, expected):
     assert grid_of(patches, size) == expected
 

@@ -69,9 +69,13 @@ def feed(
     target: Target, folder: Path, layers: list[str], dtype: str = "float32", batch_size: int = 19
 ) -> TargetPass:
     return TargetPass(
-        target, choose_layers(target, layers), Cache(folder),
-        device=CPU, dtype=dtype, batch_size=batch_size,
-    )  # fmt: skip
+        target,
+        choose_layers(target, layers),
+        Cache(folder),
+        device=CPU,
+        dtype=dtype,
+        batch_size=batch_size,
+    )
 
 
 def pixels(images: int, seed: int = 0) -> np.ndarray:
@@ -363,10 +367,17 @@ def test_how_it_ran_in_words() -> None:
 
 def test_the_manifest_says_how_it_ran(tmp_path: Path) -> None:
     atlas = nym.dissect(
-        small_world.build(), probe=small_world.coloured_images(12), concepts=["red", "green"],
-        encoder=ColourEncoder(), similarity="cos", out=tmp_path / "atlas",
-        cache=str(tmp_path / "cache"), dtype="bf16", device="cpu", progress=silent,
-    )  # fmt: skip
+        small_world.build(),
+        probe=small_world.coloured_images(12),
+        concepts=["red", "green"],
+        encoder=ColourEncoder(),
+        similarity="cos",
+        out=tmp_path / "atlas",
+        cache=str(tmp_path / "cache"),
+        dtype="bf16",
+        device="cpu",
+        progress=silent,
+    )
     words = "bfloat16 by autocast, linear layers on vectors in float32"
     assert atlas.manifest["dtype"] == "bfloat16"
     assert atlas.manifest["arithmetic"] == {"target": words, "encoder": words}

@@ -74,9 +74,13 @@ def test_input_equals_timm(size, mode, shape, crop_pct):
     from timm.data import create_transform
 
     config = {
-        "input_size": shape, "crop_pct": crop_pct, "crop_mode": mode, "interpolation": "bicubic",
-        "mean": (0.48, 0.46, 0.41), "std": (0.27, 0.26, 0.25),
-    }  # fmt: skip
+        "input_size": shape,
+        "crop_pct": crop_pct,
+        "crop_mode": mode,
+        "interpolation": "bicubic",
+        "mean": (0.48, 0.46, 0.41),
+        "std": (0.27, 0.26, 0.25),
+    }
     image = picture(*size)
     theirs = create_transform(**config)(image)
     torch.testing.assert_close(network_input(from_timm(config), image), theirs, atol=1e-5, rtol=0)
@@ -125,7 +129,7 @@ HF = [
     ("EfficientNetImageProcessorPil", {"size": 47, "rescale_offset": True, "rescale_factor": 0.01}),
     ("MobileViTImageProcessorPil", {"size": {"shortest_edge": 41}, "crop_size": 37}),
     ("MobileNetV2ImageProcessorPil", {"size": {"shortest_edge": 41}, "crop_size": 37}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "settings"), HF)
@@ -157,14 +161,26 @@ def test_hugging_face_on_torchvision_is_within_two_levels():
 
 
 def test_old_hugging_face_files_with_bare_numbers():
-    clip = {"feature_extractor_type": "CLIPFeatureExtractor", "size": 224, "crop_size": 224,
-            "do_center_crop": True, "do_resize": True, "image_mean": [0.5] * 3,
-            "image_std": [0.5] * 3, "resample": 3}  # fmt: skip
+    clip = {
+        "feature_extractor_type": "CLIPFeatureExtractor",
+        "size": 224,
+        "crop_size": 224,
+        "do_center_crop": True,
+        "do_resize": True,
+        "image_mean": [0.5] * 3,
+        "image_std": [0.5] * 3,
+        "resample": 3,
+    }
     assert from_hf(clip) == Preprocess(
         (224, 224), 224, "crop", "bicubic", (0.5,) * 3, (0.5,) * 3, centre="floor"
     )
-    vit = {"feature_extractor_type": "ViTFeatureExtractor", "size": 224, "resample": 2,
-           "image_mean": [0.5] * 3, "image_std": [0.5] * 3}  # fmt: skip
+    vit = {
+        "feature_extractor_type": "ViTFeatureExtractor",
+        "size": 224,
+        "resample": 2,
+        "image_mean": [0.5] * 3,
+        "image_std": [0.5] * 3,
+    }
     assert (from_hf(vit).fit, from_hf(vit).size) == ("squash", (224, 224))
     with pytest.raises(UsageError, match="an image processor with a fixed image size"):
         from_hf({"size": {"longest_edge": 800}})

@@ -144,11 +144,11 @@ def test_where_a_bare_name_looks(root: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("index.csv", "a/2.jpg", "a/1.jpg", "index.csv, line 3: a/1.jpg is already in line 2"),
         ("index.csv", "a/2.jpg", "", "index.csv, line 3: the column image is empty"),
         ("index.csv", "image,split", "img,split", "index.csv, line 1: the column image is missi"),
-        ("index.csv", 'b/3.jpg', '"b/3.jpg', "index.csv, line 4: unexpected end of data"),
+        ("index.csv", "b/3.jpg", '"b/3.jpg', "index.csv, line 4: unexpected end of data"),
         ("label.csv", "4,wheel", "four,wheel", "label.csv, line 5: .*whole number, got 'four'"),
         ("label.csv", "4,wheel", "3,wheel", "label.csv, line 5: the number 3 has two names"),
     ],
-)  # fmt: skip
+)
 def test_malformed_rows(root: Path, file: str, old: str, new: str, message: str) -> None:
     path = root / file
     path.write_text(path.read_text().replace(old, new, 1))

@@ -44,9 +44,14 @@ def test_a_list_of_everything(folder: Path) -> None:
     red = np.asarray(square("red"))
     path = folder / "red" / "0.png"
     given = [
-        square("red"), red, torch.from_numpy(red.copy()).permute(2, 0, 1), encoded("red"), path,
-        str(path), square("red").convert("CMYK"),
-    ]  # fmt: skip
+        square("red"),
+        red,
+        torch.from_numpy(red.copy()).permute(2, 0, 1),
+        encoded("red"),
+        path,
+        str(path),
+        square("red").convert("CMYK"),
+    ]
     probe = open_probe(given)
     assert len(probe) == 7
     text = path.as_posix()

@@ -139,8 +139,11 @@ def test_without_numba_the_labels_are_the_same(monkeypatch):
 def test_note_where_few_images_decide(small_atlas_material):
     similarity = RankReorder()
     assert [bool(similarity.note(images)) for images in (39, 40, 199, 200)] == [
-        False, True, True, False,
-    ]  # fmt: skip
+        False,
+        True,
+        True,
+        False,
+    ]
     assert "the order of only 3 images per neuron (top_fraction 0.05 of 79)" in similarity.note(79)
     labels = open_labeller("clip-dissect:rank-reorder,top_fraction=0.2").label(
         small_atlas_material, ["a"], 3

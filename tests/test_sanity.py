@@ -21,8 +21,12 @@ def test_metrics_pass_as_they_say(verdicts) -> None:
     found = {name: sanity.passes(own) for name, own in verdicts.items()}
     assert found == {name: metric.passes for name, metric in METRICS.items()}
     assert [name for name, fine in found.items() if fine] == [
-        "correlation", "cosine", "f1", "iou", "auprc",
-    ]  # fmt: skip
+        "correlation",
+        "cosine",
+        "f1",
+        "iou",
+        "auprc",
+    ]
 
 
 def test_why_the_others_fail(verdicts) -> None:

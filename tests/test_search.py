@@ -28,10 +28,18 @@ LAYERS = ["detect", "head"]
 def atlas(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
     folder = tmp_path_factory.mktemp("search")
     return nym.dissect(
-        build(), layers=LAYERS, probe=coloured_images(61), concepts=WORDS, encoder=ColourEncoder(),
-        similarity="soft-wpmi:top_k=7", labels=4, exemplars=9, cache=str(folder / "cache"),
-        out=folder / "atlas", progress=None,
-    )  # fmt: skip
+        build(),
+        layers=LAYERS,
+        probe=coloured_images(61),
+        concepts=WORDS,
+        encoder=ColourEncoder(),
+        similarity="soft-wpmi:top_k=7",
+        labels=4,
+        exemplars=9,
+        cache=str(folder / "cache"),
+        out=folder / "atlas",
+        progress=None,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -187,10 +195,17 @@ class Marked(Probe):
 
 def test_annotations_and_paths_of_exemplars(tmp_path: Path) -> None:
     atlas = nym.dissect(
-        build(), layers=["detect"], probe=Marked(), concepts=[*COLOURS, "striped shirt"],
-        encoder=ColourEncoder(), similarity="soft-wpmi:top_k=5", exemplars=24,
-        cache=str(tmp_path / "cache"), out=tmp_path / "atlas", progress=None,
-    )  # fmt: skip
+        build(),
+        layers=["detect"],
+        probe=Marked(),
+        concepts=[*COLOURS, "striped shirt"],
+        encoder=ColourEncoder(),
+        similarity="soft-wpmi:top_k=5",
+        exemplars=24,
+        cache=str(tmp_path / "cache"),
+        out=tmp_path / "atlas",
+        progress=None,
+    )
     one = Searcher(atlas)
     found = one.find("striped", match="exact", places=["images"]).units.set_index("unit")
     marks = dict(zip(atlas.images["image_id"], atlas.images["annotations"], strict=True))
@@ -349,8 +364,13 @@ def test_what_scoring_takes_may_be_lost(tmp_path: Path, atlas: Atlas) -> None:
     method = nym.open(folder).method()
     manifest["methods"][method].pop("layers")  # of an atlas of before
     (folder / "atlas.json").write_text(json.dumps(manifest))
-    origins = Origins(nym.open(folder), target=build(), probe=coloured_images(61),
-                      encoder=ColourEncoder(), cache=str(tmp_path / "cache"))  # fmt: skip
+    origins = Origins(
+        nym.open(folder),
+        target=build(),
+        probe=coloured_images(61),
+        encoder=ColourEncoder(),
+        cache=str(tmp_path / "cache"),
+    )
     one = Searcher(nym.open(folder), origins=origins)
     wanted = Searcher(atlas, origins=origins).find("red", places=["scores"]).units
     pd.testing.assert_frame_equal(one.find("red", places=["scores"]).units, wanted)

@@ -47,8 +47,13 @@ def unit_rows(rng, count, dim):
 def case(name):
     """Activations, images, texts, tie; all sizes different."""
     rng = np.random.default_rng(sum(map(ord, name)))
-    sizes = {"one image": (1, 5, 11), "two images": (2, 5, 11), "one concept": (31, 5, 1),
-             "one unit": (31, 1, 11), "many": (101, 13, 29)}  # fmt: skip
+    sizes = {
+        "one image": (1, 5, 11),
+        "two images": (2, 5, 11),
+        "one concept": (31, 5, 1),
+        "one unit": (31, 1, 11),
+        "many": (101, 13, 29),
+    }
     images, units, concepts = sizes.get(name, (31, 5, 11))
     activations = rng.normal(size=(images, units)).astype(np.float32)
     embeddings, texts = unit_rows(rng, images, 8), unit_rows(rng, concepts, 8)
@@ -87,10 +92,25 @@ def case(name):
 
 
 CASES = [
-    "plain", "many", "one image", "two images", "one concept", "one unit", "ties", "sparse",
-    "broken units", "all broken", "one living", "negative", "largest", "smallest", "twin concepts",
-    "twin images", "zero vectors", "all zero",
-]  # fmt: skip
+    "plain",
+    "many",
+    "one image",
+    "two images",
+    "one concept",
+    "one unit",
+    "ties",
+    "sparse",
+    "broken units",
+    "all broken",
+    "one living",
+    "negative",
+    "largest",
+    "smallest",
+    "twin concepts",
+    "twin images",
+    "zero vectors",
+    "all zero",
+]
 
 
 def fitted(params, images):

@@ -32,11 +32,28 @@ from neuronym.web.view import View
 from small_world import COLOURS, SMALL, ColourEncoder, Detectors
 
 HOSTILE = [
-    "<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "' onclick='alert(1)",
-    "{{7*7}}", "a/b/../../c", "..", ".", "%2e%2e%2f", "C:\\x", "\u202edesrever\u202c", "nul\0byte",
-    "w" * 10_000, "null", "nan", "Ünïcödé 字 🙂", "two\nlines", "&amp;", "</script><!--",
-    "javascript:alert(1)", "a?b#c", "~tilde",
-]  # fmt: skip
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onclick='alert(1)",
+    "{{7*7}}",
+    "a/b/../../c",
+    "..",
+    ".",
+    "%2e%2e%2f",
+    "C:\\x",
+    "\u202edesrever\u202c",
+    "nul\0byte",
+    "w" * 10_000,
+    "null",
+    "nan",
+    "Ünïcödé 字 🙂",
+    "two\nlines",
+    "&amp;",
+    "</script><!--",
+    "javascript:alert(1)",
+    "a?b#c",
+    "~tilde",
+]
 LAYER = '<i>odd & "layer"</i>'
 
 
@@ -92,10 +109,16 @@ class Nasty(Labeller):
 def atlas(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
     folder = tmp_path_factory.mktemp("site")
     made = nym.dissect(
-        Target("<b>net</b>", Odd().eval(), SMALL), layers=["**.detect", "**.head"], probe=Hostile(),
-        concepts=[*COLOURS, "<b>concept</b>"], encoder=ColourEncoder(), out=folder / "an atlas <1>",
-        similarity="soft-wpmi:top_k=4", cache=str(folder / "cache"), progress=None,
-    )  # fmt: skip
+        Target("<b>net</b>", Odd().eval(), SMALL),
+        layers=["**.detect", "**.head"],
+        probe=Hostile(),
+        concepts=[*COLOURS, "<b>concept</b>"],
+        encoder=ColourEncoder(),
+        out=folder / "an atlas <1>",
+        similarity="soft-wpmi:top_k=4",
+        cache=str(folder / "cache"),
+        progress=None,
+    )
     nym.label(made, Nasty(), progress=None)
     return nym.open(made.folder)
 
@@ -250,13 +273,24 @@ def test_what_is_missing_is_not_shown_as_nan(atlas: Atlas, client: TestClient) -
     assert card[row["unit"]]["concept"] is None
 
 
-@pytest.mark.parametrize("path", [
-    "/a/none", "/a/an-atlas-1/nothing", "/a/an-atlas-1/unit/detect/0", "/a/an-atlas-1/unit",
-    "/a/an-atlas-1/concept/unheard", "/a/an-atlas-1/layer/x", "/static/../server.py",
-    "/static/x.js",
-    "/a/an-atlas-1/thumbs/..%2f..%2fatlas.json", "/a/an-atlas-1/thumbs/atlas.json",
-    "/a/an-atlas-1/unit/%00/1", "/a/../../etc/passwd", "/a/an-atlas-1/concept/%ff%fe",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/a/none",
+        "/a/an-atlas-1/nothing",
+        "/a/an-atlas-1/unit/detect/0",
+        "/a/an-atlas-1/unit",
+        "/a/an-atlas-1/concept/unheard",
+        "/a/an-atlas-1/layer/x",
+        "/static/../server.py",
+        "/static/x.js",
+        "/a/an-atlas-1/thumbs/..%2f..%2fatlas.json",
+        "/a/an-atlas-1/thumbs/atlas.json",
+        "/a/an-atlas-1/unit/%00/1",
+        "/a/../../etc/passwd",
+        "/a/an-atlas-1/concept/%ff%fe",
+    ],
+)
 def test_addresses_that_are_none(client: TestClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 404
@@ -324,12 +358,24 @@ def test_annotating(atlas: Atlas, client: TestClient) -> None:
     assert unquote(first).startswith(f"{base}/{segment(layer)}/0?annotator=Ann")
     token = token_of(client, first)
     form = {
-        "token": token, "layer": segment(layer), "unit": "0", "annotator": "Ann",
-        "order": "sequential", "status": "own", "own": "reD",
-    }  # fmt: skip
-    for wrong, code in (({"token": "x"}, 403), ({"token": ""}, 403), ({"own": "zzz"}, 422),
-                        ({"own": " "}, 422), ({"status": "?"}, 422), ({"unit": "77"}, 404),
-                        ({"annotator": ""}, 404), ({"own": "w" * 20_000}, 413)):  # fmt: skip
+        "token": token,
+        "layer": segment(layer),
+        "unit": "0",
+        "annotator": "Ann",
+        "order": "sequential",
+        "status": "own",
+        "own": "reD",
+    }
+    for wrong, code in (
+        ({"token": "x"}, 403),
+        ({"token": ""}, 403),
+        ({"own": "zzz"}, 422),
+        ({"own": " "}, 422),
+        ({"status": "?"}, 422),
+        ({"unit": "77"}, 404),
+        ({"annotator": ""}, 404),
+        ({"own": "w" * 20_000}, 413),
+    ):
         answer = client.post(base, data=form | wrong)
         assert answer.status_code == code, (wrong, answer.text)
         check(answer.text)
@@ -343,9 +389,11 @@ def test_annotating(atlas: Atlas, client: TestClient) -> None:
     client.post(base, data=form | {"unit": "4", "own": "brand <new>", "new": "1"})
     got = [(a.unit, a.status, a.label, a.annotator) for a in Annotations(atlas).latest()]
     assert got == [
-        (0, "own", "red", "Ann"), (1, "label", HOSTILE[0], "Ann"), (3, "unsure", "", "Ann"),
+        (0, "own", "red", "Ann"),
+        (1, "label", HOSTILE[0], "Ann"),
+        (3, "unsure", "", "Ann"),
         (4, "own", "brand <new>", "Ann"),
-    ]  # fmt: skip
+    ]
     # It goes on with what has no answer, and goes back to what was answered last.
     assert f"/{segment(layer)}/2?" in unquote(
         client.get(f"{base}/next?{query}").headers["location"]
@@ -378,8 +426,11 @@ def test_several_atlases(atlas: Atlas) -> None:
     assert [found["name"] for found in start.atlases] == list(site.views)
     layer = segment(f"inside.{LAYER}.detect")
     beside = site.page(["a", "an-atlas-1", "compare", layer, "an-atlas-1-2"])
-    silent = {u for u, card in enumerate(site.page(["a", "an-atlas-1", "layer", layer]).units)
-              if card.abstained}  # fmt: skip
+    silent = {
+        u
+        for u, card in enumerate(site.page(["a", "an-atlas-1", "layer", layer]).units)
+        if card.abstained
+    }
     assert silent
     for row in beside.rows:  # nothing said twice is no agreement
         assert row.same is (None if row.unit in silent else True)

@@ -44,10 +44,16 @@ from small_world import COLOURS, SMALL, ColourEncoder, build, coloured_images
 def made(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
     folder = tmp_path_factory.mktemp("guard")
     return nym.dissect(
-        build(), layers=["detect", "head"], probe=coloured_images(31), encoder=ColourEncoder(),
-        concepts=[*COLOURS, "reddish brown"], similarity="soft-wpmi:top_k=5", out=folder / "World",
-        cache=str(folder / "cache"), progress=None,
-    )  # fmt: skip
+        build(),
+        layers=["detect", "head"],
+        probe=coloured_images(31),
+        encoder=ColourEncoder(),
+        concepts=[*COLOURS, "reddish brown"],
+        similarity="soft-wpmi:top_k=5",
+        out=folder / "World",
+        cache=str(folder / "cache"),
+        progress=None,
+    )
 
 
 @pytest.fixture
@@ -63,9 +69,10 @@ def client(atlas: Atlas) -> Iterator[TestClient]:
 
 
 HEADERS = {
-    "x-content-type-options": "nosniff", "referrer-policy": "same-origin",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-}  # fmt: skip
+}
 
 
 def token_of(client: TestClient, address: str) -> str:
@@ -84,13 +91,20 @@ def png(colour: tuple[int, int, int]) -> bytes:
 def test_forms_of_other_sites_are_refused(client: TestClient, atlas: Atlas) -> None:
     base = "/a/world/annotate"
     form = {
-        "token": token_of(client, f"{base}/detect/0?annotator=Ann"), "layer": "detect", "unit": "0",
-        "annotator": "Ann", "status": "unsure",
-    }  # fmt: skip
+        "token": token_of(client, f"{base}/detect/0?annotator=Ann"),
+        "layer": "detect",
+        "unit": "0",
+        "annotator": "Ann",
+        "status": "unsure",
+    }
     for headers in (
-        {"origin": "http://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"},
-        {"origin": "http://testserver:99"}, {"origin": "http://["}, {"origin": "testserver"},
-    ):  # fmt: skip
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site"},
+        {"origin": "http://testserver:99"},
+        {"origin": "http://["},
+        {"origin": "testserver"},
+    ):
         assert client.post(base, data=form, headers=headers).status_code == 403, headers
     assert Annotations(atlas).latest() == []
     own = {"origin": "http://testserver", "sec-fetch-site": "same-origin"}
@@ -113,9 +127,13 @@ def test_pages_that_are_read_cannot_be_written(client: TestClient) -> None:
 def test_files_in_place_of_texts(client: TestClient, atlas: Atlas) -> None:
     base = "/a/world/annotate"
     form = {
-        "token": token_of(client, f"{base}/detect/0?annotator=Ann"), "layer": "detect", "unit": "0",
-        "annotator": "Ann", "status": "own", "own": "red",
-    }  # fmt: skip
+        "token": token_of(client, f"{base}/detect/0?annotator=Ann"),
+        "layer": "detect",
+        "unit": "0",
+        "annotator": "Ann",
+        "status": "own",
+        "own": "red",
+    }
     for name in form:
         rest = {key: value for key, value in form.items() if key != name}
         answer = client.post(base, data=rest, files={name: ("x", form[name].encode())})
@@ -127,9 +145,12 @@ def test_files_in_place_of_texts(client: TestClient, atlas: Atlas) -> None:
 def test_the_last_answer_is_taken_back(client: TestClient, atlas: Atlas) -> None:
     base = "/a/world/annotate"
     form = {
-        "token": token_of(client, f"{base}/detect/0?annotator=Ann"), "annotator": "Ann",
-        "order": "sequential", "layer": "detect", "status": "unsure",
-    }  # fmt: skip
+        "token": token_of(client, f"{base}/detect/0?annotator=Ann"),
+        "annotator": "Ann",
+        "order": "sequential",
+        "layer": "detect",
+        "status": "unsure",
+    }
     for unit in ("0", "1"):
         client.post(base, data=form | {"unit": unit})
     back = client.post(base, data=form | {"unit": "2", "status": "undo"})
@@ -173,9 +194,10 @@ def test_the_token_in_the_address_becomes_a_cookie(atlas: Atlas) -> None:
 
 def test_a_picture_finds_its_detector(client: TestClient, monkeypatch) -> None:
     monkeypatch.setattr(
-        Searcher, "origins",
+        Searcher,
+        "origins",
         property(lambda self: Origins(self.atlas, target=build(), encoder=ColourEncoder())),
-    )  # fmt: skip
+    )
     form = {"token": token_of(client, "/a/world/search"), "by": "encoder"}
     for by in ("encoder", "target"):
         sent = {"picture": ("x.png", png((0, 255, 0)))}
@@ -232,13 +254,21 @@ def test_links_out_of_the_atlas_are_not_followed(atlas: Atlas, tmp_path: Path) -
     assert Site([atlas]).views["world"].thumb_files == frozenset()
 
 
-@pytest.mark.parametrize(("path", "value", "said"), [
-    ("target.name", {"x": 1}, "target.name"), ("probe.images", "many", "probe.images"),
-    ("methods", [], "methods"), ("concepts.count", "3", "concepts.count"),
-    ("encoder.note", 7, "encoder.note"), ("target.layers.0.units", 10**15, "in its tables"),
-    ("target.layers.0.units", "7", "target.layers"), ("target.layers.1.layer", None, "target.lay"),
-    ("target.layers.1.layer", "detect", "target.layers"), ("target.layers", [3], "target.layers"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("target.name", {"x": 1}, "target.name"),
+        ("probe.images", "many", "probe.images"),
+        ("methods", [], "methods"),
+        ("concepts.count", "3", "concepts.count"),
+        ("encoder.note", 7, "encoder.note"),
+        ("target.layers.0.units", 10**15, "in its tables"),
+        ("target.layers.0.units", "7", "target.layers"),
+        ("target.layers.1.layer", None, "target.lay"),
+        ("target.layers.1.layer", "detect", "target.layers"),
+        ("target.layers", [3], "target.layers"),
+    ],
+)
 def test_manifests_of_the_wrong_kind(atlas: Atlas, path: str, value: object, said: str) -> None:
     manifest = json.loads((atlas.folder / "atlas.json").read_text())
     *parents, last = [int(key) if key.isdecimal() else key for key in path.split(".")]
@@ -468,11 +498,16 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
     folder = tmp_path_factory.mktemp("odd")
     torch.manual_seed(0)
     made = nym.dissect(
-        Target("stages", Stages().eval(), SMALL), layers=["x", "x.html", "all.*"],
-        probe=coloured_images(13), encoder=ColourEncoder(), concepts=[*COLOURS],
-        similarity="soft-wpmi:top_k=3", out=folder / "con", cache=str(folder / "cache"),
+        Target("stages", Stages().eval(), SMALL),
+        layers=["x", "x.html", "all.*"],
+        probe=coloured_images(13),
+        encoder=ColourEncoder(),
+        concepts=[*COLOURS],
+        similarity="soft-wpmi:top_k=3",
+        out=folder / "con",
+        cache=str(folder / "cache"),
         progress=None,
-    )  # fmt: skip
+    )
     nym.label(made, Odd(), progress=None)
     return nym.open(made.folder)
 
@@ -539,10 +574,12 @@ def test_many_layers_can_be_annotated(odd: Atlas) -> None:
         page = one.get(first).text
         assert f"of {3 * len(some)} answered" in page
         form = [
-            (html.unescape(name), html.unescape(value)) for name, value in
-            re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">',
-                       page.partition('id="answer"')[2].partition("</form>")[0])
-        ]  # fmt: skip
+            (html.unescape(name), html.unescape(value))
+            for name, value in re.findall(
+                r'<input type="hidden" name="([^"]+)" value="([^"]*)">',
+                page.partition('id="answer"')[2].partition("</form>")[0],
+            )
+        ]
         assert [value for name, value in form if name == "layers"] == some
         fields: dict[str, list[str]] = {}
         for name, value in [*form, ("status", "unsure")]:

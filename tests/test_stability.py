@@ -56,10 +56,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def made(place: Path, name: str, **changes: object) -> Atlas:
     options = {
-        "layers": list(LAYERS), "probe": coloured_images(43), "concepts": WORDS,
-        "encoder": ColourEncoder(), "cache": str(place / "cache"), "batch_size": 16,
+        "layers": list(LAYERS),
+        "probe": coloured_images(43),
+        "concepts": WORDS,
+        "encoder": ColourEncoder(),
+        "cache": str(place / "cache"),
+        "batch_size": 16,
         "out": place / name,
-    } | changes  # fmt: skip
+    } | changes
     return nym.dissect(build(), progress=silent, **options)
 
 
@@ -148,12 +152,17 @@ def test_images_are_those_of_the_similarity_itself(
     for name, row in found.configurations.set_index("configuration").iterrows():
         for layer in LAYERS:
             best = [
-                replace(open_similarity(row["settled"]), top_k=k).top(
-                    atlas.activations(layer), arrays["images"], arrays["concepts"], 20,
+                replace(open_similarity(row["settled"]), top_k=k)
+                .top(
+                    atlas.activations(layer),
+                    arrays["images"],
+                    arrays["concepts"],
+                    20,
                     tie=atlas.tie,
-                ).concepts
+                )
+                .concepts
                 for k in (9, 16)
-            ]  # fmt: skip
+            ]
             known = (best[0][:, 0] >= 0) & (best[1][:, 0] >= 0)
             expected = np.where(known, best[0][:, 0] == best[1][:, 0], np.nan)
             own = found.results[
@@ -185,9 +194,9 @@ def test_chosen_rows_are_read_in_slices() -> None:
 
 
 @pytest.mark.parametrize(
-    "similarity", ["soft-wpmi", "wpmi:prior=probe", "rank-reorder:top_fraction=0.3", "cos",
-                   "cos-cubed"],
-)  # fmt: skip
+    "similarity",
+    ["soft-wpmi", "wpmi:prior=probe", "rank-reorder:top_fraction=0.3", "cos", "cos-cubed"],
+)
 def test_the_order_of_images_changes_nothing(atlas: Atlas, similarity: str) -> None:
     """Activations are tied in long runs, so that without content hashes the order would decide."""
     (one, _) = configurations([atlas])
@@ -310,10 +319,15 @@ def test_pairs_that_differ_in_one_thing(
 
 def test_atlases_of_other_targets_are_refused(atlas: Atlas, place: Path) -> None:
     other = nym.dissect(
-        Target("detectors", Detectors(spoil=0.5).eval(), SMALL), layers=["detect"],
-        probe=coloured_images(9), concepts=WORDS, encoder=ColourEncoder(), out=place / "spoilt",
-        cache=str(place / "cache"), progress=silent,
-    )  # fmt: skip
+        Target("detectors", Detectors(spoil=0.5).eval(), SMALL),
+        layers=["detect"],
+        probe=coloured_images(9),
+        concepts=WORDS,
+        encoder=ColourEncoder(),
+        out=place / "spoilt",
+        cache=str(place / "cache"),
+        progress=silent,
+    )
     with pytest.raises(
         UsageError, match=r"of one target, got detectors with other weights.*spoilt"
     ):
@@ -397,8 +411,22 @@ def run(arguments: Sequence[str]) -> str:
 
 def test_the_command(atlas: Atlas, place: Path) -> None:
     out = str(place / "command")
-    text = run(["stability", str(atlas.folder), "--out", out, "--parts", "images,halves",
-                "--images", "5,9", "--layers", "detect", "--splits", "2"])  # fmt: skip
+    text = run(
+        [
+            "stability",
+            str(atlas.folder),
+            "--out",
+            out,
+            "--parts",
+            "images,halves",
+            "--images",
+            "5,9",
+            "--layers",
+            "detect",
+            "--splits",
+            "2",
+        ]
+    )
     assert "near 100 %" in " ".join(text.split()).lower()
     assert "report.md" in text
     data = json.loads(run(["stability", str(atlas.folder), "--parts", "none", "--json", "-q"]))

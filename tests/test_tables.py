@@ -59,15 +59,27 @@ def test_cells_for_people() -> None:
 def test_csv_holds_everything_in_full() -> None:
     rows = list(csv.DictReader(io.StringIO(as_text([TABLE], "csv"))))
     assert list(rows[0]) == ["layer", "units", "share", "low", "high", "mean"]
-    assert rows[0] == {"layer": "l_1|<b>", "units": "1234", "share": "0.25", "low": "0.2",
-                       "high": "0.5", "mean": "-0.5"}  # fmt: skip
+    assert rows[0] == {
+        "layer": "l_1|<b>",
+        "units": "1234",
+        "share": "0.25",
+        "low": "0.2",
+        "high": "0.5",
+        "mean": "-0.5",
+    }
     assert list(rows[1].values()) == ["null", "0", "", "", "", ""]
 
 
 def test_json_of_one_and_of_several() -> None:
     one = json.loads(as_text([TABLE], "json"))
-    assert one["rows"][1] == {"layer": "null", "units": 0, "share": None, "low": None,
-                              "high": None, "mean": None}  # fmt: skip
+    assert one["rows"][1] == {
+        "layer": "null",
+        "units": 0,
+        "share": None,
+        "low": None,
+        "high": None,
+        "mean": None,
+    }
     assert one["notes"] == list(TABLE.notes)
     assert (one["table"], one["totals"], len(one["columns"])) == ("some-table", 1, 4)
     assert json.loads(as_text([TABLE, TABLE], "json")) == [one, one]
@@ -132,10 +144,15 @@ def test_html_escapes_and_reads_back() -> None:
 def test_the_terminal_shows_every_cell_whole(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
     many = Table(
-        "wide", "Wide", (Column("layer"), *(Column(f"c{i}", kind="count") for i in range(9))),
-        tuple({"layer": f"layer{r}"} | {f"c{i}": 10**6 + 11 * i + r for i in range(9)}
-              for r in range(3)), ("once",),
-    )  # fmt: skip
+        "wide",
+        "Wide",
+        (Column("layer"), *(Column(f"c{i}", kind="count") for i in range(9))),
+        tuple(
+            {"layer": f"layer{r}"} | {f"c{i}": 10**6 + 11 * i + r for i in range(9)}
+            for r in range(3)
+        ),
+        ("once",),
+    )
     text = as_text([many, many], "terminal")
     assert all(len(line.rstrip()) <= width for line in text.splitlines())
     for cells in many.texts:
@@ -148,8 +165,9 @@ def test_the_terminal_shows_every_cell_whole(width: int, monkeypatch: pytest.Mon
 def test_files_and_folders(tmp_path: Path) -> None:
     two = [TABLE, Table("other", "Other", (Column("a"),), ({"a": "ü"},))]
     assert write_tables(two, tmp_path / "out", "latex") == [
-        tmp_path / "out/some-table.tex", tmp_path / "out/other.tex",
-    ]  # fmt: skip
+        tmp_path / "out/some-table.tex",
+        tmp_path / "out/other.tex",
+    ]
     (file,) = write_tables(two, tmp_path / "both.md", "markdown")
     assert file.read_text("utf-8") == as_text(two, "markdown")
     assert {format_of(Path(f"x{e}")) for _, e in FORMATS.values()} == set(FORMATS)
@@ -172,9 +190,11 @@ def test_wilson_is_scipys(count: int, total: int, level: float) -> None:
 def test_wilson_of_published_examples_and_of_nothing() -> None:
     # Newcombe 1998, table I: method 3.
     for (count, total), ends in {
-        (81, 263): (0.2553, 0.3662), (15, 148): (0.0624, 0.1605), (0, 20): (0.0, 0.1611),
+        (81, 263): (0.2553, 0.3662),
+        (15, 148): (0.0624, 0.1605),
+        (0, 20): (0.0, 0.1611),
         (1, 29): (0.0061, 0.1718),
-    }.items():  # fmt: skip
+    }.items():
         assert wilson(count, total) == pytest.approx(ends, abs=5e-5)
     assert wilson(0, 0) == (0.0, 1.0)
     with pytest.raises(UsageError, match="`count` to be a number 0…3, got 4"):

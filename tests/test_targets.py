@@ -114,7 +114,7 @@ def test_random_weights_are_drawn_from_the_seed(name):
         ("python:json:dumps,seed=3", "known parameters, got 'seed=3'"),
         ("", "a name such as kind or kind:detail"),
     ],
-)  # fmt: skip
+)
 def test_wrong_names_are_refused(name, message):
     with pytest.raises(UsageError, match=message):
         open_target(name)
@@ -300,13 +300,23 @@ def test_layouts_of_channels_last_networks():
 # transformers.
 
 SMALL = {
-    "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 40,
-    "image_size": 32, "patch_size": 8,
-}  # fmt: skip
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 40,
+    "image_size": 32,
+    "patch_size": 8,
+}
 TEXT = {
-    "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 20,
-    "vocab_size": 99, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
-}  # fmt: skip
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 20,
+    "vocab_size": 99,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
 
 
 def hf_model(family: str):
@@ -314,8 +324,14 @@ def hf_model(family: str):
 
     torch.manual_seed(0)
     dino = {k: v for k, v in SMALL.items() if k != "intermediate_size"}
-    swin = {"image_size": 32, "patch_size": 2, "embed_dim": 12, "depths": [1, 1],
-            "num_heads": [2, 3], "window_size": 4}  # fmt: skip
+    swin = {
+        "image_size": 32,
+        "patch_size": 2,
+        "embed_dim": 12,
+        "depths": [1, 1],
+        "num_heads": [2, 3],
+        "window_size": 4,
+    }
     names = {"id2label": {0: "cat", 1: "dog", 2: "owl"}}
     make = {
         "vit": lambda: hf.ViTForImageClassification(hf.ViTConfig(**SMALL, **names)),
@@ -356,8 +372,13 @@ def silent_transformers():
 
 def save(model, folder: Path, **processor) -> Path:
     model.save_pretrained(folder)
-    settings = {"size": {"height": 32, "width": 32}, "image_mean": [0.5] * 3, "resample": 3,
-                "image_std": [0.5] * 3, "image_processor_type": "ViTImageProcessor"}  # fmt: skip
+    settings = {
+        "size": {"height": 32, "width": 32},
+        "image_mean": [0.5] * 3,
+        "resample": 3,
+        "image_std": [0.5] * 3,
+        "image_processor_type": "ViTImageProcessor",
+    }
     (folder / "preprocessor_config.json").write_text(json.dumps(settings | processor))
     return folder
 

@@ -161,7 +161,7 @@ def test_missing_files_and_folders_are_wrong_usage(tmp_path):
             r"8 missing .*, …\); 9 unknown.*weights of another network",
         ),
     ],
-)  # fmt: skip
+)
 def test_weights_that_do_not_fit_are_refused(change, message, tmp_path):
     weights = dict(TRAINED)
     change(weights)

@@ -17,10 +17,23 @@ import neuronym as nym
 pytestmark = pytest.mark.torture
 
 COMMAND = [
-    sys.executable, "-m", "neuronym", "dissect", "efficientnet-lite0", "--layers", "_blocks.15,_fc",
-    "--probe", "synthetic:images=600", "--encoder", "conse", "--concepts", "english-3k",
-    "--batch-size", "16", "--quiet",
-]  # fmt: skip
+    sys.executable,
+    "-m",
+    "neuronym",
+    "dissect",
+    "efficientnet-lite0",
+    "--layers",
+    "_blocks.15,_fc",
+    "--probe",
+    "synthetic:images=600",
+    "--encoder",
+    "conse",
+    "--concepts",
+    "english-3k",
+    "--batch-size",
+    "16",
+    "--quiet",
+]
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -73,9 +86,13 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on(
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 
     result = subprocess.run(
-        [*COMMAND, "--out", "atlas"], cwd=tmp_path, env=environment(tmp_path),
-        preexec_fn=limit, capture_output=True, text=True,
-    )  # fmt: skip
+        [*COMMAND, "--out", "atlas"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 1
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith("error: Cannot write ")

@@ -91,8 +91,12 @@ def test_writing_and_reading_changes_nothing(tmp_path: Path, atlas: Atlas) -> No
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_a_spreadsheets_file(tmp_path: Path, atlas: Atlas, separator: str, mark: str) -> None:
     lines = [
-        "Unit,Layer,remark,label,status", "2,mid,?,null,", "1,fc,,,Non-Interpretable", ",,,,", "",
-    ]  # fmt: skip
+        "Unit,Layer,remark,label,status",
+        "2,mid,?,null,",
+        "1,fc,,,Non-Interpretable",
+        ",,,,",
+        "",
+    ]
     text = mark + "\r\n".join(lines).replace(",", separator)
     (tmp_path / "mine.csv").write_bytes(text.encode())
     one, two = read_answers(tmp_path / "mine.csv", atlas)
@@ -112,8 +116,13 @@ def test_malformed_rows_are_named_and_nothing_is_imported(tmp_path: Path, atlas:
         import_annotations(atlas, path)
     message = str(caught.value)
     assert f"{path} has 7 malformed rows, so nothing of it is used." in message
-    for line, what in {3: "0…4 in mid, got 9", 4: "got 'x'", 5: "one of the atlas's 2 layers",
-                       6: "`status` to be given", 7: "too few cells"}.items():  # fmt: skip
+    for line, what in {
+        3: "0…4 in mid, got 9",
+        4: "got 'x'",
+        5: "one of the atlas's 2 layers",
+        6: "`status` to be given",
+        7: "too few cells",
+    }.items():
         assert f"line {line}: " in message
         assert what in message
     assert message.endswith("… and 2 more.")
@@ -172,8 +181,11 @@ def test_the_latest_answer_of_each_person_counts(atlas: Atlas) -> None:
     assert store.history("mid", 1) == [given[1], given[2], given[3], given[4]]
     counts = store.progress().set_index(["layer", "annotator"])
     assert counts.loc[("mid", "ann"), ["units", "answered", "own", "label"]].tolist() == [
-        5, 1, 1, 0,
-    ]  # fmt: skip
+        5,
+        1,
+        1,
+        0,
+    ]
     assert counts["answered"].sum() == 3
     with pytest.raises(UsageError, match="0…2 in fc, got 3"):
         store.add(Answer("fc", 3, "unsure"))
@@ -335,8 +347,10 @@ def test_truth_of_classes(atlas: Atlas) -> None:
     truth = open_truth(atlas, "classes")
     assert truth.frame["layer"].unique().tolist() == ["fc"]
     assert truth.of("fc")["labels"].tolist() == [
-        ("tench, Tinca tinca", "tench", "Tinca tinca"), ("goldfish",), ("Cardigan",),
-    ]  # fmt: skip
+        ("tench, Tinca tinca", "tench", "Tinca tinca"),
+        ("goldfish",),
+        ("Cardigan",),
+    ]
     assert open_truth(atlas, truth) is truth
     manifest = {"target": {**atlas.manifest["target"], "class_names": None}}
     with pytest.raises(NeuronymError, match="classes of .* are not known"):

@@ -92,10 +92,16 @@ def oracle(similarity, activations, images, texts, dtype=np.float64):
 
 
 @pytest.mark.parametrize("prior", ["layer", "probe"])
-@pytest.mark.parametrize(("kind", "top_k", "a"), [
-    ("soft-wpmi", 100, 10), ("soft-wpmi", 100, 40), ("soft-wpmi", 500, 40),
-    ("wpmi", 28, 2), ("wpmi", 100, 8),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "top_k", "a"),
+    [
+        ("soft-wpmi", 100, 10),
+        ("soft-wpmi", 100, 40),
+        ("soft-wpmi", 500, 40),
+        ("wpmi", 28, 2),
+        ("wpmi", 100, 8),
+    ],
+)
 @pytest.mark.parametrize("name", ["random", "cone", "themed"])
 def test_error_and_best_concepts(engine, name, kind, top_k, a, prior):
     images, texts, layers = world(name)
@@ -123,9 +129,19 @@ def test_error_and_best_concepts(engine, name, kind, top_k, a, prior):
             assert error < np.abs(naive - expected).max() / 4
 
 
-@pytest.mark.parametrize("sizes", [
-    (1, 17, 1), (2, 1, 3), (7, 16, 5), (31, 17, 1), (61, 31, 13), (67, 49, 2), (101, 97, 6),
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        (1, 17, 1),
+        (2, 1, 3),
+        (7, 16, 5),
+        (31, 17, 1),
+        (61, 31, 13),
+        (67, 49, 2),
+        (101, 97, 6),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("kind", ["soft-wpmi", "wpmi"])
 @pytest.mark.parametrize("prior", ["layer", "probe"])
 def test_sizes_around_the_borders_of_tiles(engine, sizes, kind, prior, monkeypatch):
@@ -261,9 +277,13 @@ def test_two_calls_at_once(engine, small_tiles):
 
 def run_python(code, **environment):
     done = subprocess.run(
-        [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=120,
+        [sys.executable, "-c", code],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
         env=os.environ | {"PYTHONPATH": os.path.dirname(__file__)} | environment,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout.split()
 
@@ -281,11 +301,15 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
     run_python(code)
 
 
-@pytest.mark.parametrize(("begin", "environment", "expected"), [
-    ("", {}, str(_compiled.available())),
-    ("", {"NUMBA_DISABLE_JIT": "1"}, "False"),
-    ("sys.modules['numba'] = None", {}, "False"),
-], ids=["as it is", "disabled", "missing"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("begin", "environment", "expected"),
+    [
+        ("", {}, str(_compiled.available())),
+        ("", {"NUMBA_DISABLE_JIT": "1"}, "False"),
+        ("sys.modules['numba'] = None", {}, "False"),
+    ],
+    ids=["as it is", "disabled", "missing"],
+)
 def test_numba_is_looked_for_when_it_is_needed(begin, environment, expected):
     code = f"""
 import sys

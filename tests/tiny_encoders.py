@@ -49,10 +49,20 @@ def open_clip_config(arch: str, folder: Path, **changes: Any) -> None:
     """Register a tiny CLIP architecture with open_clip."""
     import open_clip
 
-    vision = {"image_size": SIDE, "layers": LAYERS, "width": WIDTH, "patch_size": PATCH,
-              "head_width": WIDTH // HEADS}  # fmt: skip
-    text = {"context_length": WINDOW, "vocab_size": 49408, "width": WIDTH, "heads": HEADS,
-            "layers": LAYERS}  # fmt: skip
+    vision = {
+        "image_size": SIDE,
+        "layers": LAYERS,
+        "width": WIDTH,
+        "patch_size": PATCH,
+        "head_width": WIDTH // HEADS,
+    }
+    text = {
+        "context_length": WINDOW,
+        "vocab_size": 49408,
+        "width": WIDTH,
+        "heads": HEADS,
+        "layers": LAYERS,
+    }
     config = {"embed_dim": DIM, "vision_cfg": vision, "text_cfg": text} | changes
     (folder / f"{arch}.json").write_text(json.dumps(config))
     open_clip.add_model_config(folder / f"{arch}.json")
@@ -83,16 +93,27 @@ def save_clip(folder: Path, state: dict[str, torch.Tensor] | None = None, **text
     """Save a tiny transformers CLIP; `state` is a state dict of open_clip to convert."""
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
-    shared = {"hidden_size": WIDTH, "intermediate_size": 4 * WIDTH, "num_hidden_layers": LAYERS,
-              "num_attention_heads": HEADS, "projection_dim": DIM, "hidden_act": "gelu",
-              }  # fmt: skip
+    shared = {
+        "hidden_size": WIDTH,
+        "intermediate_size": 4 * WIDTH,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS,
+        "projection_dim": DIM,
+        "hidden_act": "gelu",
+    }
     config = CLIPConfig(
         text_config=shared
-        | {"vocab_size": 49408, "max_position_embeddings": WINDOW, "bos_token_id": 49406,
-           "eos_token_id": 49407, "pad_token_id": 1} | text,
+        | {
+            "vocab_size": 49408,
+            "max_position_embeddings": WINDOW,
+            "bos_token_id": 49406,
+            "eos_token_id": 49407,
+            "pad_token_id": 1,
+        }
+        | text,
         vision_config=shared | {"image_size": SIDE, "patch_size": PATCH} | text,
         projection_dim=DIM,
-    )  # fmt: skip
+    )
     model = CLIPModel(config)
     randomise(model)
     if state is not None:
@@ -120,14 +141,20 @@ def to_transformers(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         "vision_model.embeddings.position_embedding.weight": state["visual.positional_embedding"],
     }
     norms = {
-        "ln_final": "text_model.final_layer_norm", "visual.ln_pre": "vision_model.pre_layrnorm",
+        "ln_final": "text_model.final_layer_norm",
+        "visual.ln_pre": "vision_model.pre_layrnorm",
         "visual.ln_post": "vision_model.post_layernorm",
-    }  # fmt: skip
+    }
     for ours, theirs in norms.items():
         for part in ("weight", "bias"):
             found[f"{theirs}.{part}"] = state[f"{ours}.{part}"]
-    inner = {"ln_1": "layer_norm1", "ln_2": "layer_norm2", "attn.out_proj": "self_attn.out_proj",
-             "mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2"}  # fmt: skip
+    inner = {
+        "ln_1": "layer_norm1",
+        "ln_2": "layer_norm2",
+        "attn.out_proj": "self_attn.out_proj",
+        "mlp.c_fc": "mlp.fc1",
+        "mlp.c_proj": "mlp.fc2",
+    }
     for ours, theirs in (("transformer", "text_model"), ("visual.transformer", "vision_model")):
         for layer in range(LAYERS):
             a, b = f"{ours}.resblocks.{layer}", f"{theirs}.encoder.layers.{layer}"
@@ -153,9 +180,13 @@ def _word_tokenizer(words: list[str]) -> Any:
         single="$A </s>", special_tokens=[("</s>", 1)]
     )
     return PreTrainedTokenizerFast(
-        tokenizer_object=rules, pad_token="<pad>", eos_token="</s>", unk_token="<unk>",
-        model_max_length=WINDOW, padding_side="right",
-    )  # fmt: skip
+        tokenizer_object=rules,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        model_max_length=WINDOW,
+        padding_side="right",
+    )
 
 
 def _letter_tokenizer() -> Any:
@@ -164,9 +195,11 @@ def _letter_tokenizer() -> Any:
 
     letters = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "▁", *"abcdefghijklmnopqrstuvwxyz"]
     return Siglip2Tokenizer(
-        vocab={letter: i for i, letter in enumerate(letters)}, merges=[], add_eos_token=True,
+        vocab={letter: i for i, letter in enumerate(letters)},
+        merges=[],
+        add_eos_token=True,
         model_max_length=WINDOW,
-    )  # fmt: skip
+    )
 
 
 def save_siglip(folder: Path, version: int = 1) -> tuple[Any, Any]:
@@ -174,10 +207,20 @@ def save_siglip(folder: Path, version: int = 1) -> tuple[Any, Any]:
     import transformers
 
     words = sorted({word for text in TEXTS for word in text.split()})
-    shared = {"hidden_size": WIDTH, "intermediate_size": 3 * WIDTH, "num_hidden_layers": LAYERS,
-              "num_attention_heads": HEADS}  # fmt: skip
-    text = shared | {"vocab_size": 41, "max_position_embeddings": WINDOW, "projection_size": WIDTH,
-                     "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}  # fmt: skip
+    shared = {
+        "hidden_size": WIDTH,
+        "intermediate_size": 3 * WIDTH,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS,
+    }
+    text = shared | {
+        "vocab_size": 41,
+        "max_position_embeddings": WINDOW,
+        "projection_size": WIDTH,
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+        "bos_token_id": 2,
+    }
     if version == 1:
         vision = shared | {"image_size": SIDE, "patch_size": PATCH}
         config = transformers.SiglipConfig(text_config=text, vision_config=vision)

@@ -38,18 +38,35 @@ def save_detector(folder: Path) -> None:
     import transformers as hf
 
     text = hf.BertConfig(
-        vocab_size=1100, hidden_size=32, num_hidden_layers=1, num_attention_heads=4,
-        intermediate_size=37, max_position_embeddings=64,
-    )  # fmt: skip
+        vocab_size=1100,
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        intermediate_size=37,
+        max_position_embeddings=64,
+    )
     backbone = hf.SwinConfig(
-        image_size=64, patch_size=4, embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 2, 2, 4],
-        window_size=4, out_indices=[2, 3, 4],
-    )  # fmt: skip
+        image_size=64,
+        patch_size=4,
+        embed_dim=8,
+        depths=[1, 1, 1, 1],
+        num_heads=[1, 2, 2, 4],
+        window_size=4,
+        out_indices=[2, 3, 4],
+    )
     config = hf.GroundingDinoConfig(
-        backbone_config=backbone, text_config=text, num_queries=11, encoder_layers=1,
-        encoder_ffn_dim=33, encoder_attention_heads=4, decoder_layers=2, decoder_ffn_dim=35,
-        decoder_attention_heads=4, d_model=32, max_text_len=WINDOW,
-    )  # fmt: skip
+        backbone_config=backbone,
+        text_config=text,
+        num_queries=11,
+        encoder_layers=1,
+        encoder_ffn_dim=33,
+        encoder_attention_heads=4,
+        decoder_layers=2,
+        decoder_ffn_dim=35,
+        decoder_attention_heads=4,
+        d_model=32,
+        max_text_len=WINDOW,
+    )
     torch.manual_seed(0)
     hf.GroundingDinoForObjectDetection(config).save_pretrained(folder)
     frames = hf.GroundingDinoImageProcessor(size={"shortest_edge": SHORT, "longest_edge": 100})
@@ -60,12 +77,27 @@ def save_segmenter(folder: Path) -> None:
     """A SAM of a hundred kilobytes and its processor."""
     import transformers as hf
 
-    vision = {"hidden_size": 16, "output_channels": 8, "num_hidden_layers": 1, "image_size": LONG,
-              "num_attention_heads": 2, "patch_size": 8, "window_size": 4, "num_pos_feats": 4,
-              "global_attn_indexes": [0], "mlp_dim": 17}  # fmt: skip
+    vision = {
+        "hidden_size": 16,
+        "output_channels": 8,
+        "num_hidden_layers": 1,
+        "image_size": LONG,
+        "num_attention_heads": 2,
+        "patch_size": 8,
+        "window_size": 4,
+        "num_pos_feats": 4,
+        "global_attn_indexes": [0],
+        "mlp_dim": 17,
+    }
     prompt = {"hidden_size": 8, "image_size": LONG, "patch_size": 8, "mask_input_channels": 4}
-    mask = {"hidden_size": 8, "mlp_dim": 9, "num_hidden_layers": 1, "num_attention_heads": 2,
-            "iou_head_hidden_dim": 7, "iou_head_depth": 2}  # fmt: skip
+    mask = {
+        "hidden_size": 8,
+        "mlp_dim": 9,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "iou_head_hidden_dim": 7,
+        "iou_head_depth": 2,
+    }
     config = hf.SamConfig(
         vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=mask
     )
@@ -75,7 +107,9 @@ def save_segmenter(folder: Path) -> None:
     model.save_pretrained(folder)
     square, small = {"height": LONG, "width": LONG}, {"height": 16, "width": 16}
     frames = hf.SamImageProcessor(
-        size={"longest_edge": LONG}, pad_size=square, mask_size={"longest_edge": 16},
+        size={"longest_edge": LONG},
+        pad_size=square,
+        mask_size={"longest_edge": 16},
         mask_pad_size=small,
-    )  # fmt: skip
+    )
     hf.SamProcessor(frames).save_pretrained(folder)

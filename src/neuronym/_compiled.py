@@ -34,8 +34,10 @@ def compiled(*flags: str) -> Callable[[Callable], Callable]:
     import numba
 
     options: dict[str, Any] = {
-        "nogil": True, "fastmath": {"contract", *flags}, "error_model": "numpy"
-    }  # fmt: skip
+        "nogil": True,
+        "fastmath": {"contract", *flags},
+        "error_model": "numpy",
+    }
 
     def decorate(function: Callable) -> Callable:
         try:

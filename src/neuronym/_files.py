@@ -22,15 +22,32 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _DTYPES = {
-    "F64": np.float64, "F32": np.float32, "F16": np.float16,
-    "I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8,
-    "U64": np.uint64, "U32": np.uint32, "U16": np.uint16, "U8": np.uint8, "BOOL": np.bool_,
-}  # fmt: skip
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I16": np.int16,
+    "I8": np.int8,
+    "U64": np.uint64,
+    "U32": np.uint32,
+    "U16": np.uint16,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
 _CODES = {np.dtype(kind): code for code, kind in _DTYPES.items()}
 _DISK = {
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
-    errno.EISDIR, errno.ENOTDIR, errno.EBUSY,
-}  # fmt: skip
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.EBUSY,
+}
 
 
 @contextmanager
@@ -138,9 +155,10 @@ def write_array_blocks(
     for name, (kind, shape, _) in arrays.items():
         size = int(np.dtype(kind).itemsize * np.prod(shape, dtype=np.int64))
         header[name] = {
-            "dtype": _CODES[np.dtype(kind)], "shape": list(shape),
+            "dtype": _CODES[np.dtype(kind)],
+            "shape": list(shape),
             "data_offsets": [offset, offset + size],
-        }  # fmt: skip
+        }
         offset += size
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)

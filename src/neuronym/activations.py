@@ -115,9 +115,7 @@ class TargetPass:
             for layer, arrays in found[0].items()
         }
 
-    def _part(
-        self, pixels: np.ndarray, wanted: Sequence[str]
-    ) -> dict[str, dict[str, np.ndarray]]:  # fmt: skip
+    def _part(self, pixels: np.ndarray, wanted: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
         batch = self.preprocess.normalise(on_device(pixels, self.device))
         batch = in_precision_of(self.target.model, batch)
         found: dict[str, dict[str, np.ndarray]] = {}
@@ -126,9 +124,14 @@ class TargetPass:
         def reduce(layer: str, output: torch.Tensor) -> None:
             plan = self.plans[layer]
             pooled = pool(
-                output, plan.mode, plan.info.layout, plan.info.prefix_tokens,
-                layer=layer, images=len(pixels), grid=plan.grid,
-            )  # fmt: skip
+                output,
+                plan.mode,
+                plan.info.layout,
+                plan.info.prefix_tokens,
+                layer=layer,
+                images=len(pixels),
+                grid=plan.grid,
+            )
             arrays = {"values": pooled.values.float().cpu().numpy()}
             if pooled.peak is not None:
                 small = plan.grid is not None and plan.grid[0] * plan.grid[1] <= 65536

@@ -140,9 +140,13 @@ def _add(material: Material, analysis: Analysis, method: str) -> None:
         writer.join(file, "trust", layers, parts, ())
         key = schema.analysis_id(analysis.name, method)
         entry = {
-            "analysis": analysis.name, "method": method, "spec": analysis.spec, "layers": layers,
-            **found.facts, "seconds": round(time.monotonic() - started, 3),
-        }  # fmt: skip
+            "analysis": analysis.name,
+            "method": method,
+            "spec": analysis.spec,
+            "layers": layers,
+            **found.facts,
+            "seconds": round(time.monotonic() - started, 3),
+        }
         entries = writer.manifest.get("analyses", {}) | {key: entry}
         writer.finish(f"trust {key}", [file], analyses=entries)
     finally:

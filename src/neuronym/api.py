@@ -70,9 +70,12 @@ def dissect(
             near = ", ".join(nearest(name, known)) or ", ".join(known)
             raise misuse("settings", "fields of DissectSettings", name, f"Nearest: {near}.")
     given = {
-        "target": target, "probe": probe, "concepts": concepts, "encoder": encoder,
+        "target": target,
+        "probe": probe,
+        "concepts": concepts,
+        "encoder": encoder,
         "similarity": similarity,
-    }  # fmt: skip
+    }
     names = {k: v if isinstance(v, str) else _describe(v) for k, v in given.items()}
     objects = {k: v for k, v in given.items() if not isinstance(v, str)}
     chosen = [layers] if isinstance(layers, str) else list(layers)
@@ -128,10 +131,14 @@ def label(
     from neuronym.progress import automatic
 
     return labelling.label(
-        opened(atlas), method, layers=[layers] if isinstance(layers, str) else layers,
-        count=integer("labels", labels, 1), overwrite=overwrite,
-        progress=automatic() if progress is None else progress, **origins,
-    )  # fmt: skip
+        opened(atlas),
+        method,
+        layers=[layers] if isinstance(layers, str) else layers,
+        count=integer("labels", labels, 1),
+        overwrite=overwrite,
+        progress=automatic() if progress is None else progress,
+        **origins,
+    )
 
 
 def analyse(
@@ -168,9 +175,11 @@ def analyse(
     return analysing.analyse(
         opened(atlas),
         [analyses] if isinstance(analyses, str) else analyses,
-        method=method, overwrite=overwrite,
-        progress=automatic() if progress is None else progress, **origins,
-    )  # fmt: skip
+        method=method,
+        overwrite=overwrite,
+        progress=automatic() if progress is None else progress,
+        **origins,
+    )
 
 
 def _describe(thing: Any) -> str:

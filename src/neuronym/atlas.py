@@ -39,8 +39,12 @@ def open_atlas(path: str | Path) -> Atlas:
     manifest = read_manifest(folder) if folder.is_dir() else None
     if manifest is None:
         what = "no such folder" if not folder.exists() else f"no {MANIFEST} in it"
-        raise misuse("atlas", "the folder of an atlas", str(path),
-                     f"There is {what}. Make one with `neuronym dissect`.")  # fmt: skip
+        raise misuse(
+            "atlas",
+            "the folder of an atlas",
+            str(path),
+            f"There is {what}. Make one with `neuronym dissect`.",
+        )
     return Atlas(folder, manifest)
 
 
@@ -188,8 +192,12 @@ class Atlas:
         method = self.method(method)
         if analysis not in self.analyses(method):
             there = ", ".join(self.analyses(method)) or "none so far"
-            raise misuse("analysis", f"one that {method} has here ({there})", analysis,
-                         f"Add it with `neuronym trust {self.folder} {analysis}`.")  # fmt: skip
+            raise misuse(
+                "analysis",
+                f"one that {method} has here ({there})",
+                analysis,
+                f"Add it with `neuronym trust {self.folder} {analysis}`.",
+            )
         return self._table(schema.trust_file(analysis, method), layer, unit)
 
     def caveats(self, method: str | None = None) -> list[str]:

@@ -19,9 +19,15 @@ _HOW = {"out", "device", "workers", "cache", "batch_size"}
 
 #: What a manifest must hold for the rest of the code to rely on it.
 _SHAPE: dict[str, type] = {
-    "schema": int, "config": dict, "identity": dict, "target": dict, "probe": dict,
-    "concepts": dict, "encoder": dict, "stages": dict,
-}  # fmt: skip
+    "schema": int,
+    "config": dict,
+    "identity": dict,
+    "target": dict,
+    "probe": dict,
+    "concepts": dict,
+    "encoder": dict,
+    "stages": dict,
+}
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

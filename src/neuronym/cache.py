@@ -112,9 +112,15 @@ class Cache:
             about = about if isinstance(about, dict) else {}
             sizes = [f.stat().st_size for f in folder.glob("*.safetensors")]
             found.append(
-                Stored(folder.parent.name, folder.name, about, len(sizes), sum(sizes),
-                       note.stat().st_mtime)
-            )  # fmt: skip
+                Stored(
+                    folder.parent.name,
+                    folder.name,
+                    about,
+                    len(sizes),
+                    sum(sizes),
+                    note.stat().st_mtime,
+                )
+            )
         return sorted(found, key=lambda s: -s.last_used)
 
     def prune(

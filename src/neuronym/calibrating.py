@@ -177,8 +177,9 @@ def known_units(
     if not values:
         raise UsageError(f"{atlas.folder} has no label of a unit whose truth is known.")
     fine = np.logical_and.reduce([np.isfinite(part) for part in values.values()])
-    right = np.concatenate([rows["rank"].to_numpy() == 1 for _, rows in
-                            frame.groupby("layer", sort=False)])  # fmt: skip
+    right = np.concatenate(
+        [rows["rank"].to_numpy() == 1 for _, rows in frame.groupby("layer", sort=False)]
+    )
     if not fine.any():
         blank = [name for name, part in values.items() if not np.isfinite(part).any()]
         raise UsageError(
@@ -215,8 +216,12 @@ def _check_signs(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if name not in SIGNS:
             near = nearest(name, SIGNS)
-            raise misuse("signs", f"names among {', '.join(SIGNS)}", name,
-                         f"Nearest: {', '.join(near)}." if near else "")  # fmt: skip
+            raise misuse(
+                "signs",
+                f"names among {', '.join(SIGNS)}",
+                name,
+                f"Nearest: {', '.join(near)}." if near else "",
+            )
     if not names:
         raise misuse("signs", f"at least one of {', '.join(SIGNS)}", list(names))
     return tuple(dict.fromkeys(names))

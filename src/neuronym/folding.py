@@ -63,9 +63,14 @@ class Folding:
         self._folded.clear()
 
     def _convolve(
-        self, plain: Callable[..., Tensor], input: Tensor, weight: Tensor,
-        bias: Tensor | None = None, *args: Any, **kwargs: Any,
-    ) -> Tensor:  # fmt: skip
+        self,
+        plain: Callable[..., Tensor],
+        input: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Tensor:
         if id(weight) not in self._folded:
             return plain(input, weight, bias, *args, **kwargs)
         _, weight, bias = self._folded[id(weight)]
@@ -143,9 +148,14 @@ class _Watch(TorchDispatchMode):
         self._normalising = False
 
     def convolve(
-        self, plain: Callable[..., Tensor], input: Tensor, weight: Tensor,
-        bias: Tensor | None = None, *args: Any, **kwargs: Any,
-    ) -> Tensor:  # fmt: skip
+        self,
+        plain: Callable[..., Tensor],
+        input: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Tensor:
         output = plain(input, weight, bias, *args, **kwargs)
         pair = _Pair(len(self.seen), output, weight, bias)
         self.seen.append(pair)
@@ -153,11 +163,17 @@ class _Watch(TorchDispatchMode):
         return output
 
     def normalise(
-        self, plain: Callable[..., Tensor], input: Tensor,
-        mean: Tensor | None, variance: Tensor | None, weight: Tensor | None = None,
-        bias: Tensor | None = None, training: bool = False, momentum: float = 0.1,
+        self,
+        plain: Callable[..., Tensor],
+        input: Tensor,
+        mean: Tensor | None,
+        variance: Tensor | None,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        training: bool = False,
+        momentum: float = 0.1,
         eps: float = 1e-5,
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         pair = self._by_output.get(id(input))
         folds = pair is not None and pair.norm is None and not training
         if pair is None or not folds or mean is None or variance is None:

@@ -91,8 +91,12 @@ def read(path: str | Path) -> list[Cell]:
         raise UsageError(f"Expected `grid` to be a TOML file, got {path}: {error}.") from error
     axes = data.pop("grid", None)
     if not isinstance(axes, dict) or not axes:
-        raise misuse("grid", "hold a table [grid] with lists of values", Verbatim(str(path)),
-                     'Write for example [grid] and below it probe = ["synthetic"].')  # fmt: skip
+        raise misuse(
+            "grid",
+            "hold a table [grid] with lists of values",
+            Verbatim(str(path)),
+            'Write for example [grid] and below it probe = ["synthetic"].',
+        )
     return expand(data, axes)
 
 
@@ -168,9 +172,12 @@ def state(cell: Cell, out: Path) -> str:
     ignored = (*EXECUTION, "similarity")
     other = [k for k in wanted if k not in ignored and found.get(k) != wanted[k]]
     if other or _base(cell, manifest) is None:
-        raise misuse("out", f"hold atlases of this grid in {folder}",
-                     Verbatim(f"one of other settings ({', '.join(other) or 'similarity'})"),
-                     "Choose another --out, or remove that folder.")  # fmt: skip
+        raise misuse(
+            "out",
+            f"hold atlases of this grid in {folder}",
+            Verbatim(f"one of other settings ({', '.join(other) or 'similarity'})"),
+            "Choose another --out, or remove that folder.",
+        )
     atlas = Atlas(folder, manifest)
     whole = manifest["complete"] and not _lacking(cell, atlas)
     return "there" if whole else "begun"
@@ -229,10 +236,16 @@ def run(
     for fingerprint, atlases in by_target.items():
         place = study_folder(out, atlases[0], fingerprint, len(by_target))
         settings_of = cells[0].settings
-        studies.append(study(
-            atlases, settings=chosen, out=place, progress=progress, cache=settings_of.cache,
-            device=settings_of.device,
-        ))  # fmt: skip
+        studies.append(
+            study(
+                atlases,
+                settings=chosen,
+                out=place,
+                progress=progress,
+                cache=settings_of.cache,
+                device=settings_of.device,
+            )
+        )
     return Grid(tuple(done), tuple(studies))
 
 
@@ -252,8 +265,12 @@ def check_folder(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise misuse("out", "the folder of a grid or a new one", str(out), "It is a file.")
     if out.is_dir() and any(out.iterdir()) and not (out / HEAD).exists():
-        raise misuse("out", "the folder of a grid or a new one", str(out),
-                     f"It holds other things, and no {HEAD}.")  # fmt: skip
+        raise misuse(
+            "out",
+            "the folder of a grid or a new one",
+            str(out),
+            f"It holds other things, and no {HEAD}.",
+        )
 
 
 def _make(cell: Cell, out: Path, progress: Progress) -> Made:
@@ -290,9 +307,14 @@ def _dissect(cell: Cell, folder: Path, progress: Progress) -> None:
         pipeline.run(_plan(chosen), resume=True, progress=progress)
     for labeller in _lacking(cell, open_atlas(folder)):
         labelling.label(
-            open_atlas(folder), labeller, count=chosen.labels, device=chosen.device,
-            workers=chosen.workers, cache=chosen.cache, progress=progress,
-        )  # fmt: skip
+            open_atlas(folder),
+            labeller,
+            count=chosen.labels,
+            device=chosen.device,
+            workers=chosen.workers,
+            cache=chosen.cache,
+            progress=progress,
+        )
 
 
 def _write_head(out: Path, done: Sequence[Made]) -> None:
@@ -304,10 +326,14 @@ def _write_head(out: Path, done: Sequence[Made]) -> None:
 def as_data(made: Made) -> dict[str, Any]:
     """A cell and what became of it, as plain data."""
     return {
-        "cell": made.cell.name, "atlas": str(made.folder), "state": made.state,
-        "error": made.error, "seconds": round(made.seconds, 1), **made.cell.values,
+        "cell": made.cell.name,
+        "atlas": str(made.folder),
+        "state": made.state,
+        "error": made.error,
+        "seconds": round(made.seconds, 1),
+        **made.cell.values,
         "similarities": list(made.cell.similarities),
-    }  # fmt: skip
+    }
 
 
 @dataclass(frozen=True)
@@ -343,10 +369,13 @@ def cost(cells: Sequence[Cell], out: str | Path) -> Cost:
             states[cell.name] = f"would fail: {error}"
             continue
         for who, own, size in (
-            ((plan.target.fingerprint, [p.to_dict() for p in plan.layers]), found.target_seconds,
-             found.target_bytes),
+            (
+                (plan.target.fingerprint, [p.to_dict() for p in plan.layers]),
+                found.target_seconds,
+                found.target_bytes,
+            ),
             (plan.encoder.fingerprint, found.encoder_seconds, found.encoder_bytes),
-        ):  # fmt: skip
+        ):
             key = _fingerprint.of_data([who, plan.probe.name, len(plan.probe), plan.dtype])
             if key not in seen:
                 seen.add(key)

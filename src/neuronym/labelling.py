@@ -143,12 +143,17 @@ def _label_columns(layer: str, found: LayerLabels) -> dict[str, list[Any]]:
             assert here, f"{layer}:{unit} has neither a label nor a reason for abstaining"
             rows = [
                 (
-                    layer, unit, place + 1, found.concepts[unit][place],
-                    _number(found.scores[unit, place]), False, None,
+                    layer,
+                    unit,
+                    place + 1,
+                    found.concepts[unit][place],
+                    _number(found.scores[unit, place]),
+                    False,
+                    None,
                     *(_plain(d[unit, place]) for d in found.details.values()),
                 )
                 for place in here
-            ]  # fmt: skip
+            ]
         for row in rows:
             for column, value in zip(columns.values(), row, strict=True):
                 column.append(value)

@@ -5,23 +5,58 @@ from __future__ import annotations
 import re
 
 _IRREGULAR = {
-    "children": "child", "dice": "die", "feet": "foot", "geese": "goose", "lice": "louse",
-    "mice": "mouse", "oxen": "ox", "people": "person", "teeth": "tooth", "cacti": "cactus",
-    "fungi": "fungus", "media": "medium",
+    "children": "child",
+    "dice": "die",
+    "feet": "foot",
+    "geese": "goose",
+    "lice": "louse",
+    "mice": "mouse",
+    "oxen": "ox",
+    "people": "person",
+    "teeth": "tooth",
+    "cacti": "cactus",
+    "fungi": "fungus",
+    "media": "medium",
     # -ves of -f and -fe; without a list "gloves" could not be told from "wolves".
-    "calves": "calf", "dwarves": "dwarf", "elves": "elf", "halves": "half", "hooves": "hoof",
-    "knives": "knife", "leaves": "leaf", "lives": "life", "loaves": "loaf", "scarves": "scarf",
-    "shelves": "shelf", "thieves": "thief", "wharves": "wharf", "wives": "wife",
+    "calves": "calf",
+    "dwarves": "dwarf",
+    "elves": "elf",
+    "halves": "half",
+    "hooves": "hoof",
+    "knives": "knife",
+    "leaves": "leaf",
+    "lives": "life",
+    "loaves": "loaf",
+    "scarves": "scarf",
+    "shelves": "shelf",
+    "thieves": "thief",
+    "wharves": "wharf",
+    "wives": "wife",
     "wolves": "wolf",
     # Plurals that end as singulars do.
-    "bikinis": "bikini", "emus": "emu", "gnus": "gnu", "gurus": "guru", "kiwis": "kiwi",
-    "menus": "menu", "safaris": "safari", "skis": "ski", "taxis": "taxi",
+    "bikinis": "bikini",
+    "emus": "emu",
+    "gnus": "gnu",
+    "gurus": "guru",
+    "kiwis": "kiwi",
+    "menus": "menu",
+    "safaris": "safari",
+    "skis": "ski",
+    "taxis": "taxi",
     "zucchinis": "zucchini",
-}  # fmt: skip
+}
 #: Singulars that end as plurals do, besides -ss, -us and -is.
 _SINGULAR = {
-    "asbestos", "atlas", "canvas", "chaos", "christmas", "cosmos", "lens", "news", "rhinoceros",
-}  # fmt: skip
+    "asbestos",
+    "atlas",
+    "canvas",
+    "chaos",
+    "christmas",
+    "cosmos",
+    "lens",
+    "news",
+    "rhinoceros",
+}
 _NO_MEN = {"abdomen", "acumen", "bitumen", "omen", "regimen", "semen", "specimen", "stamen"}
 
 

@@ -242,9 +242,13 @@ class Origins:
     def _extract(self, feed: TargetPass | EncoderPass) -> Extraction:
         s = self.settings
         done = extract(
-            self.probe, [feed], self.cache,
-            batch_size=s.batch_size, workers=s.threads, progress=self.progress,
-        )  # fmt: skip
+            self.probe,
+            [feed],
+            self.cache,
+            batch_size=s.batch_size,
+            workers=s.threads,
+            progress=self.progress,
+        )
         if [i.content_hash for i in done.images] != list(self.images["content_hash"]):
             raise NeuronymError(
                 f"The images of {self.probe.name} have changed since {self.atlas.folder} was made. "

@@ -216,10 +216,16 @@ def _label(plan: Plan, done: stages.Run, progress: Progress) -> None:
         return
     layers = {layer.info.name: done.activations(layer) for layer in done.plans}
     material = Material(
-        open_atlas(plan.out), target=plan.target, probe=plan.probe, encoder=plan.encoder,
-        activations=layers, device=plan.device.type, workers=plan.settings.workers,
-        cache=plan.settings.cache, progress=progress,
-    )  # fmt: skip
+        open_atlas(plan.out),
+        target=plan.target,
+        probe=plan.probe,
+        encoder=plan.encoder,
+        activations=layers,
+        device=plan.device.type,
+        workers=plan.settings.workers,
+        cache=plan.settings.cache,
+        progress=progress,
+    )
     labelling.write(done.writer, material, labeller, list(layers), plan.settings.labels)
 
 
@@ -281,7 +287,13 @@ def estimate(plan: Plan) -> Estimate:
     while not place.exists():
         place = place.parent
     return Estimate(
-        images, plan.units, sum(each), images / sum(each), sum(arrays) + texts,
-        kept + images * dim * 4 + texts + thumbs + rows, shutil.disk_usage(place).free,
-        *each, *arrays,
-    )  # fmt: skip
+        images,
+        plan.units,
+        sum(each),
+        images / sum(each),
+        sum(arrays) + texts,
+        kept + images * dim * 4 + texts + thumbs + rows,
+        shutil.disk_usage(place).free,
+        *each,
+        *arrays,
+    )

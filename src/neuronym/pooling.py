@@ -59,9 +59,11 @@ def class_token(patches: Tensor, dim: int, prefix: Tensor | None) -> Tensor:
     """The response at the class token, the first of the tokens."""
     if prefix is None:
         raise misuse(
-            "pool", "mean or max where there is no class token", "cls",
+            "pool",
+            "mean or max where there is no class token",
+            "cls",
             "Give prefix_tokens if the layer has one all the same.",
-        )  # fmt: skip
+        )
     return prefix[:, 0].clone()
 
 
@@ -151,14 +153,18 @@ def _layout(layout: str, output: Tensor, layer: str, images: int | None) -> str:
     if len(shape) != dims or 0 in shape:
         kinds = {2: "[image, unit]", 3: "[image, token, unit]", 4: "four dimensions"}
         raise misuse(
-            "layers", f"give outputs of {kinds[dims]} for the layout {layout}", shape,
+            "layers",
+            f"give outputs of {kinds[dims]} for the layout {layout}",
+            shape,
             f"This is {layer}; `neuronym layers` shows the shapes of all layers.",
-        )  # fmt: skip
+        )
     if images is not None and shape[0] != images:
         raise misuse(
-            "layers", f"give one row per image ({images})", shape,
+            "layers",
+            f"give one row per image ({images})",
+            shape,
             f"This is {layer}, which splits or joins images; choose the layer around it.",
-        )  # fmt: skip
+        )
     return layout
 
 
@@ -196,10 +202,16 @@ def _peak(patches: Tensor, dim: int, grid: tuple[int, int]) -> Tensor:
 
 
 _CHANNELS_FIRST = (
-    nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.PixelShuffle,
-    nn.modules.pooling._MaxPoolNd, nn.modules.pooling._AvgPoolNd, nn.Upsample,
-    nn.modules.pooling._AdaptiveAvgPoolNd, nn.modules.pooling._AdaptiveMaxPoolNd,
-)  # fmt: skip
+    nn.modules.conv._ConvNd,
+    nn.modules.batchnorm._NormBase,
+    nn.GroupNorm,
+    nn.PixelShuffle,
+    nn.modules.pooling._MaxPoolNd,
+    nn.modules.pooling._AvgPoolNd,
+    nn.Upsample,
+    nn.modules.pooling._AdaptiveAvgPoolNd,
+    nn.modules.pooling._AdaptiveMaxPoolNd,
+)
 
 
 def layout_of(
@@ -250,9 +262,15 @@ def layout_of(
 
 # Parameters that hold tokens put before the patches, in timm, torchvision, transformers, open_clip.
 _TOKENS = {
-    "cls_token", "class_token", "class_embedding", "dist_token", "distillation_token",
-    "reg_token", "register_tokens", "storage_tokens",
-}  # fmt: skip
+    "cls_token",
+    "class_token",
+    "class_embedding",
+    "dist_token",
+    "distillation_token",
+    "reg_token",
+    "register_tokens",
+    "storage_tokens",
+}
 
 
 def prefix_tokens_of(model: nn.Module) -> int | None:
@@ -315,9 +333,7 @@ def grid_of(patches: int, size: tuple[int, int] | None = None) -> tuple[int, int
         return (side, side) if side * side == patches else None
     pairs = [(h, patches // h) for h in range(1, patches + 1) if patches % h == 0]
     fitting = [pair for pair in pairs if _fits(*pair, height, width)]
-    return min(
-        fitting, key=lambda g: abs(math.log(g[0] * width / (g[1] * height))), default=None
-    )  # fmt: skip
+    return min(fitting, key=lambda g: abs(math.log(g[0] * width / (g[1] * height))), default=None)
 
 
 def _fits(h: int, w: int, height: int, width: int) -> bool:

@@ -31,26 +31,50 @@ def tables() -> dict[str, pa.Schema]:
     )
     unit = [("layer", pa.string()), ("unit", pa.int32())]
     return {
-        "images": pa.schema([
-            ("image_id", pa.string()), ("source", pa.string()), ("width", pa.int32()),
-            ("height", pa.int32()), ("content_hash", pa.string()),
-            ("annotations", pa.list_(annotation)),
-        ]),
-        "units": pa.schema([
-            *unit, ("min", pa.float32()), ("mean", pa.float32()), ("max", pa.float32()),
-            ("std", pa.float32()), ("positive", pa.float32()), ("nonfinite", pa.int64()),
-            ("dead", pa.bool_()),
-        ]),
+        "images": pa.schema(
+            [
+                ("image_id", pa.string()),
+                ("source", pa.string()),
+                ("width", pa.int32()),
+                ("height", pa.int32()),
+                ("content_hash", pa.string()),
+                ("annotations", pa.list_(annotation)),
+            ]
+        ),
+        "units": pa.schema(
+            [
+                *unit,
+                ("min", pa.float32()),
+                ("mean", pa.float32()),
+                ("max", pa.float32()),
+                ("std", pa.float32()),
+                ("positive", pa.float32()),
+                ("nonfinite", pa.int64()),
+                ("dead", pa.bool_()),
+            ]
+        ),
         "concepts": pa.schema([("concept", pa.string()), ("row", pa.int32())]),
-        "exemplars": pa.schema([
-            *unit, ("rank", pa.int32()), ("image_id", pa.string()), ("activation", pa.float32()),
-            ("y", pa.float32()), ("x", pa.float32()),
-        ]),
-        "labels": pa.schema([
-            *unit, ("rank", pa.int32()), ("concept", pa.string()), ("score", pa.float32()),
-            ("abstained", pa.bool_()), ("reason", pa.string()),
-        ]),
-    }  # fmt: skip
+        "exemplars": pa.schema(
+            [
+                *unit,
+                ("rank", pa.int32()),
+                ("image_id", pa.string()),
+                ("activation", pa.float32()),
+                ("y", pa.float32()),
+                ("x", pa.float32()),
+            ]
+        ),
+        "labels": pa.schema(
+            [
+                *unit,
+                ("rank", pa.int32()),
+                ("concept", pa.string()),
+                ("score", pa.float32()),
+                ("abstained", pa.bool_()),
+                ("reason", pa.string()),
+            ]
+        ),
+    }
 
 
 def file_name(layer: str) -> str:

@@ -99,8 +99,12 @@ class DissectSettings:
     workers: int = _setting(
         0, "Threads that decode images. 0: one per core, at most 16.", "Where", "N"
     )
-    cache: str | None = _setting(None, "Cache directory. Default: $NEURONYM_CACHE or the user's "
-                                 "cache directory.", "Where", "DIR")  # fmt: skip
+    cache: str | None = _setting(
+        None,
+        "Cache directory. Default: $NEURONYM_CACHE or the user's cache directory.",
+        "Where",
+        "DIR",
+    )
 
     def __post_init__(self) -> None:
         for name in ("layers", "template"):

@@ -193,9 +193,11 @@ def _exemplar_rows(
         if plan.grid is not None and where is not None:
             down, across = divmod(int(where[unit, rank]), plan.grid[1])
             y, x = run.preprocess.on_image(
-                (down + 0.5) / plan.grid[0], (across + 0.5) / plan.grid[1],
-                image.width, image.height,
-            )  # fmt: skip
+                (down + 0.5) / plan.grid[0],
+                (across + 0.5) / plan.grid[1],
+                image.width,
+                image.height,
+            )
         value = float(best.values[unit, rank])
         row = (plan.info.name, unit, rank + 1, image.image_id, value, y, x)
         for column, entry in zip(rows.values(), row, strict=True):

@@ -128,9 +128,13 @@ def as_data(table: Table) -> dict[str, Any]:
     """What `to_json` writes, as plain data."""
     columns = [{"name": c.name, "heading": c.title, "kind": c.kind} for c in table.columns]
     return {
-        "table": table.name, "title": table.title, "columns": columns, "rows": table.records,
-        "totals": table.totals, "notes": list(table.notes),
-    }  # fmt: skip
+        "table": table.name,
+        "title": table.title,
+        "columns": columns,
+        "rows": table.records,
+        "totals": table.totals,
+        "notes": list(table.notes),
+    }
 
 
 def to_markdown(table: Table) -> str:
@@ -150,19 +154,43 @@ def _markdown(text: str) -> str:
 
 
 _LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": "$<$", ">": "$>$", "|": "$|$", "≥": r"$\geq$", "≤": r"$\leq$", "×": r"$\times$",
-    "–": "--", "—": "---", "−": "$-$", "…": r"\dots{}", "α": r"$\alpha$", "Σ": r"$\Sigma$",
-}  # fmt: skip
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "|": "$|$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "×": r"$\times$",
+    "–": "--",
+    "—": "---",
+    "−": "$-$",
+    "…": r"\dots{}",
+    "α": r"$\alpha$",
+    "Σ": r"$\Sigma$",
+}
 
 
 def to_latex(table: Table) -> str:
     """A floating table with booktabs (`\\usepackage{booktabs}`), its notes in small print."""
     sides = "".join("l" if column.kind == "text" else "r" for column in table.columns)
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.title)}}}",
-             rf"\begin{{tabular}}{{{sides}}}", r"\toprule",
-             _latex_row(column.title for column in table.columns), r"\midrule"]  # fmt: skip
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{_latex(table.title)}}}",
+        rf"\begin{{tabular}}{{{sides}}}",
+        r"\toprule",
+        _latex_row(column.title for column in table.columns),
+        r"\midrule",
+    ]
     for place, cells in enumerate(table.texts):
         if table.totals and place == len(table.rows) - table.totals:
             lines.append(r"\midrule")
@@ -193,10 +221,14 @@ def to_html(table: Table) -> str:
 
     low = len(table.rows) - table.totals
     body = [row(cells, "td") for cells in table.texts]
-    lines = [f'<table class="table" id="table-{html.escape(table.name)}">',
-             f"<caption>{html.escape(_line(table.title))}</caption>",
-             f"<thead>{row([c.title for c in table.columns], 'th')}</thead>",
-             "<tbody>", *body[:low], "</tbody>"]  # fmt: skip
+    lines = [
+        f'<table class="table" id="table-{html.escape(table.name)}">',
+        f"<caption>{html.escape(_line(table.title))}</caption>",
+        f"<thead>{row([c.title for c in table.columns], 'th')}</thead>",
+        "<tbody>",
+        *body[:low],
+        "</tbody>",
+    ]
     if table.totals:
         lines += ["<tfoot>", *body[low:], "</tfoot>"]
     notes = [f'<p class="note">{html.escape(_line(note))}</p>' for note in table.notes]

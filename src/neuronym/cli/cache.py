@@ -15,9 +15,12 @@ app = typer.Typer(
 )
 CacheOption = Annotated[
     str | None,
-    typer.Option("--cache", metavar="DIR", help="Cache directory. Default: $NEURONYM_CACHE or the "
-                 "user's cache directory."),
-]  # fmt: skip
+    typer.Option(
+        "--cache",
+        metavar="DIR",
+        help="Cache directory. Default: $NEURONYM_CACHE or the user's cache directory.",
+    ),
+]
 
 
 @app.command("list")
@@ -43,8 +46,14 @@ def list_cache(cache: CacheOption = None, json: JsonOption = False) -> None:
         what = s.about.get("target") or s.about.get("encoder") or s.about.get("what", "")
         detail = s.about.get("layer") or s.about.get("concepts") or ""
         age = (time.time() - s.last_used) / 86400
-        add_row(table, s.kind, f"{what} {detail}".strip(), f"{s.shards:,}", size(s.bytes),
-                      "today" if age < 1 else f"{age:.0f} days ago")  # fmt: skip
+        add_row(
+            table,
+            s.kind,
+            f"{what} {detail}".strip(),
+            f"{s.shards:,}",
+            size(s.bytes),
+            "today" if age < 1 else f"{age:.0f} days ago",
+        )
     console().print(table)
 
 
@@ -75,9 +84,11 @@ def prune(
     if kind is not None:
         choice("kind", kind, KINDS)
     gone = Cache(cache).prune(
-        older_than_days=older_than, kind=kind, dry_run=dry_run,
+        older_than_days=older_than,
+        kind=kind,
+        dry_run=dry_run,
         keep_bytes=None if keep is None else int(keep * 1e9),
-    )  # fmt: skip
+    )
     total = sum(s.bytes for s in gone)
     if json:
         print_json({"removed": len(gone), "bytes": total, "dry_run": dry_run})

@@ -88,7 +88,7 @@ def calibrate(
       neuronym calibrate lite0 lite1 lite2 --test squeezenet --figure reliability.png
 
       neuronym calibrate demo-atlas --truth truth.csv --match lemma --signs fit,margin,stability
-    """  # fmt: skip
+    """
     from neuronym import progress
     from neuronym.atlas import open_atlas
     from neuronym.calibrating import DEFAULT_SIGNS
@@ -101,20 +101,29 @@ def calibrate(
     chosen = [part.strip() for part in signs.split(",")] if signs else DEFAULT_SIGNS
     with contextlib.redirect_stdout(sys.stderr):  # what models print is no result of ours
         made = fit(
-            [open_atlas(path) for path in atlases], truth,
-            tests=[open_atlas(path) for path in test or ()], signs=chosen, isotonic=isotonic,
-            name=name or (out.stem if out else "calibrator"), seed=seed, method=method,
-            match=match, synonyms=synonyms, progress=progress.automatic(quiet),
-        )  # fmt: skip
+            [open_atlas(path) for path in atlases],
+            truth,
+            tests=[open_atlas(path) for path in test or ()],
+            signs=chosen,
+            isotonic=isotonic,
+            name=name or (out.stem if out else "calibrator"),
+            seed=seed,
+            method=method,
+            match=match,
+            synonyms=synonyms,
+            progress=progress.automatic(quiet),
+        )
     if out is not None:
         made.calibrator.save(out)
     if figure is not None:
         save(reliability_sheet.draw(made.named), figure)
     if json:
-        print_json({
-            "calibrator": made.calibrator.to_json(),
-            "reliability": {name: found.to_json() for name, found in made.named.items()},
-        })  # fmt: skip
+        print_json(
+            {
+                "calibrator": made.calibrator.to_json(),
+                "reliability": {name: found.to_json() for name, found in made.named.items()},
+            }
+        )
         return
     if not quiet:
         from neuronym.tables import print_table

@@ -34,11 +34,14 @@ MatchOption = Annotated[
 SynonymsOption = Annotated[
     float | None,
     typer.Option(
-        metavar="COSINE", min=-1, max=1, show_default=False,
+        metavar="COSINE",
+        min=-1,
+        max=1,
+        show_default=False,
         help="With --match synonyms: labels are synonyms from this cosine of their text embeddings "
         "on. Default: what 1 in 10,000 pairs of concepts reach.",
     ),
-]  # fmt: skip
+]
 AllLabelsOption = Annotated[
     bool,
     typer.Option("--all-labels", help="Count also labels of units that do not beat chance."),
@@ -46,11 +49,13 @@ AllLabelsOption = Annotated[
 FormatOption = Annotated[
     str | None,
     typer.Option(
-        "--format", metavar="FORMAT", show_default=False,
+        "--format",
+        metavar="FORMAT",
+        show_default=False,
         help="terminal, csv, markdown, latex, json or html. Default: terminal, or by the ending of "
         "--out.",
     ),
-]  # fmt: skip
+]
 
 
 def evaluate(
@@ -125,7 +130,7 @@ def table(
       neuronym table demo-atlas bins:high=0.5,medium=0.4,low=0.3 --out bins.tex
 
       neuronym table demo-atlas correctness:precision=0.8 --truth classes --format csv
-    """  # fmt: skip
+    """
     from neuronym.evaluation import open_table
 
     opened = open_table(name)
@@ -140,9 +145,14 @@ def table(
 
 
 def _subject(
-    atlas: str, methods: str | None, truth: str | None, match: str, synonyms: float | None,
-    all_labels: bool, quiet: bool,
-) -> Subject:  # fmt: skip
+    atlas: str,
+    methods: str | None,
+    truth: str | None,
+    match: str,
+    synonyms: float | None,
+    all_labels: bool,
+    quiet: bool,
+) -> Subject:
     from neuronym import progress
     from neuronym.atlas import open_atlas
     from neuronym.evaluation import open_subject
@@ -158,9 +168,15 @@ def _subject(
 
     chosen = [name.strip() for name in methods.split(",")] if methods else None
     return open_subject(
-        opened, chosen, truth=truth, match=match, synonyms=synonyms, embed=embed,
-        trust=not all_labels, material=given,
-    )  # fmt: skip
+        opened,
+        chosen,
+        truth=truth,
+        match=match,
+        synonyms=synonyms,
+        embed=embed,
+        trust=not all_labels,
+        material=given,
+    )
 
 
 def _check(form: str | None, out: Path | None, truth: str | None, several: bool = False) -> None:

@@ -74,7 +74,7 @@ def import_(
       neuronym import milan m_base_resnet50_imagenet.csv --out resnet50-published
 
       neuronym import annotations truth.csv --out demo-atlas
-    """  # fmt: skip
+    """
     from neuronym import progress
     from neuronym.atlas import open_atlas
     from neuronym.interchange import AnnotationsFile, import_labels, open_format
@@ -89,9 +89,16 @@ def import_(
             print(printable(f"{counted(added, 'answer')} of {path} added to {out}."))
         return
     done = import_labels(
-        chosen, path, out, images_root=images, method=method, target=target, overwrite=overwrite,
-        workers=workers, progress=progress.automatic(quiet),
-    )  # fmt: skip
+        chosen,
+        path,
+        out,
+        images_root=images,
+        method=method,
+        target=target,
+        overwrite=overwrite,
+        workers=workers,
+        progress=progress.automatic(quiet),
+    )
     if json:
         print_json(_facts(done))
     elif quiet:
@@ -110,13 +117,19 @@ def _refuse(kind: str, **given: object) -> None:
 
 def _facts(done: Imported) -> dict[str, Any]:
     return {
-        "atlas": str(done.atlas.folder), "method": done.method, "new": done.new,
-        "target": done.atlas.manifest["target"]["name"], "layers": done.units,
+        "atlas": str(done.atlas.folder),
+        "method": done.method,
+        "new": done.new,
+        "target": done.atlas.manifest["target"]["name"],
+        "layers": done.units,
         "left_out": done.left_out,
-        "images": {"listed": done.images.listed, "found": done.images.found,
-                   "damaged": done.images.damaged},
+        "images": {
+            "listed": done.images.listed,
+            "found": done.images.found,
+            "damaged": done.images.damaged,
+        },
         "notes": done.notes,
-    }  # fmt: skip
+    }
 
 
 def _print_import(done: Imported, path: Path) -> None:
@@ -191,7 +204,7 @@ def export(
       neuronym export demo-atlas --format annotations --out truth.csv
 
       neuronym export before-atlas after-atlas --format site --out site
-    """  # fmt: skip
+    """
     from neuronym._checks import misuse
     from neuronym.atlas import open_atlas
 
@@ -217,11 +230,16 @@ def export(
         return
     done = export_labels(opened, chosen, out, method=method, overwrite=overwrite)
     if json:
-        print_json({
-            "files": [str(file) for file in done.files], "method": done.method,
-            "units": done.units, "abstained": done.abstained, "lost": done.lost,
-            "notes": done.notes,
-        })  # fmt: skip
+        print_json(
+            {
+                "files": [str(file) for file in done.files],
+                "method": done.method,
+                "units": done.units,
+                "abstained": done.abstained,
+                "lost": done.lost,
+                "notes": done.notes,
+            }
+        )
     elif quiet:
         print("\n".join(printable(str(file)) for file in done.files))
     else:
@@ -234,9 +252,11 @@ def _export_site(atlases: list[str], out: Path, overwrite: bool, json: bool, qui
     from neuronym.web.export import export_site
 
     pages = export_site(
-        list(map(open_atlas, atlases)), out, overwrite=overwrite,
+        list(map(open_atlas, atlases)),
+        out,
+        overwrite=overwrite,
         progress=progress.automatic(quiet),
-    )  # fmt: skip
+    )
     if json:
         print_json({"site": str(out), "pages": pages})
         return

@@ -107,12 +107,15 @@ def show(
     if json:
         print_json(
             {
-                "layer": one.layer, "unit": one.index, "facts": one.facts,
-                "labels": one.labels(method).to_dict("records"), "trust": one.trust(method),
+                "layer": one.layer,
+                "unit": one.index,
+                "facts": one.facts,
+                "labels": one.labels(method).to_dict("records"),
+                "trust": one.trust(method),
                 "exemplars": one.exemplars().to_dict("records"),
                 "figure": str(figure) if figure else None,
             }
-        )  # fmt: skip
+        )
         return
     summary.print_unit(one, method)
     if figure is not None:
@@ -142,15 +145,20 @@ def list_names(
             {
                 name: {
                     "entries": [
-                        {"name": e.name, "syntax": e.syntax, "example": e.example,
-                         "summary": e.summary, "extra": e.extra}
+                        {
+                            "name": e.name,
+                            "syntax": e.syntax,
+                            "example": e.example,
+                            "summary": e.summary,
+                            "extra": e.extra,
+                        }
                         for e in registry
                     ],
                     "aliases": registry.aliases,
                 }
                 for name, registry in kinds.items()
             }
-        )  # fmt: skip
+        )
         return
     from rich.table import Table
 

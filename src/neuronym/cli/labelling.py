@@ -77,17 +77,24 @@ def label(
             print_json({"method": labeller.method_id, "layers": names, "cost": cost})
             return
         units = sum(material.units(name) for name in names)
-        print(printable(
-            f"Would label {units:,} units of {', '.join(names)} as {labeller.method_id}. "
-            f"{cost or 'This takes seconds to minutes.'} Nothing was written."
-        ))  # fmt: skip
+        print(
+            printable(
+                f"Would label {units:,} units of {', '.join(names)} as {labeller.method_id}. "
+                f"{cost or 'This takes seconds to minutes.'} Nothing was written."
+            )
+        )
         return
     shown = progress.automatic(quiet)
     with contextlib.redirect_stdout(sys.stderr):  # what user code prints is no result of ours
         made = labelling.label(
-            opened, labeller, layers=chosen, count=labels, overwrite=overwrite,
-            progress=shown, **given,
-        )  # fmt: skip
+            opened,
+            labeller,
+            layers=chosen,
+            count=labels,
+            overwrite=overwrite,
+            progress=shown,
+            **given,
+        )
     facts = made.manifest["methods"][labeller.method_id]
     if json:
         print_json({"atlas": str(made.folder), "method": labeller.method_id, **facts})

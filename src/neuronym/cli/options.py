@@ -64,9 +64,11 @@ def _parameter(field: Field, hint: Any, positional: bool) -> inspect.Parameter:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         kind = next(a for a in typing.get_args(hint) if a is not type(None))
     return inspect.Parameter(
-        field.name, inspect.Parameter.KEYWORD_ONLY, default=None,
+        field.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
         annotation=Annotated[kind | None, option],
-    )  # fmt: skip
+    )
 
 
 def _help(field: Field, default: Any) -> str:

@@ -118,12 +118,16 @@ def report(
         made = document.build(seen, shown)
         files = document.write(made, out, form)
     if json:
-        print_json({
-            "report": str(files[0]), "files": [str(file) for file in files],
-            "sections": {part.name: part.title for part in made.sections},
-            "lead": made.lead, "left_out": made.left_out,
-            "facts": summary.facts(seen.atlas, seen.method),
-        })  # fmt: skip
+        print_json(
+            {
+                "report": str(files[0]),
+                "files": [str(file) for file in files],
+                "sections": {part.name: part.title for part in made.sections},
+                "lead": made.lead,
+                "left_out": made.left_out,
+                "facts": summary.facts(seen.atlas, seen.method),
+            }
+        )
         return
     if not quiet:
         for sentence in made.lead:

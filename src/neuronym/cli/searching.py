@@ -104,19 +104,28 @@ def search(
                 text or "", match=match, places=chosen, layers=within, top=top, abstained=abstained
             )
     if json:
-        print_json({
-            "query": hits.query, "known": hits.known, "suggestions": hits.suggestions,
-            "related": hits.related, "note": hits.note, "found": len(hits.units),
-            "hidden": hits.hidden,
-            "layers": hits.layers.to_dict("records"), "units": _records(hits.units.head(limit)),
-        })  # fmt: skip
+        print_json(
+            {
+                "query": hits.query,
+                "known": hits.known,
+                "suggestions": hits.suggestions,
+                "related": hits.related,
+                "note": hits.note,
+                "found": len(hits.units),
+                "hidden": hits.hidden,
+                "layers": hits.layers.to_dict("records"),
+                "units": _records(hits.units.head(limit)),
+            }
+        )
     elif form == "classic":
         labelled = hits.units[hits.units["found"] != "image"].dropna(subset="rank")
         for row in labelled.head(limit).itertuples():
-            print(printable(
-                f"Found concept {hits.query!r} in Neuron {row.unit} and Index {row.rank} with "
-                f"Similarity Value: {row.score}"
-            ))  # fmt: skip
+            print(
+                printable(
+                    f"Found concept {hits.query!r} in Neuron {row.unit} and Index {row.rank} with "
+                    f"Similarity Value: {row.score}"
+                )
+            )
     else:
         _show(hits, limit, top)
         if text:
@@ -138,9 +147,8 @@ def _unit(atlas: Atlas, text: str) -> None:
         layer, unit = unit_name(text)
         atlas.check_unit(layer, unit)
         place = shlex.quote(str(atlas.folder))
-        print(printable(
-            f"{text} is also a neuron: {command()} show {place} {shlex.quote(f'{layer}:{unit}')}"
-        ))  # fmt: skip
+        name = shlex.quote(f"{layer}:{unit}")
+        print(printable(f"{text} is also a neuron: {command()} show {place} {name}"))
 
 
 def _records(units: pd.DataFrame) -> list[dict[str, Any]]:
@@ -206,9 +214,12 @@ _COLUMNS = {
     "like": ("neuron", "likeness", "activation", "deviation", "share", "concept", "score"),
 }
 _HEADINGS = {
-    "concept": "label", "found": "found in", "images": "images with it",
-    "share": "of images below", "deviation": "deviations above mean",
-}  # fmt: skip
+    "concept": "label",
+    "found": "found in",
+    "images": "images with it",
+    "share": "of images below",
+    "deviation": "deviations above mean",
+}
 
 
 def _asked(hits: Hits) -> str:

@@ -26,9 +26,11 @@ NoOpenOption = Annotated[bool, typer.Option("--no-open", help="Do not open a bro
 
 
 def serve(
-    atlas: AtlasesArgument, port: PortOption = 0, host: HostOption = "127.0.0.1",
+    atlas: AtlasesArgument,
+    port: PortOption = 0,
+    host: HostOption = "127.0.0.1",
     no_open: NoOpenOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Open the site of one or several atlases in a browser.
 
     Examples:
@@ -41,9 +43,11 @@ def serve(
 
 
 def annotate(
-    atlas: AtlasesArgument, port: PortOption = 0, host: HostOption = "127.0.0.1",
+    atlas: AtlasesArgument,
+    port: PortOption = 0,
+    host: HostOption = "127.0.0.1",
     no_open: NoOpenOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Open the site with a place to say what neurons respond to.
 
     Answers are kept in annotations.sqlite in the atlas; see `neuronym evaluate --truth annotations`
@@ -68,5 +72,6 @@ def _run(atlases: list[str], port: int, host: str, no_open: bool, *, writing: bo
     address = serving.address(host, socket, "annotate" if writing else None, access)
     print(printable(f"Serving {', '.join(atlases)} at {address}"))
     print("Stop with Ctrl-C.", flush=True)
-    serving.serve(opened, socket, writing=writing, access=access,
-                  browse=None if no_open else address)  # fmt: skip
+    serving.serve(
+        opened, socket, writing=writing, access=access, browse=None if no_open else address
+    )

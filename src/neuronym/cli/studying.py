@@ -49,8 +49,9 @@ def stability(
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(metavar="METHOD", help="Only these labels of each atlas. Default: all "
-                     "of clip-dissect."),
+        typer.Option(
+            metavar="METHOD", help="Only these labels of each atlas. Default: all of clip-dissect."
+        ),
     ] = None,
     layers: Annotated[
         str | None, typer.Option(metavar="L,…", help="Only these layers, by exact name.")
@@ -71,13 +72,20 @@ def stability(
     ] = 5,
     template: Annotated[
         list[str] | None,
-        typer.Option(metavar="TEXT", help="Another prompt template with one {}; repeat for more. "
-                     "Default: a photo of a {}."),
+        typer.Option(
+            metavar="TEXT",
+            help="Another prompt template with one {}; repeat for more. Default: a photo of a {}.",
+        ),
     ] = None,
     synonyms: Annotated[
         float | None,
-        typer.Option(metavar="COSINE", min=-1, max=1, help="Labels count as synonyms from this "
-                     "cosine on. Default: what 1 in 10,000 pairs of concepts reach."),
+        typer.Option(
+            metavar="COSINE",
+            min=-1,
+            max=1,
+            help="Labels count as synonyms from this "
+            "cosine on. Default: what 1 in 10,000 pairs of concepts reach.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of everything random.")] = 0,
     device: Annotated[
@@ -88,7 +96,7 @@ def stability(
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Show how stable labels are: the published score, and real stability beside it.
 
     The atlases are only read. Pairs of them that differ in one thing (probe, concepts, templates,
@@ -107,17 +115,26 @@ def stability(
     from neuronym.stability import Settings, study
 
     settings = Settings(
-        resamples=resamples, splits=splits, subsets=subsets, synonyms=synonyms, seed=seed,
+        resamples=resamples,
+        splits=splits,
+        subsets=subsets,
+        synonyms=synonyms,
+        seed=seed,
         **_parts(parts),
         **({"images": tuple(_listed(images))} if images else {}),
         **({"templates": tuple(template)} if template else {}),
-    )  # fmt: skip
+    )
     with contextlib.redirect_stdout(sys.stderr):
         found = study(
-            list(atlases), method=method, layers=_listed(layers) if layers else None,
-            settings=settings, out=out, progress=progress.automatic(quiet), device=device,
+            list(atlases),
+            method=method,
+            layers=_listed(layers) if layers else None,
+            settings=settings,
+            out=out,
+            progress=progress.automatic(quiet),
+            device=device,
             cache=cache,
-        )  # fmt: skip
+        )
     if out is not None:
         stability_report.write(found, out)
     if json:
@@ -165,15 +182,20 @@ def grid(
         return
     with contextlib.redirect_stdout(sys.stderr):
         made = grids.run(
-            cells, out, settings=settings, progress=progress.automatic(quiet),
+            cells,
+            out,
+            settings=settings,
+            progress=progress.automatic(quiet),
             say=lambda text: None if quiet else print(printable(text), file=sys.stderr),
-        )  # fmt: skip
+        )
     table = stability_report.write_grid(made, out)
     if json:
-        print_json({
-            "cells": [grids.as_data(cell) for cell in made.cells],
-            "studies": [stability_report.to_json(study) for study in made.studies],
-        })  # fmt: skip
+        print_json(
+            {
+                "cells": [grids.as_data(cell) for cell in made.cells],
+                "studies": [stability_report.to_json(study) for study in made.studies],
+            }
+        )
     elif quiet:
         print(printable(str(out)))
     else:

@@ -113,9 +113,13 @@ def _run(
 
     with contextlib.redirect_stdout(sys.stderr):  # what user code prints is no result of ours
         made = analyse(
-            open_atlas(atlas), analyses, method=method, overwrite=overwrite,
-            progress=progress.automatic(quiet), **origins,
-        )  # fmt: skip
+            open_atlas(atlas),
+            analyses,
+            method=method,
+            overwrite=overwrite,
+            progress=progress.automatic(quiet),
+            **origins,
+        )
     chosen = made.method(method)
     names = [open_analysis(given).name for given in analyses] if analyses else made.analyses(chosen)
     if json:

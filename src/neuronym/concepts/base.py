@@ -176,9 +176,14 @@ def clean(words: Iterable[str], exclude: Iterable[str] = ()) -> tuple[tuple[str,
             kept[tidy] = None
             folded.add(tidy.casefold())
     report = Cleaning(
-        given, blank, changed, tuple(duplicates), tuple(excluded), tuple(too_long),
+        given,
+        blank,
+        changed,
+        tuple(duplicates),
+        tuple(excluded),
+        tuple(too_long),
         tuple(case_variants),
-    )  # fmt: skip
+    )
     return tuple(kept), report
 
 

@@ -46,9 +46,11 @@ def read_lines(path: Path, argument: str) -> list[str]:
         raise misuse(argument, "a text file with one word per line", Verbatim(f"{path}, empty"))
     if data.startswith(_WIDE):
         raise misuse(
-            argument, "a text file in UTF-8", Verbatim(f"{path}, in UTF-16 or UTF-32"),
+            argument,
+            "a text file in UTF-8",
+            Verbatim(f"{path}, in UTF-16 or UTF-32"),
             "Save it again as UTF-8.",
-        )  # fmt: skip
+        )
     try:
         text = data.decode("utf-8-sig")
         if "\0" in text:
@@ -57,9 +59,10 @@ def read_lines(path: Path, argument: str) -> list[str]:
         place = getattr(error, "start", data.find(b"\0"))
         line = data.count(b"\n", 0, place) + 1
         raise misuse(
-            argument, "a text file in UTF-8",
+            argument,
+            "a text file in UTF-8",
             Verbatim(f"{path}, which is not: byte 0x{data[place]:02x} in line {line}"),
             "Save it as UTF-8, one word per line.",
-        ) from None  # fmt: skip
+        ) from None
     lines = re.split(r"\r\n|\r|\n", text)
     return lines[:-1] if lines[-1] == "" else lines

@@ -20,8 +20,10 @@ def from_probe(name: Name, probe: Annotated | None) -> list[str]:
     words = [entry.name.replace("_", " ") for entry in probe.vocabulary()]
     if not words:
         raise misuse(
-            "concepts", "a set of words", Verbatim(f"probe, but {probe.name} has no annotations"),
+            "concepts",
+            "a set of words",
+            Verbatim(f"probe, but {probe.name} has no annotations"),
             "Use english-3k, imagenet or file:PATH.",
-        )  # fmt: skip
+        )
     # One word in two categories is one concept, not a duplicate to report.
     return list(dict.fromkeys(words))

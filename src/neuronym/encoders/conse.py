@@ -52,13 +52,19 @@ class Conse(Encoder):
     def __init__(self, target: Target, sentences: Sentences, classes: int = CLASSES) -> None:
         names = target.class_names
         if not target.pretrained:
-            raise misuse("encoder", "conse with a trained backbone", target.name,
-                         "Give its weights: conse:NAME,weights=FILE.")  # fmt: skip
+            raise misuse(
+                "encoder",
+                "conse with a trained backbone",
+                target.name,
+                "Give its weights: conse:NAME,weights=FILE.",
+            )
         if not names:
             raise misuse(
-                "encoder", "conse with a backbone whose class names are known", target.name,
+                "encoder",
+                "conse with a backbone whose class names are known",
+                target.name,
                 f"Examples: conse, conse:{BACKBONE}, conse:torchvision:resnet50.",
-            )  # fmt: skip
+            )
         self.classes = integer("classes", classes, 1, len(names))
         self.name = _joined(target.name, self.classes)
         self.preprocess, self.max_tokens = target.preprocess, sentences.max_tokens
@@ -131,8 +137,9 @@ def conse_encoder(name: Name) -> Encoder:
     classes = integer("classes", params.pop("classes", CLASSES), 1)
     for key in params:
         if nearest(key, ["classes"]):  # a slip, which would else be refused as the backbone's
-            raise misuse("parameter of conse", "classes or one of the backbone's", key,
-                         "Nearest: classes.")  # fmt: skip
+            raise misuse(
+                "parameter of conse", "classes or one of the backbone's", key, "Nearest: classes."
+            )
     kind, _, detail = (name.detail or BACKBONE).partition(":")
     with quiet():
         target = open_target(write(Name(kind, detail, params)))

@@ -82,9 +82,10 @@ def _load(name: Name) -> tuple[Any, Any, Any]:
     folder = Path(where).expanduser()
     if not where or (not folder.is_dir() and looks_like_a_path(where)):
         raise misuse(
-            "encoder", "name a hub repository or an existing folder: hf:REPO_OR_PATH",
+            "encoder",
+            "name a hub repository or an existing folder: hf:REPO_OR_PATH",
             Verbatim(write(name)),
-        )  # fmt: skip
+        )
     if folder.is_dir():
         try:
             with quiet():
@@ -113,9 +114,10 @@ def _from_pretrained(where: str, options: dict[str, Any]) -> tuple[Any, Any, Any
     )
     if not (hasattr(model, "get_image_features") and hasattr(model, "get_text_features")):
         raise misuse(
-            "encoder", "a model with image and text features, such as CLIP or SigLIP",
+            "encoder",
+            "a model with image and text features, such as CLIP or SigLIP",
             Verbatim(f"{where}, a {type(model).__name__}"),
-        )  # fmt: skip
+        )
     # transformers fills weights that it misses with random numbers and only prints a table.
     absent = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
     if absent:
@@ -153,9 +155,12 @@ def _texts(
         if sigmoid:
             texts = [text.lower() for text in texts]
         tokens = tokenizer(
-            texts, padding=padding, truncation=window is not None, max_length=window,
+            texts,
+            padding=padding,
+            truncation=window is not None,
+            max_length=window,
             return_tensors="pt",
-        )  # fmt: skip
+        )
         device = next(model.parameters()).device
         given = {key: value.to(device) for key, value in tokens.items() if key in keys}
         return _features(model.get_text_features(**given), "text")

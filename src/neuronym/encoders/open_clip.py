@@ -119,10 +119,11 @@ def _read(name: Name) -> _Source:
     if arch not in open_clip.list_models():
         near = nearest(arch, open_clip.list_models(), limit=5)
         raise misuse(
-            "encoder", "name an architecture of open_clip, or a folder with open_clip_config.json",
+            "encoder",
+            "name an architecture of open_clip, or a folder with open_clip_config.json",
             arch or name.detail,
             f"Nearest: {', '.join(near)}." if near else "Example: open-clip:ViT-B-16/openai.",
-        )  # fmt: skip
+        )
     tag = pretrained if open_clip.is_pretrained_cfg(arch, pretrained) else None
     path = name.params.get("weights") or (None if tag else pretrained)
     if tag is None and "weights" in name.params and pretrained:
@@ -130,8 +131,9 @@ def _read(name: Name) -> _Source:
     if path and tag is None and "weights" not in name.params and not _looks_like_a_file(path):
         raise _unknown_tag(arch, pretrained)
     if not path and tag is None:
-        raise misuse("encoder", "name weights: open-clip:ARCH/PRETRAINED", Verbatim(write(name)),
-                     _tags(arch))  # fmt: skip
+        raise misuse(
+            "encoder", "name weights: open-clip:ARCH/PRETRAINED", Verbatim(write(name)), _tags(arch)
+        )
     source = _stated(arch, tag, quick)
     return _with_file(source, _verified(path)) if path else source
 

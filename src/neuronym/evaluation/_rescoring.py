@@ -37,8 +37,10 @@ def scorer(material: Material, method: str, layer: str) -> Scorer | None:
         kept = _files.read_arrays(path)[0] if path.exists() else {}
         if f"{layer}/indices" not in kept:
             return None
-        arrays = {k: kept[n] for k, n in (("indices", f"{layer}/indices"),
-                                          ("log_normalisers", "log_normalisers"))}  # fmt: skip
+        arrays = {
+            k: kept[n]
+            for k, n in (("indices", f"{layer}/indices"), ("log_normalisers", "log_normalisers"))
+        }
         return lambda rows: similarity.score_words(arrays, images, texts[rows])
     if material.atlas.manifest.get("kept") != "all":
         return None
@@ -83,9 +85,18 @@ class Closeness:
             words = list(dict.fromkeys([*labels, *names]))
             vectors = embed(tuple(words)) if words else None
             row = {word: place for place, word in enumerate(words)}
-            found[key] = None if vectors is None else float(np.mean([
-                vectors[row[a]] @ vectors[row[b]] for a, b in zip(labels, names, strict=True)
-            ]))  # fmt: skip
+            found[key] = (
+                None
+                if vectors is None
+                else float(
+                    np.mean(
+                        [
+                            vectors[row[a]] @ vectors[row[b]]
+                            for a, b in zip(labels, names, strict=True)
+                        ]
+                    )
+                )
+            )
         return found
 
     def _encoded(self, words: tuple[str, ...]) -> np.ndarray | None:

@@ -14,12 +14,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _COUNTS = (
-    ("top1", "top-1"), ("top3", "top-3"), ("top5", "top-5"), ("incorrect", ""),
-    ("non_interpretable", "non-interpretable"), ("total", ""), ("abstained", ""),
-)  # fmt: skip
+    ("top1", "top-1"),
+    ("top3", "top-3"),
+    ("top5", "top-5"),
+    ("incorrect", ""),
+    ("non_interpretable", "non-interpretable"),
+    ("total", ""),
+    ("abstained", ""),
+)
 _SHARES = (
-    ("top1_share", "top-1"), ("top5_share", "top-5"), ("top5_labelled", "top-5 of labelled"),
-)  # fmt: skip
+    ("top1_share", "top-1"),
+    ("top5_share", "top-5"),
+    ("top5_labelled", "top-5 of labelled"),
+)
 _NOTES = (
     "top-n: units with a right label among the first n; incorrect: interpretable units without one "
     "among the first five, which includes those the method gives no label (abstained); "
@@ -46,11 +53,14 @@ class Accuracy(StudyTable):
         frames, notes = judge(subject, subject.abstains)
         rows = [key | _row(frame) for key, frame in groups(subject, frames)]
         columns = (
-            Column("layer"), Column("method"),
+            Column("layer"),
+            Column("method"),
             *(Column(name, text, "count") for name, text in _COUNTS),
-            *(Column(name, text, "percent", interval=(f"{name}_low", f"{name}_high"))
-              for name, text in _SHARES),
-        )  # fmt: skip
+            *(
+                Column(name, text, "percent", interval=(f"{name}_low", f"{name}_high"))
+                for name, text in _SHARES
+            ),
+        )
         totals = sum(row["layer"] == "all" for row in rows)
         title = heading(subject.atlas, "Accuracy")
         return Table(self.name, title, columns, tuple(rows), (*notes, *_NOTES), totals)
@@ -61,9 +71,11 @@ def _row(units: pd.DataFrame) -> dict[str, Any]:
     top = {n: int(some["rank"].between(1, n).sum()) for n in (1, 3, 5)}
     labelled = int(some["labelled"].sum())
     row: dict[str, Any] = {f"top{n}": count for n, count in top.items()} | {
-        "incorrect": len(some) - top[5], "non_interpretable": len(units) - len(some),
-        "total": len(units), "abstained": int((~units["labelled"]).sum()),
-    }  # fmt: skip
+        "incorrect": len(some) - top[5],
+        "non_interpretable": len(units) - len(some),
+        "total": len(units),
+        "abstained": int((~units["labelled"]).sum()),
+    }
     shares = (top[1], len(some)), (top[5], len(some)), (top[5], labelled)
     for (name, _), (count, total) in zip(_SHARES, shares, strict=True):
         row[name] = count / total if total else None

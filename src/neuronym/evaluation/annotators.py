@@ -26,8 +26,12 @@ class Agreement(StudyTable):
     def make(self, subject: Subject) -> Table:
         """Compare all answers to the same units."""
         if subject.known.source == "classes":
-            raise misuse("truth", "annotations or a ground-truth file", "classes",
-                         "Classes have no annotators.")  # fmt: skip
+            raise misuse(
+                "truth",
+                "annotations or a ground-truth file",
+                "classes",
+                "Classes have no annotators.",
+            )
         answers = known_answers(subject.atlas, subject.known.source)
         layers = [n for n in subject.atlas.layers if any(a.layer == n for a in answers)]
         rows = [
@@ -36,12 +40,15 @@ class Agreement(StudyTable):
         if len(layers) > 1:
             rows.append({"layer": "all"} | _row(answers))
         columns = (
-            Column("layer"), Column("annotators", "", "count"), Column("units", "", "count"),
+            Column("layer"),
+            Column("annotators", "", "count"),
+            Column("units", "", "count"),
             Column("several", "with several answers", "count"),
             Column("unsure", "unsure answers", "count"),
-            Column("agree", "same answer", "percent"), Column("alpha", "alpha", "number", 3),
+            Column("agree", "same answer", "percent"),
+            Column("alpha", "alpha", "number", 3),
             Column("alpha_interpretable", "alpha of interpretable or not", "number", 3),
-        )  # fmt: skip
+        )
         notes = (
             "Same answer: of the pairs of answers to one unit, those with the same word (but for "
             "case and underscores) or both non-interpretable. Alpha: Krippendorff's, nominal; 1 is "

@@ -63,8 +63,12 @@ class Subject:
             UsageError: there is none.
         """
         if self.truth is None:
-            raise misuse("truth", "given for this table", None,
-                         "Write --truth classes, --truth annotations or --truth FILE.")  # fmt: skip
+            raise misuse(
+                "truth",
+                "given for this table",
+                None,
+                "Write --truth classes, --truth annotations or --truth FILE.",
+            )
         return self.truth
 
 

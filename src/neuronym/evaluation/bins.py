@@ -77,8 +77,12 @@ class Bins(StudyTable):
         edges = [self.high, self.medium, self.low]
         given = [edge for edge in edges if edge is not None]
         if given and (len(given) < 3 or not edges[0] > edges[1] > edges[2]):  # type: ignore[operator]
-            raise misuse("bins", "have three edges, high > medium > low", edges,
-                         "Write bins:high=0.5,medium=0.4,low=0.3.")  # fmt: skip
+            raise misuse(
+                "bins",
+                "have three edges, high > medium > low",
+                edges,
+                "Write bins:high=0.5,medium=0.4,low=0.3.",
+            )
 
     def make(self, subject: Subject) -> Table:
         """Count."""
@@ -104,12 +108,14 @@ class Bins(StudyTable):
             for key, frame in groups(subject, frames)
         ]
         columns = (
-            Column("layer"), Column("method"),
-            *(Column(name, "", "count") for name in BINS), Column("total", "", "count"),
+            Column("layer"),
+            Column("method"),
+            *(Column(name, "", "count") for name in BINS),
+            Column("total", "", "count"),
             Column("high_share", "high", "percent"),
             Column("beats_chance", "beats chance", "percent"),
             *(Column(f"{name}_from", f"{name} from", "number", 2) for name in BINS[:3]),
-        )  # fmt: skip
+        )
         notes = [
             self._note(kind) for kind in ("edges", "study", "chance") if kind in kinds.values()
         ]

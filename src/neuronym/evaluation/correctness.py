@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MEANS = (
-    ("top1", "top-1"), ("top3", "top-3"), ("top5", "top-5"), ("wrong", "wrong or non-int."),
+    ("top1", "top-1"),
+    ("top3", "top-3"),
+    ("top5", "top-5"),
+    ("wrong", "wrong or non-int."),
     ("all", ""),
-)  # fmt: skip
+)
 
 
 @TABLES.register(
@@ -53,13 +56,15 @@ class Correctness(StudyTable):
         rows = [key | self._row(frame) for key, frame in groups(subject, frames)]
         wished = f"{self.precision:.0%}".replace("%", " %")
         columns = (
-            Column("layer"), Column("method"),
+            Column("layer"),
+            Column("method"),
             *(Column(f"mean_{name}", text or name, "number", 3) for name, text in _MEANS),
-            Column("right", "right", "percent"), Column("auc", "AUC", "number", 3),
+            Column("right", "right", "percent"),
+            Column("auc", "AUC", "number", 3),
             Column("auprc", "AUPRC", "number", 3),
             Column("threshold", f"score for {wished}", "number", 3),
             Column("above", "units above it", "count"),
-        )  # fmt: skip
+        )
         among = "first label is" if self.top == 1 else f"first {self.top} labels hold a"
         about = (
             "Means of the first label's score: over units with a right label among the first n, "
@@ -76,16 +81,20 @@ class Correctness(StudyTable):
         scores, ranks = units["score"].to_numpy(float), units["rank"].to_numpy()
         right = {n: (ranks >= 1) & (ranks <= n) for n in (1, 3, 5)}
         parts = {f"top{n}": hits for n, hits in right.items()} | {
-            "wrong": ~right[5], "all": np.ones(len(ranks), bool),
-        }  # fmt: skip
+            "wrong": ~right[5],
+            "all": np.ones(len(ranks), bool),
+        }
         row: dict[str, Any] = {f"mean_{name}": _mean(scores[hits]) for name, hits in parts.items()}
         there = np.isfinite(scores)
         hits, scores = ((ranks >= 1) & (ranks <= self.top))[there], scores[there]
         limit, above = threshold(scores, hits, self.precision)
         return row | {
-            "right": float(hits.mean()) if len(hits) else None, "auc": auc(scores, hits),
-            "auprc": auprc(scores, hits), "threshold": limit, "above": above,
-        }  # fmt: skip
+            "right": float(hits.mean()) if len(hits) else None,
+            "auc": auc(scores, hits),
+            "auprc": auprc(scores, hits),
+            "threshold": limit,
+            "above": above,
+        }
 
 
 def _mean(scores: np.ndarray) -> float | None:
@@ -120,14 +129,22 @@ class Curve(StudyTable):
             # Units of equal score come together: the first threshold that so many reach.
             wanted = np.arange(1, self.steps + 1) * len(frame) / self.steps
             for at in np.unique(np.searchsorted(count, wanted - 1e-9)) if len(found) else ():
-                rows.append(key | {
-                    "score": float(found[at]), "units": int(count[at]),
-                    "share": count[at] / len(frame), "accuracy": float(precise[at]),
-                })  # fmt: skip
+                rows.append(
+                    key
+                    | {
+                        "score": float(found[at]),
+                        "units": int(count[at]),
+                        "share": count[at] / len(frame),
+                        "accuracy": float(precise[at]),
+                    }
+                )
         columns = (
-            Column("layer"), Column("method"), Column("score", "score ≥", "number", 3),
-            Column("units", "", "count"), Column("share", "of all", "percent"),
+            Column("layer"),
+            Column("method"),
+            Column("score", "score ≥", "number", 3),
+            Column("units", "", "count"),
+            Column("share", "of all", "percent"),
             Column("accuracy", "right", "percent"),
-        )  # fmt: skip
+        )
         title = heading(subject.atlas, f"Accuracy (top-{self.top}) of the highest scores")
         return Table(self.name, title, columns, tuple(rows), tuple(notes))

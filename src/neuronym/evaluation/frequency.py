@@ -33,12 +33,24 @@ class Frequency(StudyTable):
             order = sorted(counts.index, key=lambda word: (-counts[word], word))
             for place, word in enumerate(order[: self.top], 1):
                 share = counts[word] / len(frame)
-                rows.append(key | {"place": place, "concept": word, "units": int(counts[word]),
-                                   "share": float(share), "different": len(counts)})  # fmt: skip
+                rows.append(
+                    key
+                    | {
+                        "place": place,
+                        "concept": word,
+                        "units": int(counts[word]),
+                        "share": float(share),
+                        "different": len(counts),
+                    }
+                )
         columns = (
-            Column("layer"), Column("method"), Column("place", "", "count"), Column("concept"),
-            Column("units", "", "count"), Column("share", "of the labelled", "percent"),
+            Column("layer"),
+            Column("method"),
+            Column("place", "", "count"),
+            Column("concept"),
+            Column("units", "", "count"),
+            Column("share", "of the labelled", "percent"),
             Column("different", "different labels", "count"),
-        )  # fmt: skip
+        )
         title = heading(subject.atlas, f"The {self.top} most frequent first labels")
         return Table(self.name, title, columns, tuple(rows))

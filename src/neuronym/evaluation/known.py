@@ -63,16 +63,19 @@ class Known(StudyTable):
         if not rows:
             raise NeuronymError(f"{subject.known.source} names no unit of the labelled layers.")
         columns = (
-            Column("layer"), Column("method"), Column("units", "", "count"),
+            Column("layer"),
+            Column("method"),
+            Column("units", "", "count"),
             Column("named", "class is a concept", "count"),
-            Column("top1", "top-1", "percent"), Column("top5", "top-5", "percent"),
+            Column("top1", "top-1", "percent"),
+            Column("top5", "top-5", "percent"),
             Column("top1_named", "top-1 of concepts", "percent"),
             Column("mean_rank", "mean rank", "number", 1),
             Column("median_rank", "median rank", "number", 1),
             Column("auc", "AUC", "number", 3),
             Column("cosine", "cosine (encoder)", "number", 3),
             Column("cosine_sentences", "cosine (sentences)", "number", 3),
-        )  # fmt: skip
+        )
         notes += closeness.notes
         title = heading(subject.atlas, "Known neurons")
         return Table(self.name, title, columns, tuple(rows), tuple(notes))
@@ -95,14 +98,16 @@ def _row(
     known = np.array([r for r in ranks.values() if r is not None])
     named = np.array([unit in ranks for unit in truth["unit"]])
     return {
-        "units": len(truth), "named": len(ranks),
-        "top1": float((places <= 1).mean()), "top5": float((places <= 5).mean()),
+        "units": len(truth),
+        "named": len(ranks),
+        "top1": float((places <= 1).mean()),
+        "top5": float((places <= 5).mean()),
         "top1_named": float((places[named] <= 1).mean()) if named.any() else None,
         "mean_rank": float(known.mean()) if len(known) else None,
         "median_rank": float(np.median(known)) if len(known) else None,
         "auc": auc(first["score"].to_numpy(float), hits),
         **closeness.of(first),
-    }, note  # fmt: skip
+    }, note
 
 
 def _ranks(

@@ -20,10 +20,14 @@ def read(path: Path, *score: str) -> Published:
         if not row.cells[0]:
             raise row.wrong("layer", "a name", "")
         layers.setdefault(row.cells[0], []).append(row)
-    return Published({
-        layer: _labels.from_rows([_label(row, *score) for row in _rows.by_unit(rows, 1, "unit")])
-        for layer, rows in layers.items()
-    })  # fmt: skip
+    return Published(
+        {
+            layer: _labels.from_rows(
+                [_label(row, *score) for row in _rows.by_unit(rows, 1, "unit")]
+            )
+            for layer, rows in layers.items()
+        }
+    )
 
 
 def _label(row: _rows.Row, *score: str) -> list[_labels.Label]:

@@ -64,27 +64,43 @@ def manifest_of(
         "config": {},
         "identity": {"imported": imported, "target": name},
         "target": {
-            "name": name, "fingerprint": None, "pretrained": True, "preprocess": None,
+            "name": name,
+            "fingerprint": None,
+            "pretrained": True,
+            "preprocess": None,
             "class_names": _classes() if name == "resnet50" and layers.get("fc") == 1000 else None,
             "layers": [
-                {"layer": layer, "units": units, "shape": None, "layout": None, "pool": None,
-                 "prefix_tokens": None}
+                {
+                    "layer": layer,
+                    "units": units,
+                    "shape": None,
+                    "layout": None,
+                    "pool": None,
+                    "prefix_tokens": None,
+                }
                 for layer, units in layers.items()
             ],
         },
         "probe": {"name": _folder(images.names(published, list(layers))) or UNKNOWN},
         "concepts": {
-            "name": f"labels of {facts['method']}", "count": words, "templates": ["{}"],
-            "fingerprint": None, "cleaning": None,
+            "name": f"labels of {facts['method']}",
+            "count": words,
+            "templates": ["{}"],
+            "fingerprint": None,
+            "cleaning": None,
         },
         "encoder": {
-            "name": UNKNOWN, "fingerprint": None, "dim": None, "sharpness": None,
-            "preprocess": None, "note": None,
+            "name": UNKNOWN,
+            "fingerprint": None,
+            "dim": None,
+            "sharpness": None,
+            "preprocess": None,
+            "note": None,
         },
         "device": None,
         "dtype": None,
         "kept": "none",
-    }  # fmt: skip
+    }
 
 
 def _folder(listed: Sequence[str]) -> str:

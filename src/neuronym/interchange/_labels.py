@@ -40,7 +40,10 @@ def rows(labels: LayerLabels, details: Sequence[str] = ()) -> Iterator[list[Labe
     for unit, reason in enumerate(labels.reasons):
         there = [] if reason else np.flatnonzero([c is not None for c in labels.concepts[unit]])
         yield [
-            (labels.concepts[unit, place], labels.scores[unit, place],
-             *(columns[n][unit, place] if n in columns else None for n in details))
+            (
+                labels.concepts[unit, place],
+                labels.scores[unit, place],
+                *(columns[n][unit, place] if n in columns else None for n in details),
+            )
             for place in there
-        ]  # fmt: skip
+        ]

@@ -196,9 +196,11 @@ def by_unit(rows: Sequence[Row], place: int, column: str, first: int = 0) -> lis
         if unit not in found:
             row = found[max(found)]
             raise row.wrong(
-                column, f"a number counted from {first} on without a gap", row.cells[place],
+                column,
+                f"a number counted from {first} on without a gap",
+                row.cells[place],
                 f"Unit {unit} is missing.",
-            )  # fmt: skip
+            )
     return [found[unit] for unit in range(first, first + len(found))]
 
 

@@ -39,6 +39,10 @@ class AnnotationsFile:
             NeuronymError: there are no answers.
         """
         if path.exists() and not overwrite:
-            raise misuse("out", "a new path", Verbatim(f"{path}, which exists"),
-                         "Choose another one, or replace it with --overwrite.")  # fmt: skip
+            raise misuse(
+                "out",
+                "a new path",
+                Verbatim(f"{path}, which exists"),
+                "Choose another one, or replace it with --overwrite.",
+            )
         return export_annotations(atlas, path)

@@ -128,8 +128,12 @@ def _check_free(path: Path, files: Sequence[Path], single: bool, overwrite: bool
     """Refuse to replace what is there unasked, and to mix with files of other layers."""
     taken = [file for file in files if file.exists()]
     if taken and not overwrite:
-        raise misuse("out", "a new path", Verbatim(f"{taken[0]}, which exists"),
-                     "Choose another one, or replace it with --overwrite.")  # fmt: skip
+        raise misuse(
+            "out",
+            "a new path",
+            Verbatim(f"{taken[0]}, which exists"),
+            "Choose another one, or replace it with --overwrite.",
+        )
     if not single and path.is_dir():
         others = [p for p in path.iterdir() if p.suffix.lower() == ".csv" and p not in files]
         if others:
@@ -174,7 +178,9 @@ def _formulas(published: Published) -> list[str]:
     """A warning about labels that spreadsheets would run: cells are exported as they are."""
     words = {str(w) for v in published.layers.values() for w in v.concepts.flat if w is not None}
     found = sorted(word for word in words if word.startswith(("=", "+", "-", "@", "\t", "\r")))
+    if not found:
+        return []
     return [
         f"{len(found):,} labels, such as {found[0]!r}, look like formulas to a spreadsheet: open "
         "the file there only with all columns as text."
-    ] if found else []  # fmt: skip
+    ]

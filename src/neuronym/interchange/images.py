@@ -111,11 +111,14 @@ def write(
     file = writer.table("images.parquet", "images", columns)
     texts = [f"{name}\0{fact.content_hash}" for name, fact in zip(listed, facts, strict=True)]
     probe = writer.manifest["probe"] | {
-        "given": len(listed), "images": len(listed), "found": len(found),
+        "given": len(listed),
+        "images": len(listed),
+        "found": len(found),
         "root": None if root is None else str(root),
-        "skipped": [list(entry) for entry in damaged.items()], "unannotated": [],
+        "skipped": [list(entry) for entry in damaged.items()],
+        "unannotated": [],
         "fingerprint": _fingerprint.of_texts(texts),
-    }  # fmt: skip
+    }
     writer.finish("images", [file], probe=probe)
     writer.finish("thumbs", ["thumbs"] if found else [])
     rows = [

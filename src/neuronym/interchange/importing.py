@@ -174,12 +174,18 @@ def _extend(reader: _Reader, atlas: Atlas, overwrite: bool, how: _How) -> Import
     published, counts = reader.published, _counts(reader.published)
     layers = {layer: counts[layer] for layer in atlas.layers if layer in counts}
     if not layers:
-        raise misuse("out", f"an atlas with a layer of the files ({', '.join(counts)})",
-                     Verbatim(f"{atlas.folder} with {', '.join(atlas.layers)}"))  # fmt: skip
+        raise misuse(
+            "out",
+            f"an atlas with a layer of the files ({', '.join(counts)})",
+            Verbatim(f"{atlas.folder} with {', '.join(atlas.layers)}"),
+        )
     for layer, count in layers.items():
         if count != (units := atlas.layers[layer]["units"]):
-            raise misuse("out", f"an atlas whose {layer} has {count:,} units, as in the files",
-                         Verbatim(f"{atlas.folder}, where it has {units:,}"))  # fmt: skip
+            raise misuse(
+                "out",
+                f"an atlas whose {layer} has {count:,} units, as in the files",
+                Verbatim(f"{atlas.folder}, where it has {units:,}"),
+            )
     again = reader.id in atlas.methods and set(layers) == set(atlas.labelled_layers(reader.id))
     own = again and atlas.manifest.get("imported", {}).get("method") == reader.id
     # Files that list images give them to an imported atlas that has none, or has them from this
@@ -195,9 +201,11 @@ def _extend(reader: _Reader, atlas: Atlas, overwrite: bool, how: _How) -> Import
             gathered = images.write(writer, published, list(layers), *how)
         finally:
             writer.close()
-    notes = () if take or not published.images else (
-        "The images that the files list were not taken: the atlas has images of its own.",
-    )  # fmt: skip
+    notes = (
+        ()
+        if take or not published.images
+        else ("The images that the files list were not taken: the atlas has images of its own.",)
+    )
     left_out = {layer: count for layer, count in counts.items() if layer not in layers}
     return Imported(open_atlas(atlas.folder), reader.id, False, layers, left_out, gathered, notes)
 

@@ -119,9 +119,11 @@ def _order(published: Published, layer: str) -> list[str]:
     if "category" not in labels.details or not {"iou", "detector"} & set(labels.details):
         got = Verbatim(f"labels with {', '.join(labels.details) or 'neither'}")
         raise misuse(
-            "method", "one whose labels have a category and an IoU", got,
+            "method",
+            "one whose labels have a category and an IoU",
+            got,
             "Make them with `neuronym label ATLAS --method netdissect`, or export another method.",
-        )  # fmt: skip
+        )
     given = published.facts.get("categories", {}).get(layer)
     there = {row[2] for unit in _labels.rows(labels, _DETAILS) for row in unit}
     return list(given) if given and there <= set(given) else sorted(there)

@@ -32,11 +32,23 @@ class Sightings:
 
     def __init__(self) -> None:
         self._parts: dict[str, list[np.ndarray]] = {
-            name: [] for name in (
-                "unit", "rank", "row", "object", "class", "score", "area", "weight",
-                "y0", "x0", "y1", "x1", "mask",
+            name: []
+            for name in (
+                "unit",
+                "rank",
+                "row",
+                "object",
+                "class",
+                "score",
+                "area",
+                "weight",
+                "y0",
+                "x0",
+                "y1",
+                "x1",
+                "mask",
             )
-        }  # fmt: skip
+        }
 
     def add(
         self, row: int, units: np.ndarray, ranks: np.ndarray, found: Detections, share: np.ndarray

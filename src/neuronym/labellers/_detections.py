@@ -46,9 +46,13 @@ class Detections:
         """The same as arrays for the cache; never all empty, so that finding nothing is kept."""
         text = np.frombuffer("\n".join(self.masks).encode(), np.uint8)
         return {
-            "count": np.array([len(self)], np.int64), "classes": self.classes,
-            "scores": self.scores, "boxes": self.boxes, "areas": self.areas, "masks": text,
-        }  # fmt: skip
+            "count": np.array([len(self)], np.int64),
+            "classes": self.classes,
+            "scores": self.scores,
+            "boxes": self.boxes,
+            "areas": self.areas,
+            "masks": text,
+        }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Detections:

@@ -112,9 +112,10 @@ class Networks:
         self.prompts, self.left_out = prompts(classes, tokenizer, window)
         if not self.prompts:
             raise misuse(
-                "classes", "contain a name that the detector's tokenizer knows",
+                "classes",
+                "contain a name that the detector's tokenizer knows",
                 Verbatim(", ".join(map(repr, classes[:3]))),
-            )  # fmt: skip
+            )
         self.about = {
             "what": f"{detector}, {segmenter}",
             "weights": [_fingerprint.of_module(m) for m in (self._detector, self._segmenter)],
@@ -145,10 +146,12 @@ class Networks:
         solid = [place for place, mask in enumerate(masks) if mask.any()]
         chosen = kept[solid]
         return Detections(
-            classes[chosen], scores[chosen], boxes[chosen],
+            classes[chosen],
+            scores[chosen],
+            boxes[chosen],
             tuple(encode(masks[place]) for place in solid),
             np.array([masks[place].mean() for place in solid], np.float32),
-        )  # fmt: skip
+        )
 
     def _detect(self, image: Image) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Class, score and box of every query above the threshold, prompt after prompt."""
@@ -159,9 +162,11 @@ class Networks:
         for prompt in self.prompts:
             ids = torch.tensor([prompt.ids], device=self._device)
             found = self._detector(
-                **seen, input_ids=ids, attention_mask=torch.ones_like(ids),
+                **seen,
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
                 token_type_ids=torch.zeros_like(ids),
-            )  # fmt: skip
+            )
             best = best_classes(found.logits[0].float().cpu().numpy(), prompt)
             above = best[1] >= self._threshold
             middle, sides = np.split(found.pred_boxes[0].float().cpu().numpy(), 2, axis=1)
@@ -251,8 +256,11 @@ def _load(
 
     config = AutoConfig.from_pretrained(where, **options)
     if config.model_type != kind:
-        raise misuse(argument, f"a model of the type {kind}",
-                     Verbatim(f"{where}, of the type {config.model_type}"))  # fmt: skip
+        raise misuse(
+            argument,
+            f"a model of the type {kind}",
+            Verbatim(f"{where}, of the type {config.model_type}"),
+        )
     model, report = make.from_pretrained(where, config=config, output_loading_info=True, **options)
     # transformers fills weights that it misses with random numbers and only prints a table.
     absent = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))

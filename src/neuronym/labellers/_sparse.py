@@ -232,9 +232,13 @@ def _highest(
 
 
 def _grow(
-    sample: Sample, found: Sums, units: np.ndarray, step: int, candidates: np.ndarray,
+    sample: Sample,
+    found: Sums,
+    units: np.ndarray,
+    step: int,
+    candidates: np.ndarray,
     tolerance: float,
-) -> Bool[np.ndarray, " unit"]:  # fmt: skip
+) -> Bool[np.ndarray, " unit"]:
     """Add each unit's best candidate if it is worth it; tells to which units one was added.
 
     With G the covariances among the chosen concepts, g those of a candidate with them, r its

@@ -55,9 +55,11 @@ class ClipAvg(Labeller):
         for layer, rows in exemplars.items():
             concepts, scores, supporters = _tally(rows, used, votes, count)
             made[layer] = LayerLabels(
-                np.where(concepts < 0, None, words[concepts]), scores, material.reasons(layer),
+                np.where(concepts < 0, None, words[concepts]),
+                scores,
+                material.reasons(layer),
                 details={"images": supporters},
-            )  # fmt: skip
+            )
         return Labels(made, facts=facts | caveat(self.k, material.count))
 
     def _embeddings(self, material: Material) -> tuple[Rows, np.ndarray, dict[str, Any]]:

@@ -73,9 +73,14 @@ class ClipDissect(Labeller):
         how = {"device": material.device, "progress": material.progress}
         common = settled.shared(embeddings, texts, **how)
         found = settled.top_many(
-            [material.activations(layer) for layer in layers], embeddings, texts, count,
-            tie=material.tie, shared=common, **how,
-        )  # fmt: skip
+            [material.activations(layer) for layer in layers],
+            embeddings,
+            texts,
+            count,
+            tie=material.tie,
+            shared=common,
+            **how,
+        )
         words = np.array(material.words, dtype=object)
         made, shared = {}, {}
         for layer, top in zip(layers, found, strict=True):

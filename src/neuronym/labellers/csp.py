@@ -71,14 +71,16 @@ class CSP(Labeller):
         living, number = _living(reasons), taken.sum(1)
         likeness = np.where(taken, contrast.values, 0).sum(1) / np.maximum(number, 1)
         return LayerLabels(
-            concepts, scores, reasons,
+            concepts,
+            scores,
+            reasons,
             measures={
                 "exemplars": np.where(living, number, np.nan),
                 "contrast": np.where(living, likeness, np.nan),
             },
             evidence=_evidence(material, rows, contrast, living),
             arrays={"vectors": unit(vectors).astype(np.float32)},
-        )  # fmt: skip
+        )
 
     def _project(
         self,

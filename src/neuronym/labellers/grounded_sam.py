@@ -148,9 +148,13 @@ class GroundedSam(Labeller):
     def _finder(self, material: Material) -> _Finder:
         classes, source = self._classes(material)
         networks = Networks(
-            self.detector, self.segmenter, classes, threshold=self.threshold,
-            overlap=self.overlap, device=material.device,
-        )  # fmt: skip
+            self.detector,
+            self.segmenter,
+            classes,
+            threshold=self.threshold,
+            overlap=self.overlap,
+            device=material.device,
+        )
         shelf = material.cache.shelf("detections", networks.about)
         return _Finder(material, networks, shelf, classes, source)
 
@@ -169,11 +173,12 @@ class GroundedSam(Labeller):
             raise misuse("classes", "contain at least one name", Verbatim(f"none in {source}"))
         if self.classes is None and len(words) > MOST_CLASSES:
             raise misuse(
-                "classes", f"given where the {source} are more than {MOST_CLASSES}",
+                "classes",
+                f"given where the {source} are more than {MOST_CLASSES}",
                 Verbatim(f"nothing, with {len(words):,} {source}"),
                 "Write those that matter to a file, one per line, and give classes=FILE; "
                 f"classes={source} takes all of them (docs/grounded-sam.md says at what cost).",
-            )  # fmt: skip
+            )
         return words, source
 
     def _rows(self, material: Material, layers: Sequence[str]) -> dict[str, np.ndarray]:

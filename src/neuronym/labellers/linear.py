@@ -70,18 +70,28 @@ class Linear(Labeller):
         return Labels(made, facts=facts)
 
     def _layer(
-        self, material: Material, layer: str, a: float, validation: np.ndarray, few: str | None,
+        self,
+        material: Material,
+        layer: str,
+        a: float,
+        validation: np.ndarray,
+        few: str | None,
         count: int,
-    ) -> LayerLabels:  # fmt: skip
+    ) -> LayerLabels:
         texts, member = distinct_rows(material.text_embeddings)
         first = np.unique(member, return_index=True)[1]  # of the concepts with equal embeddings
         words = np.array(material.words, dtype=object)[first]
         reasons = [reason or few for reason in material.reasons(layer)]
         units = np.flatnonzero([reason is None for reason in reasons])
         fitted = Sample(
-            material.activations(layer), material.image_embeddings, texts, np.bincount(member), a,
-            units, ~validation,
-        )  # fmt: skip
+            material.activations(layer),
+            material.image_embeddings,
+            texts,
+            np.bincount(member),
+            a,
+            units,
+            ~validation,
+        )
         found = fit(fitted, self.length, self.width, self.tolerance, material.progress)
         correlation = found.correlate(replace(fitted, part=validation))
         for place, unit in enumerate(units):

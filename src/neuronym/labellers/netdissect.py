@@ -73,10 +73,11 @@ class NetDissect(Labeller):
         levels = self._levels(material, layers)
         overlaps, areas = _overlaps(material, annotations, levels, grid)
         made = {
-            layer: self._rank(annotations, overlaps[layer], areas, levels[layer],
-                              material.reasons(layer), count)
+            layer: self._rank(
+                annotations, overlaps[layer], areas, levels[layer], material.reasons(layer), count
+            )
             for layer in layers
-        }  # fmt: skip
+        }
         facts: dict = {"grid": list(grid)}
         frequent = self._too_frequent(annotations, areas, grid)
         if frequent:

@@ -74,10 +74,12 @@ class SemanticLens(Labeller):
                 material.words, means, texts, reasons, count, material.progress
             )
             made[layer] = LayerLabels(
-                concepts, scores, reasons,
+                concepts,
+                scores,
+                reasons,
                 measures={k: np.where(living, v, np.nan) for k, v in measures.items()},
                 arrays={"vectors": unit(means).astype(np.float32)},
-            )  # fmt: skip
+            )
         return Labels(made, shared, {"settled": f"k={k}"} | caveat(k, material.count))
 
 

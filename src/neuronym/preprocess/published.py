@@ -25,14 +25,19 @@ def from_torchvision(transforms: Any) -> Preprocess:
         (crop,), (resize,) = preset.crop_size[:1], preset.resize_size[:1]
         how = preset.interpolation
         return Preprocess(
-            size=(crop, crop), resize=resize, interpolation=_filter(how),
-            mean=tuple(preset.mean), std=tuple(preset.std),
-        )  # fmt: skip
+            size=(crop, crop),
+            resize=resize,
+            interpolation=_filter(how),
+            mean=tuple(preset.mean),
+            std=tuple(preset.std),
+        )
     except (AttributeError, TypeError, ValueError):
         raise misuse(
-            "transforms", "the preprocessing of a torchvision classification model", preset,
+            "transforms",
+            "the preprocessing of a torchvision classification model",
+            preset,
             "Give `preprocess=Preprocess(...)` instead.",
-        ) from None  # fmt: skip
+        ) from None
 
 
 def from_timm(config: Any) -> Preprocess:
@@ -52,11 +57,13 @@ def from_timm(config: Any) -> Preprocess:
     mode = config.get("crop_mode") or "center"
     fit = {"squash": "squash", "border": "pad"}.get(mode, "crop")
     return Preprocess(
-        size=size, fit=fit, interpolation=_filter(config.get("interpolation") or "bilinear"),
+        size=size,
+        fit=fit,
+        interpolation=_filter(config.get("interpolation") or "bilinear"),
         resize=inner[0] if fit == "crop" and inner[0] == inner[1] else inner,
         mean=_three(config.get("mean", (0.485, 0.456, 0.406))),
         std=_three(config.get("std", (0.229, 0.224, 0.225))),
-    )  # fmt: skip
+    )
 
 
 def from_open_clip(preprocess_cfg: Any) -> Preprocess:
@@ -118,12 +125,15 @@ def from_hf(processor: Any) -> Preprocess:
     unit = factor * 255
     plain = abs(unit - 1) < 1e-6  # keep published numbers as they are written
     return Preprocess(
-        size=final, resize=resize, fit=fit, centre="floor",
+        size=final,
+        resize=resize,
+        fit=fit,
+        centre="floor",
         interpolation=_filter(given.get("resample", 2)),
         mean=shift if plain else tuple(s / unit for s in shift),
         std=spread if plain else tuple(s / unit for s in spread),
         channels="bgr" if given.get("do_flip_channel_order") else "rgb",
-    )  # fmt: skip
+    )
 
 
 def _hf_settings(processor: Any) -> dict[str, Any]:
@@ -166,9 +176,11 @@ def _hf_geometry(
             return "squash", None, pair
         return "squash", pair, final
     raise misuse(
-        "preprocess", "an image processor with a fixed image size", size,
+        "preprocess",
+        "an image processor with a fixed image size",
+        size,
         "Give `preprocess=Preprocess(size=(height, width), ...)` instead.",
-    )  # fmt: skip
+    )
 
 
 def _on(given: Mapping[str, Any], key: str, default: bool = True) -> bool:

@@ -35,9 +35,11 @@ def to_image(source: Any) -> Image.Image:
         low, high = float(array.min()), float(array.max())
         if not (low >= 0 and high <= 255):  # also catches NaN
             raise misuse(
-                "image", "an array of values in 0…1 or 0…255", Verbatim(f"{low:.3g}…{high:.3g}"),
+                "image",
+                "an array of values in 0…1 or 0…255",
+                Verbatim(f"{low:.3g}…{high:.3g}"),
                 "Give images as they are before normalisation: neuronym normalises them itself.",
-            )  # fmt: skip
+            )
         scale = 255 if array.dtype.kind == "f" and high <= 1 else 1
         array = np.round(array * scale).astype(np.uint8)
     flat = array[:, :, 0] if array.shape[2] == 1 else array
@@ -52,9 +54,10 @@ def _values(source: Any) -> tuple[np.ndarray, bool]:
     array = np.asarray(source) if hasattr(source, "__array__") else None
     if array is None or array.dtype.kind not in "buif":
         raise misuse(
-            "image", "a PIL image, an array, a tensor, encoded bytes or a path",
+            "image",
+            "a PIL image, an array, a tensor, encoded bytes or a path",
             Verbatim(type(source).__name__),
-        )  # fmt: skip
+        )
     return array, False
 
 
@@ -68,6 +71,8 @@ def _hwc(array: np.ndarray, channels_first: bool) -> np.ndarray:
         if last:
             return array
     raise misuse(
-        "image", "an array [height, width], [height, width, channel] or [channel, height, width] "
-        "with 1 to 4 channels", Verbatim(f"the shape {list(array.shape)}"),
-    )  # fmt: skip
+        "image",
+        "an array [height, width], [height, width, channel] or [channel, height, width] "
+        "with 1 to 4 channels",
+        Verbatim(f"the shape {list(array.shape)}"),
+    )

@@ -58,9 +58,10 @@ def _find(detail: str) -> Path:
         root = Path(detail).expanduser()
         if not (root / "index.csv").is_file():
             raise misuse(
-                "broden", "a folder with index.csv, label.csv and images/",
+                "broden",
+                "a folder with index.csv, label.csv and images/",
                 Verbatim(f"{root}, {_what_is(root)}"),
-            )  # fmt: skip
+            )
         return root
     given = os.environ.get(VARIABLE)
     for place in [given] if given else _USUAL:
@@ -68,11 +69,12 @@ def _find(detail: str) -> Path:
             return Path(place).expanduser()
     looked = f"{VARIABLE}={given}" if given else ", ".join(_USUAL)
     raise misuse(
-        "probe", "broden:PATH with the folder of Broden",
+        "probe",
+        "broden:PATH with the folder of Broden",
         Verbatim(f"no path, and there is none at {looked}"),
         f"Broden can also be given by the variable {VARIABLE}. Without it, use the embedded probe "
         "`synthetic`, or your own images with folder:PATH.",
-    )  # fmt: skip
+    )
 
 
 def _what_is(root: Path) -> str:

@@ -16,10 +16,30 @@ from neuronym.probes.masks import MaskFolder, read_names
 from neuronym.probes.memory import unique, valid_text
 
 #: Files with these endings, in any case, are images.
-SUFFIXES = frozenset({
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".tif", ".tiff",
-    ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".ico", ".heic", ".heif",
-})  # fmt: skip
+SUFFIXES = frozenset(
+    {
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".apng",
+        ".webp",
+        ".gif",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".jp2",
+        ".avif",
+        ".ico",
+        ".heic",
+        ".heif",
+    }
+)
 _SKIPPED = {"__MACOSX"}
 
 

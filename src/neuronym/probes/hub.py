@@ -141,9 +141,11 @@ def _image_column(datasets: Any, dataset: Any, column: str | None) -> str:
         )
     if len(found) > 1 and "image" not in found:
         raise misuse(
-            "column", "given where there are several columns of images", Verbatim("none"),
+            "column",
+            "given where there are several columns of images",
+            Verbatim("none"),
             f"Write column= and one of {', '.join(found)}.",
-        )  # fmt: skip
+        )
     return "image" if "image" in found else found[0]
 
 

@@ -47,8 +47,18 @@ MAX_BYTES = 1 << 30
 # Pillow opens more formats than these: some start other programs (EPS), some have no signature and
 # take anything for an image (TGA). HEIF is there once pillow-heif has been registered.
 _FORMATS = (
-    "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF", "ICO",
-)  # fmt: skip
+    "JPEG",
+    "PNG",
+    "WEBP",
+    "GIF",
+    "BMP",
+    "TIFF",
+    "PPM",
+    "JPEG2000",
+    "AVIF",
+    "HEIF",
+    "ICO",
+)
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -98,11 +98,9 @@ def describe_layers(target: Any, layout: str | None = None) -> list[LayerInfo]:
             changed, _ = _shapes(target, (size[0] + 64, size[1] + 64))
     prefix = pooling.prefix_tokens_of(model)
     described = [
-        _describe(
-            name, module, seen.get(name), changed.get(name), calls[name], layout, size
-        )
+        _describe(name, module, seen.get(name), changed.get(name), calls[name], layout, size)
         for name, module in modules
-    ]  # fmt: skip
+    ]
     counts = {info.shape[0] for info in described if info.layout == "tokens" and info.shape}
     return [_with_positions(info, prefix, size, counts) for info in described]
 
@@ -186,9 +184,7 @@ def _checksum(statistics: torch.Tensor | None) -> str:
     return " ".join(str(round(v, digits) + 0.0) for v in found)
 
 
-def _shapes(
-    target: Any, size: tuple[int, int]
-) -> tuple[dict[str, _Seen | None], dict[str, int]]:  # fmt: skip
+def _shapes(target: Any, size: tuple[int, int]) -> tuple[dict[str, _Seen | None], dict[str, int]]:
     """Outputs and numbers of calls of all modules in one pass."""
     model = target.model
     names = [name for name, _ in model.named_modules() if name]
@@ -247,8 +243,10 @@ def output_layer(target: Any, layers: Sequence[LayerInfo] | None = None) -> str:
     found = [layer for layer in layers or describe_layers(target) if layer.layout == "vector"]
     if not found:
         raise misuse(
-            "layers", "given, because no layer puts out plain vectors", Verbatim("none"),
+            "layers",
+            "given, because no layer puts out plain vectors",
+            Verbatim("none"),
             f"List them with `neuronym layers {target.name}`.",
-        )  # fmt: skip
+        )
     classes = len(target.class_names or ())
     return ([layer for layer in found if layer.units == classes] or found)[-1].name

@@ -116,15 +116,27 @@ _SHARES = ("same", "a_in_b", "b_in_a", "jaccard")
 _WAYS = {"exact": "", "lemma": "_lemma", "synonyms": "_synonyms"}
 _COLUMNS = [f"{name}{ending}" for ending in _WAYS.values() for name in _SHARES]
 _CONTRADICTIONS = [
-    "layer", "unit", "a", "b", "a_label", "b_label", "a_score", "b_score", "confidence",
-]  # fmt: skip
+    "layer",
+    "unit",
+    "a",
+    "b",
+    "a_label",
+    "b_label",
+    "a_score",
+    "b_score",
+    "confidence",
+]
 
 
 def _checked(atlas: Atlas, methods: Sequence[str] | None) -> list[str]:
     names = list(dict.fromkeys(map(atlas.method, atlas.methods if methods is None else methods)))
     if len(names) < 2:
-        raise misuse("methods", "at least two methods of the atlas", Verbatim(", ".join(names)),
-                     "Add another one with `neuronym label ATLAS --method M`.")  # fmt: skip
+        raise misuse(
+            "methods",
+            "at least two methods of the atlas",
+            Verbatim(", ".join(names)),
+            "Add another one with `neuronym label ATLAS --method M`.",
+        )
     return names
 
 
@@ -198,9 +210,12 @@ def _contradictions(a: _Top, b: _Top, same: Vocabulary, most: int) -> list[dict[
     return [
         {
             "unit": int(unit),
-            "a_label": same.words[a.words[unit, 0]], "b_label": same.words[b.words[unit, 0]],
-            "a_score": float(a.scores[unit]), "b_score": float(b.scores[unit]),
+            "a_label": same.words[a.words[unit, 0]],
+            "b_label": same.words[b.words[unit, 0]],
+            "a_score": float(a.scores[unit]),
+            "b_score": float(b.scores[unit]),
             "confidence": float(confidence[unit]),
         }
-        for unit in order if np.isfinite(confidence[unit])
-    ]  # fmt: skip
+        for unit in order
+        if np.isfinite(confidence[unit])
+    ]

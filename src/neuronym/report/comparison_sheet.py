@@ -33,11 +33,22 @@ def print_comparison(found: Comparison) -> None:
         (f"{place} {row.method}", "" if row.settings == row.method else row.settings, row)
         for place, row in enumerate(found.methods.itertuples(), 1)
     ]
-    _print(out, ("method", "asked for as", "layers", "neurons", "abstained", "time"), [
-        (name, settings, row.layers, f"{row.units:,}", f"{row.abstained:,}",
-         duration(row.seconds) if np.isfinite(row.seconds) else "–")
-        for name, settings, row in named
-    ], names=2)  # fmt: skip
+    _print(
+        out,
+        ("method", "asked for as", "layers", "neurons", "abstained", "time"),
+        [
+            (
+                name,
+                settings,
+                row.layers,
+                f"{row.units:,}",
+                f"{row.abstained:,}",
+                duration(row.seconds) if np.isfinite(row.seconds) else "–",
+            )
+            for name, settings, row in named
+        ],
+        names=2,
+    )
     out.print(
         "\nAgreement on the neurons that both label, in %, up to synonyms. Below the diagonal: the "
         "same first label. Above it: one's first label among the other's first five."
@@ -56,11 +67,23 @@ def print_comparison(found: Comparison) -> None:
     if len(found.disagreements):
         out.print("\nWhere two methods are most confident and differ")
         most = found.disagreements.sort_values("confidence", ascending=False, kind="stable")
-        _print(out, ("neuron", "a", "label", "score", "b", "label", "score"), [
-            (f"{row.layer}:{row.unit}", row.a, row.a_label, f"{row.a_score:.3g}",
-             row.b, row.b_label, f"{row.b_score:.3g}")
-            for row in most.drop_duplicates(["layer", "unit"]).head(_LISTED).itertuples()
-        ], names=3)  # fmt: skip
+        _print(
+            out,
+            ("neuron", "a", "label", "score", "b", "label", "score"),
+            [
+                (
+                    f"{row.layer}:{row.unit}",
+                    row.a,
+                    row.a_label,
+                    f"{row.a_score:.3g}",
+                    row.b,
+                    row.b_label,
+                    f"{row.b_score:.3g}",
+                )
+                for row in most.drop_duplicates(["layer", "unit"]).head(_LISTED).itertuples()
+            ],
+            names=3,
+        )
         out.print("All of them, and exact agreement, are in --json; all pairs in --out FILE.")
     out.print(f"\n{synonyms(found)}", style="dim")
 
@@ -164,15 +187,22 @@ def draw(found: Comparison) -> Figure:
     bar.outline.set_visible(False)
     name = found.target if len(found.target) <= 30 else f"{found.target[:29]}…"
     figure.suptitle(
-        f"Where methods agree on {name}, in %\n", x=0.01, ha="left", fontsize=12,
-        fontweight="bold", color=INK,
-    )  # fmt: skip
+        f"Where methods agree on {name}, in %\n",
+        x=0.01,
+        ha="left",
+        fontsize=12,
+        fontweight="bold",
+        color=INK,
+    )
     figure.supxlabel(
         "\nbelow the diagonal: same first label · above: first label among the other's first five "
         f"(mean of both ways)\non it: neurons labelled · synonyms count from cosine "
         f"{found.words.threshold:.2f} on",
-        x=0.01, ha="left", fontsize=8, color=PALE,
-    )  # fmt: skip
+        x=0.01,
+        ha="left",
+        fontsize=8,
+        color=PALE,
+    )
     return figure
 
 

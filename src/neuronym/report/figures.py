@@ -25,9 +25,17 @@ COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9")
 _FORMATS = (".png", ".svg", ".pdf", ".jpg", ".webp")
 #: Fonts for writings that DejaVu Sans lacks, as far as they are installed.
 _FONTS = (
-    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans Devanagari", "PingFang SC", "Hiragino Sans",
-    "Microsoft YaHei", "Yu Gothic", "Arial Unicode MS", "WenQuanYi Zen Hei", "Noto Emoji",
-)  # fmt: skip
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Noto Sans Devanagari",
+    "PingFang SC",
+    "Hiragino Sans",
+    "Microsoft YaHei",
+    "Yu Gothic",
+    "Arial Unicode MS",
+    "WenQuanYi Zen Hei",
+    "Noto Emoji",
+)
 
 
 def new(**options: Any) -> Figure:
@@ -47,17 +55,32 @@ def style() -> Iterator[None]:
     from matplotlib.font_manager import fontManager
 
     installed = {font.name for font in fontManager.ttflist}
-    with matplotlib.rc_context({
-        "font.family": ["DejaVu Sans", *(name for name in _FONTS if name in installed)],
-        "text.parse_math": False,  # a dollar in a label is a dollar
-        "axes.spines.top": False, "axes.spines.right": False,
-        "axes.edgecolor": PALE, "axes.linewidth": 0.6,
-        "axes.labelcolor": INK, "axes.labelsize": 9, "axes.titlesize": 9.5,
-        "axes.titlelocation": "left", "axes.titlecolor": INK,
-        "xtick.color": PALE, "ytick.color": PALE, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
-        "xtick.labelsize": 8, "ytick.labelsize": 8, "xtick.major.width": 0.6,
-        "ytick.major.width": 0.6, "legend.frameon": False, "legend.fontsize": 8, "text.color": INK,
-    }):  # fmt: skip
+    with matplotlib.rc_context(
+        {
+            "font.family": ["DejaVu Sans", *(name for name in _FONTS if name in installed)],
+            "text.parse_math": False,  # a dollar in a label is a dollar
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.edgecolor": PALE,
+            "axes.linewidth": 0.6,
+            "axes.labelcolor": INK,
+            "axes.labelsize": 9,
+            "axes.titlesize": 9.5,
+            "axes.titlelocation": "left",
+            "axes.titlecolor": INK,
+            "xtick.color": PALE,
+            "ytick.color": PALE,
+            "xtick.labelcolor": INK,
+            "ytick.labelcolor": INK,
+            "xtick.labelsize": 8,
+            "ytick.labelsize": 8,
+            "xtick.major.width": 0.6,
+            "ytick.major.width": 0.6,
+            "legend.frameon": False,
+            "legend.fontsize": 8,
+            "text.color": INK,
+        }
+    ):
         yield
 
 

@@ -28,17 +28,28 @@ def table(found: Mapping[str, Reliability]) -> Table:
     """
     rows = [
         {
-            "on": name, "units": one.units, "right": one.share, "confidence": one.mean,
-            "ece": one.ece.value, "ece_low": one.ece.low, "ece_high": one.ece.high,
-            "exact": one.expected, "brier": one.brier.value, "brier_low": one.brier.low,
-            "brier_high": one.brier.high, "auc": one.auc,
+            "on": name,
+            "units": one.units,
+            "right": one.share,
+            "confidence": one.mean,
+            "ece": one.ece.value,
+            "ece_low": one.ece.low,
+            "ece_high": one.ece.high,
+            "exact": one.expected,
+            "brier": one.brier.value,
+            "brier_low": one.brier.low,
+            "brier_high": one.brier.high,
+            "auc": one.auc,
         }
         for name, one in found.items()
-    ]  # fmt: skip
+    ]
     return Table(
-        "calibration", "How well confidence agrees with what is right",
+        "calibration",
+        "How well confidence agrees with what is right",
         (
-            Column("on"), Column("units", kind="count"), Column("right", kind="percent"),
+            Column("on"),
+            Column("units", kind="count"),
+            Column("right", kind="percent"),
             Column("confidence", "mean confidence", kind="percent"),
             Column("ece", "ECE", kind="number", digits=3, interval=("ece_low", "ece_high")),
             Column("exact", "ECE if exact", kind="number", digits=3),
@@ -51,7 +62,7 @@ def table(found: Mapping[str, Reliability]) -> Table:
             "bootstrap interval. ECE if exact: what it would be on average if every probability "
             "were exact; with so many units it is not 0.",
         ),
-    )  # fmt: skip
+    )
 
 
 def draw(found: Mapping[str, Reliability]) -> Figure:
@@ -65,8 +76,7 @@ def draw(found: Mapping[str, Reliability]) -> Figure:
     with style():
         columns = min(_ACROSS, len(found))
         rows = math.ceil(len(found) / columns)
-        figure = new(figsize=(3.1 * columns + 0.3, 3.2 * rows + 0.2), dpi=150,
-                     layout="constrained")  # fmt: skip
+        figure = new(figsize=(3.1 * columns + 0.3, 3.2 * rows + 0.2), dpi=150, layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for place, (name, one) in zip(axes.flat, found.items(), strict=False):
             _panel(place, name, one)
@@ -91,8 +101,12 @@ def _panel(axes: Axes, name: str, one: Reliability) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.set_title(shown(name, _TITLE), color=INK)
     axes.text(
-        0.03, 0.97,
+        0.03,
+        0.97,
         f"ECE {one.ece.value:.3f} [{one.ece.low:.3f}, {one.ece.high:.3f}]\n"
         f"{one.units:,} units, {one.share:.0%} right",
-        transform=axes.transAxes, va="top", fontsize=7.5, color=PALE,
-    )  # fmt: skip
+        transform=axes.transAxes,
+        va="top",
+        fontsize=7.5,
+        color=PALE,
+    )

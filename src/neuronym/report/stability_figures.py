@@ -73,8 +73,11 @@ def scores(study: Study) -> Figure:
     """The published scores as grouped bars: layers side by side, one colour per configuration."""
     frame, names = study.scores, _names(study)
     layers = list(dict.fromkeys(frame["layer"]))
-    figure = new(figsize=(max(7.5, 2.4 + 1.1 * len(layers) * len(names) ** 0.5), 4.4),
-                 layout="constrained", dpi=120)  # fmt: skip
+    figure = new(
+        figsize=(max(7.5, 2.4 + 1.1 * len(layers) * len(names) ** 0.5), 4.4),
+        layout="constrained",
+        dpi=120,
+    )
     panels = figure.subplots(1, 2, sharey=True)
     width = 0.8 / len(names)
     for axes, column, title in zip(
@@ -85,17 +88,28 @@ def scores(study: Study) -> Figure:
             heights = 100 * own.reindex(layers).to_numpy(float)
             x = np.arange(len(layers)) + (place - (len(names) - 1) / 2) * width
             hatch = _HATCHES[place // len(COLOURS) % len(_HATCHES)]
-            axes.bar(x, heights, width * 0.92, color=_colour(place), label=name, hatch=hatch,
-                     edgecolor="white", linewidth=0)  # fmt: skip
+            axes.bar(
+                x,
+                heights,
+                width * 0.92,
+                color=_colour(place),
+                label=name,
+                hatch=hatch,
+                edgecolor="white",
+                linewidth=0,
+            )
         axes.set_xticks(range(len(layers)), layers, fontsize=9, color=INK)
         axes.set_ylim(0, 105)
         axes.set_title(title, fontsize=10, color=INK, loc="left")
         _plain(axes)
     panels[0].set_ylabel("neurons with equal sets, %", fontsize=9, color=INK)
     _legend(figure, panels[0])
-    _title(figure, "The published stability score",
-           "top 5 of a score vector against the first 5 of its own top 10 or 16: near 100 % by "
-           "construction")  # fmt: skip
+    _title(
+        figure,
+        "The published stability score",
+        "top 5 of a score vector against the first 5 of its own top 10 or 16: near 100 % by "
+        "construction",
+    )
     return figure
 
 
@@ -123,9 +137,12 @@ def number_of_images(study: Study) -> Figure:
         axes.legend(fontsize=8, frameon=False, labelcolor=INK, loc="lower right")
     _blank(grid, len(names))
     figure.supxlabel("images per neuron that the similarity sees", fontsize=9, color=INK)
-    _title(figure, "How many images a label needs",
-           f"share of neurons with the same first label as from {max(study.settings.images)} "
-           "images (or the most there are), with 95 % intervals over neurons")  # fmt: skip
+    _title(
+        figure,
+        "How many images a label needs",
+        f"share of neurons with the same first label as from {max(study.settings.images)} "
+        "images (or the most there are), with 95 % intervals over neurons",
+    )
     return figure
 
 
@@ -138,8 +155,15 @@ def against_score(study: Study, key: str) -> Figure:
         rows = rows[rows["score"].notna() & rows[key].notna()]
         for place, layer in enumerate(dict.fromkeys(rows["layer"])):
             own = rows[rows["layer"] == layer]
-            axes.scatter(own["score"], own[key], s=5, color=_colour(place), alpha=0.25,
-                         linewidths=0, rasterized=True)  # fmt: skip
+            axes.scatter(
+                own["score"],
+                own[key],
+                s=5,
+                color=_colour(place),
+                alpha=0.25,
+                linewidths=0,
+                rasterized=True,
+            )
             count = max(1, min(_BINS, len(own) // _FEWEST))
             bins = pd.qcut(own["score"].rank(method="first"), count, labels=False)
             means = [mean_interval(own.loc[bins == b, key].to_numpy(float)) for b in range(count)]
@@ -151,8 +175,11 @@ def against_score(study: Study, key: str) -> Figure:
         axes.legend(fontsize=8, frameon=False, labelcolor=INK, loc="best")
     _blank(grid, len(names))
     figure.supxlabel("similarity score of the first label", fontsize=9, color=INK)
-    _title(figure, "Stability against similarity score",
-           f"{KEYS[key]}; points: neurons, lines: means of bins of equal size")  # fmt: skip
+    _title(
+        figure,
+        "Stability against similarity score",
+        f"{KEYS[key]}; points: neurons, lines: means of bins of equal size",
+    )
     return figure
 
 
@@ -175,8 +202,11 @@ def against_depth(study: Study) -> Figure:
         axes.set_title(_wrapped(name), fontsize=8.5, color=INK, loc="left")
     _blank(grid, len(names))
     _legend(figure, grid[0])
-    _title(figure, "Stability against depth",
-           "share of neurons that keep their first label, with 95 % intervals")  # fmt: skip
+    _title(
+        figure,
+        "Stability against depth",
+        "share of neurons that keep their first label, with 95 % intervals",
+    )
     return figure
 
 
@@ -193,8 +223,9 @@ def distribution(study: Study, key: str) -> Figure:
             counts = np.histogram(values, edges)[0] / max(len(values), 1)
             base = len(layers) - 1 - place
             height = 0.85 * counts / max(counts.max(), 1e-9)
-            axes.stairs(base + height, edges, baseline=base, fill=True, color=_colour(place),
-                        alpha=0.75)  # fmt: skip
+            axes.stairs(
+                base + height, edges, baseline=base, fill=True, color=_colour(place), alpha=0.75
+            )
             if len(values):
                 middle = float(np.median(values))
                 axes.plot([middle, middle], [base, base + 0.85], color=INK, linewidth=1.2)
@@ -202,8 +233,11 @@ def distribution(study: Study, key: str) -> Figure:
         axes.set_xlim(0, 1)
         axes.set_title(_wrapped(name), fontsize=8.5, color=INK, loc="left")
     _blank(grid, len(names))
-    _title(figure, "Stability in every layer",
-           f"{KEYS[key]}; each histogram scaled to its highest bar; line: median")  # fmt: skip
+    _title(
+        figure,
+        "Stability in every layer",
+        f"{KEYS[key]}; each histogram scaled to its highest bar; line: median",
+    )
     return figure
 
 
@@ -225,8 +259,11 @@ def extremes(study: Study, key: str, atlases: dict[str, Atlas], count: int = 4) 
             first = grid[line, 0]
             text = f"{row.layer}:{row.unit}  {shown(row.label, 36)}   {getattr(row, key):.2f}"
             first.set_title(text, fontsize=9, color=INK, loc="left")
-    _title(figure, f"The most stable (left) and least stable neurons of {study.target[0]}",
-           f"{KEYS[key]}; {study.configurations['configuration'].iloc[0]}")  # fmt: skip
+    _title(
+        figure,
+        f"The most stable (left) and least stable neurons of {study.target[0]}",
+        f"{KEYS[key]}; {study.configurations['configuration'].iloc[0]}",
+    )
     return figure
 
 
@@ -280,9 +317,17 @@ def _line(axes: Axes, x: object, rows: pd.DataFrame, place: int, label: str) -> 
     colour, label = _colour(place), f" {label}"  # labels that start with _ get no legend
     spread = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
     axes.errorbar(
-        x, rows["mean"], yerr=np.clip(spread, 0, None), color=colour, label=label, linewidth=1.4,
-        marker=_MARKS[place % len(_MARKS)], markersize=5, capsize=2, elinewidth=0.9,
-    )  # fmt: skip
+        x,
+        rows["mean"],
+        yerr=np.clip(spread, 0, None),
+        color=colour,
+        label=label,
+        linewidth=1.4,
+        marker=_MARKS[place % len(_MARKS)],
+        markersize=5,
+        capsize=2,
+        elinewidth=0.9,
+    )
 
 
 def _grid(count: int) -> tuple[Figure, list[Axes]]:
@@ -314,11 +359,19 @@ def _plain(axes: Axes) -> None:
 def _legend(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     columns = 1 if max(map(len, labels), default=0) > 45 else 2
-    figure.legend(handles, labels, loc="outside lower left", fontsize=8, frameon=False,
-                  labelcolor=INK, ncols=columns)  # fmt: skip
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower left",
+        fontsize=8,
+        frameon=False,
+        labelcolor=INK,
+        ncols=columns,
+    )
 
 
 def _title(figure: Figure, title: str, text: str) -> None:
     figure.suptitle(f"{title}\n\n", x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
-    figure.text(0.01, 1 - 0.36 / figure.get_figheight(), text, ha="left", va="top", fontsize=8.5,
-                color=PALE)  # fmt: skip
+    figure.text(
+        0.01, 1 - 0.36 / figure.get_figheight(), text, ha="left", va="top", fontsize=8.5, color=PALE
+    )

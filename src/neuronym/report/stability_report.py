@@ -160,11 +160,17 @@ def _pairs(study: Study) -> list[Table]:
     if study.pairs.empty:
         return []
     columns = (
-        Column("differs"), Column("a"), Column("b"), Column("layer"),
-        Column("units", "neurons", "count"), _share("same", "same first label"),
-        _share("synonyms", "same or synonym"), _share("jaccard", "overlap of the first five"),
-        _share("rbo", "rank-biased overlap"), Column("possible", "label in both lists", "percent"),
-    )  # fmt: skip
+        Column("differs"),
+        Column("a"),
+        Column("b"),
+        Column("layer"),
+        Column("units", "neurons", "count"),
+        _share("same", "same first label"),
+        _share("synonyms", "same or synonym"),
+        _share("jaccard", "overlap of the first five"),
+        _share("rbo", "rank-biased overlap"),
+        Column("possible", "label in both lists", "percent"),
+    )
     note = (
         "Pairs of configurations that differ in one thing only, over the neurons that both label. "
         "Label in both lists: the share of neurons whose first labels are concepts of both."
@@ -182,17 +188,25 @@ def _pairs_in_short(study: Study, note: str) -> Table:
     means["pairs"] = groups.size().to_numpy()
     means["least"], means["most"] = groups["same"].min().values, groups["same"].max().values
     columns = (
-        Column("differs"), Column("layer"), Column("pairs", kind="count"),
-        Column("same", "same first label", "percent"), Column("least", kind="percent"),
-        Column("most", kind="percent"), Column("synonyms", "same or synonym", "percent"),
+        Column("differs"),
+        Column("layer"),
+        Column("pairs", kind="count"),
+        Column("same", "same first label", "percent"),
+        Column("least", kind="percent"),
+        Column("most", kind="percent"),
+        Column("synonyms", "same or synonym", "percent"),
         Column("jaccard", "overlap of the first five", "percent"),
         Column("rbo", "rank-biased overlap", "percent"),
         Column("possible", "label in both lists", "percent"),
-    )  # fmt: skip
+    )
     title = "What one change does: means over pairs of configurations"
-    return Table("pairs-short", title, columns, tuple(means.to_dict("records")), (
-        f"{note} Least and most: of the shares with the same first label.",
-    ))  # fmt: skip
+    return Table(
+        "pairs-short",
+        title,
+        columns,
+        tuple(means.to_dict("records")),
+        (f"{note} Least and most: of the shares with the same first label.",),
+    )
 
 
 def _share(name: str, heading: str) -> Column:
@@ -206,8 +220,10 @@ def _wide(rows: pd.DataFrame) -> tuple[Mapping[str, Any], ...]:
         key = (row.configuration, row.layer)
         own = found.setdefault(key, {"configuration": row.configuration, "layer": row.layer})
         own |= {
-            row.measure: row.mean, f"{row.measure}_low": row.low, f"{row.measure}_high": row.high,
-        }  # fmt: skip
+            row.measure: row.mean,
+            f"{row.measure}_low": row.low,
+            f"{row.measure}_high": row.high,
+        }
     return tuple(found.values())
 
 
@@ -232,8 +248,13 @@ def write(study: Study, folder: Path) -> list[Path]:
     Raises:
         NeuronymError: a file cannot be written.
     """
-    frames = {"results": study.results, "scores": study.scores, "measures": study.measures,
-              "pairs": study.pairs, "pair_units": study.pair_units}  # fmt: skip
+    frames = {
+        "results": study.results,
+        "scores": study.scores,
+        "measures": study.measures,
+        "pairs": study.pairs,
+        "pair_units": study.pair_units,
+    }
     made = [_frame(frame, folder / f"{name}.csv") for name, frame in frames.items()]
     made += [_frame(frames[name], folder / f"{name}.parquet") for name in ("results", "pair_units")]
     atlases = {
@@ -259,9 +280,11 @@ def write_grid(grid: Grid, folder: Path) -> Table:
     for study in grid.studies:
         rows += [{"target": study.target[0], **row} for row in study.scores.to_dict("records")]
     columns = (
-        *([Column("target")] if several else []), Column("configuration"), Column("layer"),
+        *([Column("target")] if several else []),
+        Column("configuration"),
+        Column("layer"),
         *_PUBLISHED,
-    )  # fmt: skip
+    )
     notes = [WARNING, *(f"Failed: {one.cell.name}. {one.error}" for one in grid.failed)]
     table = Table("stability", "The published stability score", columns, tuple(rows), tuple(notes))
     for ending, text in ((".md", to_markdown), (".csv", to_csv)):
@@ -362,16 +385,25 @@ def _extremes(study: Study) -> list[str]:
     if key is None:
         return []
     columns = (
-        Column("neuron"), Column("label"), Column("score", kind="number", digits=3),
+        Column("neuron"),
+        Column("label"),
+        Column("score", kind="number", digits=3),
         Column(key, "stability", "percent"),
-    )  # fmt: skip
+    )
     lines = []
     for title, rows in zip(("most", "least"), stability_figures.ranked(study, key, 8), strict=True):
         records = tuple(
             row | {"neuron": f"{row['layer']}:{row['unit']}"} for row in rows.to_dict("records")
         )
-        lines.append(to_markdown(Table(
-            title, f"The {title} stable neurons", columns, records,
-            (f"Stability: {stability_figures.KEYS[key]}.",),
-        )))  # fmt: skip
+        lines.append(
+            to_markdown(
+                Table(
+                    title,
+                    f"The {title} stable neurons",
+                    columns,
+                    records,
+                    (f"Stability: {stability_figures.KEYS[key]}.",),
+                )
+            )
+        )
     return lines

@@ -140,11 +140,16 @@ def _print_layers(out: Any, found: dict[str, Any]) -> None:
         table.add_column(_FURTHER[name], justify="right", overflow="fold")
     for layer in found["layers"]:
         median = layer["median_score"]
-        add_row(table,
-            layer["layer"], f"{layer['units']:,}", f"{layer['labelled']:,}",
-            f"{layer['abstained']:,}", "–" if median is None else score_text(median),
-            f"{layer['distinct_labels']:,}", *(_further(layer.get(name)) for name in further),
-        )  # fmt: skip
+        add_row(
+            table,
+            layer["layer"],
+            f"{layer['units']:,}",
+            f"{layer['labelled']:,}",
+            f"{layer['abstained']:,}",
+            "–" if median is None else score_text(median),
+            f"{layer['distinct_labels']:,}",
+            *(_further(layer.get(name)) for name in further),
+        )
     out.print(table)
 
 
@@ -194,9 +199,11 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
         word, call = shlex.quote(first["concept"]), command()
         out.print("Next:")
         for more in (
-            f"serve {place}", f"show {place} {name} --figure neuron.png", f"search {place} {word}",
+            f"serve {place}",
+            f"show {place} {name} --figure neuron.png",
+            f"search {place} {word}",
             f"trust {place}",
-        )[: 3 if atlas.analyses() or atlas.imported else 4]:  # fmt: skip
+        )[: 3 if atlas.analyses() or atlas.imported else 4]:
             out.print(f"  {call} {more}", style="cyan")
 
 

@@ -81,18 +81,39 @@ def draw_exemplar(axes: Axes, unit: Unit, row: Any) -> None:
     if path is None:
         name = row["image_id"].rpartition("/")[2]
         axes.fill([0, 1, 1, 0], [0, 0, 1, 1], color="#eef0f3")
-        axes.text(0.5, 0.5, f"no image\n{shown(name, 16)}", ha="center", va="center", color=PALE,
-                  fontsize=7)  # fmt: skip
+        axes.text(
+            0.5,
+            0.5,
+            f"no image\n{shown(name, 16)}",
+            ha="center",
+            va="center",
+            color=PALE,
+            fontsize=7,
+        )
     else:
         with Image.open(path) as image:
             picture = image.convert("RGB")
         axes.imshow(picture, aspect="equal")
         if row["y"] == row["y"]:  # not NaN: the layer has positions
             x, y = row["x"] * picture.width, row["y"] * picture.height
-            axes.plot(x, y, marker="o", markersize=9, markerfacecolor="none",
-                      markeredgecolor="white", markeredgewidth=2.2)  # fmt: skip
-            axes.plot(x, y, marker="o", markersize=9, markerfacecolor="none",
-                      markeredgecolor=INK, markeredgewidth=0.9)  # fmt: skip
+            axes.plot(
+                x,
+                y,
+                marker="o",
+                markersize=9,
+                markerfacecolor="none",
+                markeredgecolor="white",
+                markeredgewidth=2.2,
+            )
+            axes.plot(
+                x,
+                y,
+                marker="o",
+                markersize=9,
+                markerfacecolor="none",
+                markeredgecolor=INK,
+                markeredgewidth=0.9,
+            )
     value = f" · {row['activation']:.3g}" if row["activation"] == row["activation"] else ""
     axes.set_title(f"{int(row['rank'])}{value}", fontsize=8, color=PALE, pad=2)
 
@@ -113,8 +134,9 @@ def _labels(axes: Axes, unit: Unit, count: int, method: str) -> None:
         return
     if labels["score"].isna().all():  # a method that only names, such as imported descriptions
         axes.set_xticks([])
-        axes.text(0, 0.95, "\n".join(labels["concept"]), color=INK, wrap=True, va="top",
-                  fontweight="bold")  # fmt: skip
+        axes.text(
+            0, 0.95, "\n".join(labels["concept"]), color=INK, wrap=True, va="top", fontweight="bold"
+        )
         return
     scores = labels["score"].fillna(0).to_numpy()
     places = range(len(labels))
@@ -125,8 +147,15 @@ def _labels(axes: Axes, unit: Unit, count: int, method: str) -> None:
     pad = (high - low or 1.0) * 0.02
     for place, (word, score) in enumerate(zip(labels["concept"], scores, strict=True)):
         weight = "bold" if place == 0 and not abstains else "normal"
-        axes.text(high + pad, place, f"{score:.3f}  {word}", va="center", fontsize=9,
-                  color=ink, fontweight=weight)  # fmt: skip
+        axes.text(
+            high + pad,
+            place,
+            f"{score:.3f}  {word}",
+            va="center",
+            fontsize=9,
+            color=ink,
+            fontweight=weight,
+        )
     axes.set_xlim(low, high + (high - low or 1.0) * 0.6)
     axes.invert_yaxis()
     axes.tick_params(axis="x", labelsize=8, colors=PALE)

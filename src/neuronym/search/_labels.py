@@ -69,9 +69,7 @@ class Labels:
         there = (rows >= 0) & ~self.abstains[units]
         if not there.any():
             return np.full(len(units), None, object), np.full(len(units), np.nan)
-        return (
-            np.where(there, self.words[rows], None), np.where(there, self.score[rows], np.nan)
-        )  # fmt: skip
+        return (np.where(there, self.words[rows], None), np.where(there, self.score[rows], np.nan))
 
     def rank_of(
         self, word: str, units: np.ndarray, scores: np.ndarray

@@ -55,8 +55,15 @@ def by_target(origins: Origins, picture: Image) -> pd.DataFrame:
             share = (atlas.activations(layer) < values).mean(0)
         except NeuronymError:
             share = np.full(len(values), np.nan)
-        parts.append(pd.DataFrame({
-            "layer": layer, "unit": facts["unit"].to_numpy(), "activation": values,
-            "deviation": deviation, "share": share,
-        }))  # fmt: skip
+        parts.append(
+            pd.DataFrame(
+                {
+                    "layer": layer,
+                    "unit": facts["unit"].to_numpy(),
+                    "activation": values,
+                    "deviation": deviation,
+                    "share": share,
+                }
+            )
+        )
     return pd.concat(parts, ignore_index=True)

@@ -117,9 +117,12 @@ class Searcher:
 
         word = fold(text)
         found = process.extract(
-            word, list(self._concepts), scorer=OSA.distance, limit=count,
+            word,
+            list(self._concepts),
+            scorer=OSA.distance,
+            limit=count,
             score_cutoff=max(1, len(word) // 3),
-        )  # fmt: skip
+        )
         return tuple(self._concepts[near] for near, _, _ in found if near != word)
 
     def related(self, word: str, count: int = 12) -> list[tuple[str, float]]:
@@ -165,9 +168,14 @@ class Searcher:
         return Hits("picture", self._within(self._labelled(found), layers))
 
     def like(
-        self, layer: str, unit: int, *, by: str = "exemplars", layers: Iterable[str] | None = None,
+        self,
+        layer: str,
+        unit: int,
+        *,
+        by: str = "exemplars",
+        layers: Iterable[str] | None = None,
         count: int = 20,
-    ) -> Hits:  # fmt: skip
+    ) -> Hits:
         """Units like one, with their first label and `likeness`; see `Relations.like`."""
         found = self.relations.like(layer, unit, by, len(self.relations.units))
         units = self._within(self._labelled(found), layers).head(count)
@@ -282,9 +290,14 @@ class Searcher:
         )
         ranks = pd.array(ranks[order].astype(float), "Int64")  # whole numbers, some missing
         return self.relations.units.frame(
-            units[order], rank=ranks, concept=concepts[order], score=scores[order],
-            found=found[order], matched=matched[order], images=images[units[order]],
-        )  # fmt: skip
+            units[order],
+            rank=ranks,
+            concept=concepts[order],
+            score=scores[order],
+            found=found[order],
+            matched=matched[order],
+            images=images[units[order]],
+        )
 
     def _labelled(self, found: pd.DataFrame) -> pd.DataFrame:
         """Units with the concept and score of their first label."""

@@ -68,20 +68,24 @@ class MutualInformation(Similarity):
         default = min(images, self._default_top_k(images))
         if self.top_k is not None and self.top_k > images:
             raise misuse(
-                "top_k", f"at most the number of images ({images})", self.top_k,
+                "top_k",
+                f"at most the number of images ({images})",
+                self.top_k,
                 "Take a smaller top_k or more images, or leave top_k out: "
                 f"the default for {images} images is {default}.",
-            )  # fmt: skip
+            )
         return default if self.top_k is None else self.top_k
 
     def _scale(self) -> float:
         """a, which nothing but the encoder can tell."""
         if self.a is None:
             raise misuse(
-                "a", "a number when scores are computed", self.a,
+                "a",
+                "a number when scores are computed",
+                self.a,
                 f"Write {self.name}:a={self._default_a(10):g} (which suits CLIP), or fill it in "
                 "with settle(images=…, sharpness=encoder.sharpness).",
-            )  # fmt: skip
+            )
         return self.a
 
     def shared(
@@ -166,9 +170,7 @@ class MutualInformation(Similarity):
         for (indices, reasons), own in zip(ranked, sets, strict=True):
             scores = np.full((len(indices), n), np.nan, np.float32)
             concepts = np.full((len(indices), n), -1, np.int64)
-            arrays = {
-                "indices": indices, "log_normalisers": np.asarray(shared["log_normalisers"])
-            }  # fmt: skip
+            arrays = {"indices": indices, "log_normalisers": np.asarray(shared["log_normalisers"])}
             if len(own):
                 rows = slice(job.bounds[layer], job.bounds[layer + 1])
                 living = indices[:, 0] >= 0
@@ -227,16 +229,26 @@ class MutualInformation(Similarity):
     ) -> Job:
         if log_normalisers.shape != (images.shape[0],):
             raise misuse(
-                "log_normalisers", f"have one entry for each of the {images.shape[0]} images",
+                "log_normalisers",
+                f"have one entry for each of the {images.shape[0]} images",
                 log_normalisers.shape,
-            )  # fmt: skip
+            )
         every = np.concatenate(layers).astype(np.int64)
         form = partial(self._form, every.shape[1])
         prior = None if mean is None else form(0.0).of_constant(mean)
         return Job(
-            every, np.cumsum([0, *map(len, layers)]), images, texts, centre_of(texts),
-            log_normalisers.astype(np.float64), self._scale(), form, self.lam, prior, device,
-        )  # fmt: skip
+            every,
+            np.cumsum([0, *map(len, layers)]),
+            images,
+            texts,
+            centre_of(texts),
+            log_normalisers.astype(np.float64),
+            self._scale(),
+            form,
+            self.lam,
+            prior,
+            device,
+        )
 
     def evidence(
         self,
@@ -285,9 +297,16 @@ class MutualInformation(Similarity):
             UsageError: shapes or numbers that do not fit each other.
         """
         return _bootstrap.resample(
-            sets, candidates, images, texts, log_normalisers, log_prior,
-            self._scale(), self.lam, partial(self._form, sets.shape[2]),
-        )  # fmt: skip
+            sets,
+            candidates,
+            images,
+            texts,
+            log_normalisers,
+            log_prior,
+            self._scale(),
+            self.lam,
+            partial(self._form, sets.shape[2]),
+        )
 
     def score_words(
         self, arrays: Mapping[str, np.ndarray], images: Rows, texts: Rows
@@ -311,9 +330,10 @@ class MutualInformation(Similarity):
         indices, normalisers = np.asarray(arrays["indices"]), np.asarray(arrays["log_normalisers"])
         if indices.ndim != 2 or indices.shape[1] != top_k or len(normalisers) != count:
             raise misuse(
-                "arrays", f"fit {self.spec} on {count} images",
+                "arrays",
+                f"fit {self.spec} on {count} images",
                 f"indices {indices.shape}, log_normalisers {normalisers.shape}",
-            )  # fmt: skip
+            )
         words, member = _problem.distinct_rows(texts)
         living = indices[:, 0] >= 0
         found = np.full((len(indices), texts.shape[0]), np.nan, np.float32)

@@ -148,9 +148,11 @@ def check_embeddings(images: Rows, texts: Rows) -> int:
     _two_dimensional("texts", texts, "[concept, dim]")
     if images.shape[1] != texts.shape[1]:
         raise misuse(
-            "texts", f"have the dimension of the image embeddings ({images.shape[1]})",
-            texts.shape[1], "Use one encoder for both.",
-        )  # fmt: skip
+            "texts",
+            f"have the dimension of the image embeddings ({images.shape[1]})",
+            texts.shape[1],
+            "Use one encoder for both.",
+        )
     return images.shape[0]
 
 

@@ -27,9 +27,10 @@ _LOWEST_SCORE = -1e38
 
 
 @SIMILARITIES.register(
-    "rank-reorder", syntax="rank-reorder[:p=…,top_fraction=…,scale_p=…,seed=…]",
+    "rank-reorder",
+    syntax="rank-reorder[:p=…,top_fraction=…,scale_p=…,seed=…]",
     example="rank-reorder:top_fraction=0.1",
-)  # fmt: skip
+)
 @dataclass(frozen=True)
 class RankReorder(Tiled):
     r"""Error of reordering a unit's highest activations by the concept's ranks, against chance.

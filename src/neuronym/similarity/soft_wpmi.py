@@ -14,9 +14,10 @@ from neuronym.similarity.base import SIMILARITIES
 
 
 @SIMILARITIES.register(
-    "soft-wpmi", syntax="soft-wpmi[:top_k=…,a=…,lam=…,min_prob=…,prior=layer|probe]",
+    "soft-wpmi",
+    syntax="soft-wpmi[:top_k=…,a=…,lam=…,min_prob=…,prior=layer|probe]",
     example="soft-wpmi:top_k=5,a=10,prior=probe",
-)  # fmt: skip
+)
 @dataclass(frozen=True)
 class SoftWpmi(MutualInformation):
     r"""Soft weighted pointwise mutual information: CLIP-Dissect's best similarity.

@@ -64,16 +64,21 @@ class Configuration:
         """For the table of configurations."""
         manifest = self.atlas.manifest
         return {
-            "configuration": self.name, "atlas": str(self.atlas.folder), "method": self.method,
-            "probe": manifest["probe"]["name"], "images": manifest["probe"].get("images"),
-            "concepts": manifest["concepts"]["name"], "words": len(self.atlas.concepts),
+            "configuration": self.name,
+            "atlas": str(self.atlas.folder),
+            "method": self.method,
+            "probe": manifest["probe"]["name"],
+            "images": manifest["probe"].get("images"),
+            "concepts": manifest["concepts"]["name"],
+            "words": len(self.atlas.concepts),
             "templates": list(manifest["concepts"].get("templates", ())),
-            "encoder": manifest["encoder"]["name"], "similarity": self.similarity,
+            "encoder": manifest["encoder"]["name"],
+            "similarity": self.similarity,
             "settled": self.facts.get("settled"),
             "probe_fingerprint": manifest["probe"].get("fingerprint"),
             "concepts_fingerprint": manifest["concepts"].get("fingerprint"),
             "encoder_fingerprint": manifest["encoder"].get("fingerprint"),
-        }  # fmt: skip
+        }
 
 
 def configurations(
@@ -141,8 +146,12 @@ def _methods(atlas: Atlas, method: str | None) -> list[str]:
     by_similarity = [m for m in there if facts[m]["similarity"] == method]
     chosen = by_similarity or [atlas.method(method)]
     if chosen[0] not in there:
-        raise misuse("method", "one of clip-dissect, whose similarity can be computed again",
-                     chosen[0], f"There are: {', '.join(there) or 'none'}.")  # fmt: skip
+        raise misuse(
+            "method",
+            "one of clip-dissect, whose similarity can be computed again",
+            chosen[0],
+            f"There are: {', '.join(there) or 'none'}.",
+        )
     return chosen
 
 
@@ -167,10 +176,14 @@ def _name_parts(configuration: Configuration) -> tuple[str, ...]:
     manifest = configuration.atlas.manifest
     templates = " | ".join(manifest["concepts"].get("templates", ()))
     return (
-        short(manifest["probe"]["name"]), short(manifest["concepts"]["name"]),
-        configuration.similarity, short(manifest["encoder"]["name"]), templates,
-        str(manifest.get("dtype")), str(configuration.atlas.folder),
-    )  # fmt: skip
+        short(manifest["probe"]["name"]),
+        short(manifest["concepts"]["name"]),
+        configuration.similarity,
+        short(manifest["encoder"]["name"]),
+        templates,
+        str(manifest.get("dtype")),
+        str(configuration.atlas.folder),
+    )
 
 
 def short(name: str) -> str:

@@ -45,9 +45,14 @@ def pairs(
 
 _UNIT = ["differs", "a", "b", "layer", "unit", "label_a", "label_b", *COLUMNS, "possible"]
 _LAYER = [
-    "differs", "a", "b", "layer", "units", "possible",
+    "differs",
+    "a",
+    "b",
+    "layer",
+    "units",
+    "possible",
     *(f"{name}{end}" for name in COLUMNS for end in ("", "_low", "_high")),
-]  # fmt: skip
+]
 
 
 def _pair(a: Configuration, b: Configuration, differs: str, synonyms: float | None) -> pd.DataFrame:
@@ -73,11 +78,16 @@ def _pair(a: Configuration, b: Configuration, differs: str, synonyms: float | No
             for x, y in zip(*firsts, strict=True)
         ]
         columns = {
-            "layer": layer, "unit": np.arange(units, dtype=np.int32),
-            "label_a": firsts[0], "label_b": firsts[1], "same": same_first(left, right),
-            "synonyms": np.where(both, alike, np.nan), "jaccard": jaccard(left, right),
-            "rbo": rbo(left, right), "possible": np.where(both, possible, np.nan),
-        }  # fmt: skip
+            "layer": layer,
+            "unit": np.arange(units, dtype=np.int32),
+            "label_a": firsts[0],
+            "label_b": firsts[1],
+            "same": same_first(left, right),
+            "synonyms": np.where(both, alike, np.nan),
+            "jaccard": jaccard(left, right),
+            "rbo": rbo(left, right),
+            "possible": np.where(both, possible, np.nan),
+        }
         made.append(pd.DataFrame({"differs": differs, "a": a.name, "b": b.name} | columns))
     return pd.concat(made, ignore_index=True) if made else pd.DataFrame(columns=_UNIT)
 

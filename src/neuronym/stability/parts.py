@@ -37,9 +37,7 @@ def number_of_images(scorer: Scorer, tick: Ticker, counts: Sequence[int]) -> Col
         found[k] = scorer.restricted(k, shared)
         tick.advance()
     last = counts[-1]
-    return _merged(
-        _compared(found[k], found[last], f"images_{k}") for k in counts if k != last
-    )  # fmt: skip
+    return _merged(_compared(found[k], found[last], f"images_{k}") for k in counts if k != last)
 
 
 def bootstrap(scorer: Scorer, tick: Ticker, resamples: int, seed: int) -> Columns:
@@ -58,8 +56,12 @@ def bootstrap(scorer: Scorer, tick: Ticker, resamples: int, seed: int) -> Column
         found: Any = {layer: atlas.trust(wanted.name, layer, method=method) for layer in layers}
     else:
         found = wanted.run(scorer.material, method, layers).layers
-    names = {"same": "stability", "jaccard": "top5_jaccard", "size": "set_size",
-             "covered": "coverage"}  # fmt: skip
+    names = {
+        "same": "stability",
+        "jaccard": "top5_jaccard",
+        "size": "set_size",
+        "covered": "coverage",
+    }
     return [
         {f"bootstrap_{n}": np.array(found[layer][c], np.float64) for n, c in names.items()}
         for layer in layers
@@ -196,9 +198,10 @@ def _merged(series: Iterable[Columns]) -> Columns:
 
 def _mean(series: Sequence[Columns]) -> Columns:
     """Means over repetitions, of those in which there was something to compare."""
-    return [{name: _mean_known([own[name] for own in layer]) for name in layer[0]} for layer in zip(
-        *series, strict=True
-    )]  # fmt: skip
+    return [
+        {name: _mean_known([own[name] for own in layer]) for name in layer[0]}
+        for layer in zip(*series, strict=True)
+    ]
 
 
 def _mean_known(values: Sequence[np.ndarray]) -> np.ndarray:

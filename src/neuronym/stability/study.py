@@ -245,22 +245,46 @@ def _work(configuration: Configuration, s: Settings, notes: list[str]) -> dict[s
         "prompts": (bool(templates), "the words are embedded in this template already"),
     }
     every = {
-        "images": _Work("number of images", len(counts), counts, functools.partial(
-            measure.number_of_images, counts=counts)),
-        "bootstrap": _Work("bootstrap", 0, [s.resamples, s.seed], functools.partial(
-            measure.bootstrap, resamples=s.resamples, seed=s.seed)),
-        "halves": _Work("split halves", s.splits, [s.splits, s.seed], functools.partial(
-            measure.split_halves, splits=s.splits, seed=s.seed)),
-        "order": _Work("order of images", layers, s.seed, functools.partial(
-            measure.image_order, seed=s.seed)),
-        "words": _Work("subsets of the concepts", s.subsets,
-            [s.subsets, s.share, s.seed, s.synonyms], functools.partial(
-            measure.concept_subsets, subsets=s.subsets, share=s.share, seed=s.seed,
-            synonyms=s.synonyms)),
-        "prompts": _Work("other prompts", 0, [templates, s.synonyms],
+        "images": _Work(
+            "number of images",
+            len(counts),
+            counts,
+            functools.partial(measure.number_of_images, counts=counts),
+        ),
+        "bootstrap": _Work(
+            "bootstrap",
+            0,
+            [s.resamples, s.seed],
+            functools.partial(measure.bootstrap, resamples=s.resamples, seed=s.seed),
+        ),
+        "halves": _Work(
+            "split halves",
+            s.splits,
+            [s.splits, s.seed],
+            functools.partial(measure.split_halves, splits=s.splits, seed=s.seed),
+        ),
+        "order": _Work(
+            "order of images", layers, s.seed, functools.partial(measure.image_order, seed=s.seed)
+        ),
+        "words": _Work(
+            "subsets of the concepts",
+            s.subsets,
+            [s.subsets, s.share, s.seed, s.synonyms],
             functools.partial(
-            measure.other_prompts, templates=templates, synonyms=s.synonyms)),
-    }  # fmt: skip
+                measure.concept_subsets,
+                subsets=s.subsets,
+                share=s.share,
+                seed=s.seed,
+                synonyms=s.synonyms,
+            ),
+        ),
+        "prompts": _Work(
+            "other prompts",
+            0,
+            [templates, s.synonyms],
+            functools.partial(measure.other_prompts, templates=templates, synonyms=s.synonyms),
+        ),
+    }
     chosen = {}
     for name, work in every.items():
         possible, why = able.get(name, (True, ""))
@@ -311,8 +335,12 @@ class _Store:
         if folder.exists() and not folder.is_dir():
             raise misuse("out", "the folder of a study or a new one", str(folder), "It is a file.")
         if folder.is_dir() and any(folder.iterdir()) and not (folder / HEAD).exists():
-            raise misuse("out", "the folder of a study or a new one", str(folder),
-                         f"It holds other things, and no {HEAD}.")  # fmt: skip
+            raise misuse(
+                "out",
+                "the folder of a study or a new one",
+                str(folder),
+                f"It holds other things, and no {HEAD}.",
+            )
         head = {"atlases": sorted({str(c.atlas.folder) for c in found})}
         with _files.atomic_write(folder / HEAD) as file:
             file.write((json.dumps(head, indent=2) + "\n").encode())
@@ -320,9 +348,17 @@ class _Store:
     def _path(self, configuration: Configuration, part: str, key: Any) -> Path:
         about = configuration.atlas.manifest
         fingerprint = _fingerprint.of_data(
-            [_CODE, part, key, about["target"], about.get("created"), configuration.facts,
-             list(configuration.layers), dict(configuration.aspects)]
-        )  # fmt: skip
+            [
+                _CODE,
+                part,
+                key,
+                about["target"],
+                about.get("created"),
+                configuration.facts,
+                list(configuration.layers),
+                dict(configuration.aspects),
+            ]
+        )
         return self.folder / "parts" / f"{part}-{fingerprint}.parquet"
 
     def read(self, configuration: Configuration, part: str, key: Any) -> pd.DataFrame | None:

@@ -68,9 +68,11 @@ def only(name: Name, known: Mapping[str, str]) -> None:
             near = nearest(key, known)
             hint = f"Nearest: {', '.join(near)}. " if near else ""
             raise misuse(
-                name.kind, "have known parameters", f"{key}={name.params[key]}",
+                name.kind,
+                "have known parameters",
+                f"{key}={name.params[key]}",
                 f"{hint}It takes {takes}.",
-            )  # fmt: skip
+            )
 
 
 def spell(name: Name, weights: Path | None = None) -> str:

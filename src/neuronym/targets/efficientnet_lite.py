@@ -67,10 +67,12 @@ def _lite(name: Name, weights: Path | None) -> Target:
     size, resize = _SIZES[name.kind]
     half = (0.5, 0.5, 0.5)
     return Target(
-        spell(name, where.file), model.eval(),
+        spell(name, where.file),
+        model.eval(),
         Preprocess((size, size), resize, interpolation="bicubic", mean=half, std=half),
-        imagenet_names() if known else None, pretrained=not where.random,
-    )  # fmt: skip
+        imagenet_names() if known else None,
+        pretrained=not where.random,
+    )
 
 
 def _file(kind: str) -> Path:

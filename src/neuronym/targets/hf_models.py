@@ -52,9 +52,10 @@ def hf_target(name: Name, weights: Path | None) -> Target:
     place = Path(name.detail).expanduser()
     if not name.detail or (not place.is_dir() and looks_like_a_path(name.detail)):
         raise misuse(
-            "target", "name a repository of the hub or an existing folder: hf:REPO_OR_PATH",
+            "target",
+            "name a repository of the hub or an existing folder: hf:REPO_OR_PATH",
             Verbatim(spell(name)),
-        )  # fmt: skip
+        )
 
     def load(at: str, **options: Any) -> tuple[nn.Module, Any, Any]:
         if "revision" in name.params:
@@ -85,9 +86,12 @@ def hf_target(name: Name, weights: Path | None) -> Target:
     tower = vision_side(model)
     preprocess = from_hf(processor) if processor is not None else _from_config(tower.config, name)
     return Target(
-        spell(name, where.file), tower.eval(), preprocess,
-        None if where.random else class_names(config, tower), pretrained=not where.random,
-    )  # fmt: skip
+        spell(name, where.file),
+        tower.eval(),
+        preprocess,
+        None if where.random else class_names(config, tower),
+        pretrained=not where.random,
+    )
 
 
 def _load(
@@ -150,9 +154,11 @@ def vision_side(model: nn.Module) -> nn.Module:
             return inner
     if getattr(model, "main_input_name", "pixel_values") != "pixel_values":
         raise misuse(
-            "target", "a network that sees images", Verbatim(type(model).__name__),
+            "target",
+            "a network that sees images",
+            Verbatim(type(model).__name__),
             "Its input is called " + str(getattr(model, "main_input_name", "?")) + ".",
-        )  # fmt: skip
+        )
     return model
 
 

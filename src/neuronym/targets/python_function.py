@@ -61,9 +61,10 @@ def python_target(name: Name, weights: Path | None) -> Target:
         target = of_module(made, preprocess, shown)
     else:
         raise misuse(
-            "target", "a function that returns a torch module, (module, Preprocess) or Target",
+            "target",
+            "a function that returns a torch module, (module, Preprocess) or Target",
             Verbatim(f"{spell(name)}, which returns {type(made).__name__}"),
-        )  # fmt: skip
+        )
     if weights is not None:
         load_weights(target.model, weights, name=spell(name))
     return replace(target, name=shown, maker=maker)
@@ -76,9 +77,11 @@ def _function(name: Name) -> Callable[[], Any]:
     if "/" in module_name or module_name.endswith(".py"):
         stem = Path(module_name).stem
         raise misuse(
-            "target", f"name a module, not a file ({_FORM})", module_name,
+            "target",
+            f"name a module, not a file ({_FORM})",
+            module_name,
             f"Run in the folder of the file and write python:{stem}:{function}.",
-        )  # fmt: skip
+        )
     here = os.getcwd()
     added = here not in sys.path
     if added:
@@ -88,9 +91,11 @@ def _function(name: Name) -> Callable[[], Any]:
     except ModuleNotFoundError as error:
         if error.name and module_name.split(".")[0] == error.name.split(".")[0]:
             raise misuse(
-                "target", f"name an importable module ({_FORM})", module_name,
+                "target",
+                f"name an importable module ({_FORM})",
+                module_name,
                 f"Looked in {here} and in the installed packages.",
-            ) from error  # fmt: skip
+            ) from error
         raise _broken(module_name, error) from error
     except Exception as error:
         raise _broken(module_name, error) from error
@@ -102,9 +107,11 @@ def _function(name: Name) -> Callable[[], Any]:
         known = [k for k, v in vars(module).items() if callable(v) and not k.startswith("_")]
         near = nearest(function, known)
         raise misuse(
-            "target", f"name a function of {module_name}", function,
+            "target",
+            f"name a function of {module_name}",
+            function,
             f"Nearest: {', '.join(near)}." if near else "",
-        )  # fmt: skip
+        )
     return found
 
 

@@ -20,9 +20,7 @@ _OTHERWISE = (
 )
 
 
-@TARGETS.register(
-    "timm", syntax="timm:NAME", example="timm:vit_tiny_patch16_224", extra="timm"
-)  # fmt: skip
+@TARGETS.register("timm", syntax="timm:NAME", example="timm:vit_tiny_patch16_224", extra="timm")
 def timm_target(name: Name, weights: Path | None) -> Target:
     """Any network of timm, with its published weights.
 
@@ -43,9 +41,11 @@ def timm_target(name: Name, weights: Path | None) -> Target:
     where = source(name, weights)
     if where.published is not None:
         raise misuse(
-            "weights", "random or a file", where.published,
+            "weights",
+            "random or a file",
+            where.published,
             "timm's own weights are chosen by the tag of the name: timm:resnet50.a1_in1k.",
-        )  # fmt: skip
+        )
     remote = ":" in name.detail
     if not remote:
         _known(timm, name.detail, published=where.file is None and not where.random)
@@ -82,11 +82,15 @@ def _known(timm: Any, detail: str, *, published: bool) -> None:
     with_weights = timm.list_models(f"{architecture}.*", pretrained=True)
     if tag and detail not in with_weights:
         raise misuse(
-            "target", f"have one of timm's tags for {architecture}", detail,
+            "target",
+            f"have one of timm's tags for {architecture}",
+            detail,
             f"Known: {', '.join(with_weights) or 'none'}.",
-        )  # fmt: skip
+        )
     if published and not with_weights and not timm.models.is_model_pretrained(architecture):
         raise misuse(
-            "weights", f"given, because timm has none for {architecture}", Verbatim("none"),
+            "weights",
+            f"given, because timm has none for {architecture}",
+            Verbatim("none"),
             f"Use --weights PATH, or timm:{detail},weights=random.",
-        )  # fmt: skip
+        )

@@ -24,13 +24,42 @@ from neuronym.targets.base import TARGETS, Target
 from neuronym.targets.weights import load_weights
 
 for _short in (
-    "alexnet", "convnext_base", "convnext_small", "convnext_tiny", "densenet121", "densenet161",
-    "densenet169", "densenet201", "efficientnet_b0", "efficientnet_v2_s", "googlenet",
-    "inception_v3", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", "regnet_y_8gf",
-    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d",
-    "shufflenet_v2_x1_0", "squeezenet1_0", "squeezenet1_1", "swin_b", "swin_s", "swin_t", "vgg11",
-    "vgg16", "vgg19", "vit_b_16", "vit_b_32", "vit_l_16", "wide_resnet50_2",
-):  # fmt: skip
+    "alexnet",
+    "convnext_base",
+    "convnext_small",
+    "convnext_tiny",
+    "densenet121",
+    "densenet161",
+    "densenet169",
+    "densenet201",
+    "efficientnet_b0",
+    "efficientnet_v2_s",
+    "googlenet",
+    "inception_v3",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "mobilenet_v3_small",
+    "regnet_y_8gf",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50_32x4d",
+    "shufflenet_v2_x1_0",
+    "squeezenet1_0",
+    "squeezenet1_1",
+    "swin_b",
+    "swin_s",
+    "swin_t",
+    "vgg11",
+    "vgg16",
+    "vgg19",
+    "vit_b_16",
+    "vit_b_32",
+    "vit_l_16",
+    "wide_resnet50_2",
+):
     TARGETS.alias(_short, f"torchvision:{_short}")
 
 
@@ -92,9 +121,11 @@ def _known(detail: str) -> None:
         near = nearest(detail, names)
         remedy = f"Nearest: {', '.join(near)}. " if near else ""
         raise misuse(
-            "target", "name a classification or segmentation network of torchvision", detail,
+            "target",
+            "name a classification or segmentation network of torchvision",
+            detail,
             f"{remedy}torchvision.models.list_models() lists them.",
-        )  # fmt: skip
+        )
 
 
 def _published(detail: str) -> list[Any]:
@@ -108,9 +139,11 @@ def _entry(name: Name, wanted: str | None, published: list[Any]) -> Any:
     words = [entry.name for entry in published]
     if not published:
         raise misuse(
-            "weights", f"given, because torchvision has none for {name.detail}", Verbatim("none"),
+            "weights",
+            f"given, because torchvision has none for {name.detail}",
+            Verbatim("none"),
             f"Use --weights PATH, or {spell(name)},weights=random.",
-        )  # fmt: skip
+        )
     if wanted is None or wanted == "DEFAULT":
         return type(published[0]).DEFAULT
     if wanted not in words:

@@ -19,14 +19,31 @@ from neuronym._hub import reason
 
 #: Where training code puts the state dict inside a checkpoint, in the order they are looked for.
 WRAPPERS = (
-    "state_dict", "model_state_dict", "model", "net", "network", "module", "teacher",
-    "state_dict_ema", "model_ema", "ema", "weights", "params",
-)  # fmt: skip
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "network",
+    "module",
+    "teacher",
+    "state_dict_ema",
+    "model_ema",
+    "ema",
+    "weights",
+    "params",
+)
 
 #: What wrappers of networks put before every key.
 PREFIXES = (
-    "module.", "model.", "_orig_mod.", "backbone.", "net.", "network.", "encoder.", "base_model.",
-)  # fmt: skip
+    "module.",
+    "model.",
+    "_orig_mod.",
+    "backbone.",
+    "net.",
+    "network.",
+    "encoder.",
+    "base_model.",
+)
 
 _HOW = "Save the weights alone: torch.save(model.state_dict(), 'weights.pth') or safetensors."
 
@@ -229,9 +246,11 @@ def _problems(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list
     surplus = [key for key in found if key not in wanted and not _spare(key)]
     listed = []
     for what, keys in (
-        ("of another shape", shapes), ("of another type", kinds),
-        ("missing from the file", missing), ("unknown to the network", surplus),
-    ):  # fmt: skip
+        ("of another shape", shapes),
+        ("of another type", kinds),
+        ("missing from the file", missing),
+        ("unknown to the network", surplus),
+    ):
         if keys:
             more = ", …" if len(keys) > 3 else ""
             listed.append(f"{len(keys)} {what} ({', '.join(keys[:3])}{more})")

@@ -63,8 +63,9 @@ class Bootstrap(Analysis):
         quick = isinstance(similarity, MutualInformation)
         resamples = self.resamples if quick else min(self.resamples, _SEARCHES)
         halves = self.halves if quick else min(self.halves, _SEARCHES // 4)
-        counts = np.concatenate([draws(material.count, resamples, rng),
-                                 split(material.count, halves, rng)])  # fmt: skip
+        counts = np.concatenate(
+            [draws(material.count, resamples, rng), split(material.count, halves, rng)]
+        )
         words = np.array(material.words, dtype=object)
         columns = {}
         for layer, found in relabel(similarity, material, layers, counts, self.candidates).items():
@@ -78,8 +79,10 @@ class Bootstrap(Analysis):
     def _summary(self, found: Resampled, words: np.ndarray) -> dict[str, Any]:
         """The columns that the draws with replacement give."""
         living = found.full[:, 0] >= 0
-        sets = [concept_set(own[:, 0], full, self.coverage)
-                for own, full in zip(found.labels, found.full, strict=True)]  # fmt: skip
+        sets = [
+            concept_set(own[:, 0], full, self.coverage)
+            for own, full in zip(found.labels, found.full, strict=True)
+        ]
         tail = 100 * (1 - self.coverage) / 2
         low, high = np.full((2, len(living)), np.nan)
         known = np.isfinite(found.scores)

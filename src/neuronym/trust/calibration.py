@@ -127,9 +127,11 @@ def open_calibrator(name: str | Calibrator) -> Calibrator:
     if not path.is_file():
         near = nearest(name, shipped())
         raise misuse(
-            "calibrator", f"one of {', '.join(shipped())}, or a file of `neuronym calibrate`", name,
+            "calibrator",
+            f"one of {', '.join(shipped())}, or a file of `neuronym calibrate`",
+            name,
             f"Nearest: {near[0]}." if near else "There is no such file.",
-        )  # fmt: skip
+        )
     try:
         text = path.read_text("utf-8")
     except UnicodeDecodeError as error:
@@ -171,10 +173,15 @@ def read(text: str, where: str) -> Calibrator:
         if not isinstance(data.get(key), str):
             raise _malformed(where, f"it has no {key}")
     return Calibrator(
-        data["name"], data["kind"], tuple(signs), *(tuple(data[key]) for key in _NUMBERS),
-        data["intercept"], _knots(data.get("knots"), where), _entries(data.get("fitted_on"), where),
+        data["name"],
+        data["kind"],
+        tuple(signs),
+        *(tuple(data[key]) for key in _NUMBERS),
+        data["intercept"],
+        _knots(data.get("knots"), where),
+        _entries(data.get("fitted_on"), where),
         data.get("measures") if isinstance(data.get("measures"), dict) else {},
-    )  # fmt: skip
+    )
 
 
 def _knots(knots: object, where: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
@@ -259,9 +266,13 @@ def fit(
         knots = _never_sure(*monotone(odds, y))
     numbers = (mean, scale, values.min(0), values.max(0), weights[1:])
     return Calibrator(
-        name, kind, tuple(signs), *(tuple(part.tolist()) for part in numbers), float(weights[0]),
+        name,
+        kind,
+        tuple(signs),
+        *(tuple(part.tolist()) for part in numbers),
+        float(weights[0]),
         knots,
-    )  # fmt: skip
+    )
 
 
 def _logistic(z: Units, right: Bool[np.ndarray, " unit"]) -> Float64[np.ndarray, " weight"]:

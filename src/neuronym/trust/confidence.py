@@ -18,9 +18,10 @@ from neuronym.trust.signs import ANALYSED, signs
 
 
 @ANALYSES.register(
-    "confidence", syntax="confidence[:calibrator=NAME_OR_FILE]",
+    "confidence",
+    syntax="confidence[:calibrator=NAME_OR_FILE]",
     example="confidence:calibrator=default",
-)  # fmt: skip
+)
 @dataclass(frozen=True)
 class Confidence(Analysis):
     """The probability that the rank-1 label is right, by a calibrator fitted on known units.

@@ -43,8 +43,9 @@ class Pair:
         self.scores = np.asarray(scores, np.float64)
         self.share = real("share", share, 0, 1)
         if self.activations.ndim != 2 or self.activations.shape != self.scores.shape:
-            raise misuse("scores", f"have the activations' shape {self.activations.shape}",
-                         self.scores.shape)  # fmt: skip
+            raise misuse(
+                "scores", f"have the activations' shape {self.activations.shape}", self.scores.shape
+            )
         parts = (self.activations, self.scores)
         self.fine = np.logical_and(*(np.isfinite(part).all(1) for part in parts))
         if not self.fine.all():
@@ -112,8 +113,12 @@ def find(name: str) -> Metric:
     """
     if name not in METRICS:
         near = nearest(name, METRICS)
-        raise misuse("metric", f"one of {', '.join(METRICS)}", name,
-                     f"Nearest: {', '.join(near)}." if near else "")  # fmt: skip
+        raise misuse(
+            "metric",
+            f"one of {', '.join(METRICS)}",
+            name,
+            f"Nearest: {', '.join(near)}." if near else "",
+        )
     return METRICS[name]
 
 

@@ -28,9 +28,10 @@ PerUnit = Float64[np.ndarray, " unit"]
 
 
 @ANALYSES.register(
-    "faithfulness", syntax="faithfulness[:metrics=…+…,share=…,folds=…,seed=…]",
+    "faithfulness",
+    syntax="faithfulness[:metrics=…+…,share=…,folds=…,seed=…]",
     example="faithfulness:folds=5",
-)  # fmt: skip
+)
 @dataclass(frozen=True)
 class Faithfulness(Analysis):
     """How well the label's concept predicts the unit on images that had no part in the label.
@@ -94,19 +95,28 @@ class Faithfulness(Analysis):
                     random = _others(labels, len(material.words), rng)
                     for prefix, concepts in (("", labels), ("random_", random)):
                         part |= self._measure(
-                            rows, images, material.text_embeddings, logs[outside], scale,
-                            concepts, prefix,
-                        )  # fmt: skip
+                            rows,
+                            images,
+                            material.text_embeddings,
+                            logs[outside],
+                            scale,
+                            concepts,
+                            prefix,
+                        )
                     parts[layer].append(part)
                     tick.advance(len(labels))
         columns = {
             layer: {n: _mean([part[n] for part in own]) for n in (*self._names, "agreement")}
             for layer, own in parts.items()
         }
-        facts: dict[str, Any] = {"share": self.share, "folds": self.folds, "means": {
-            layer: {n: _number(float(_mean(values))) for n, values in own.items()}
-            for layer, own in columns.items()
-        }}  # fmt: skip
+        facts: dict[str, Any] = {
+            "share": self.share,
+            "folds": self.folds,
+            "means": {
+                layer: {n: _number(float(_mean(values))) for n, values in own.items()}
+                for layer, own in columns.items()
+            },
+        }
         if failing:
             facts["warnings"] = [explanation_metrics.warning(metric.name) for metric in failing]
         return Findings(columns, facts)
@@ -120,8 +130,9 @@ class Faithfulness(Analysis):
     def _split(self, material: Material) -> list[tuple[np.ndarray, np.ndarray]]:
         """Images to label from and images to measure on, in the order of the probe."""
         if material.count < 2 * self.folds:
-            raise misuse("folds", f"at most half the number of images ({material.count})",
-                         self.folds)  # fmt: skip
+            raise misuse(
+                "folds", f"at most half the number of images ({material.count})", self.folds
+            )
         fold = np.random.default_rng(self.seed).permutation(material.count) % self.folds
         return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(self.folds)]
 

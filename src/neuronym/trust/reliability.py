@@ -91,15 +91,21 @@ def measure(
     shares = [rng.binomial(len(rows), y[rows].mean(), _RESAMPLES) / len(rows) for rows in parts]
     low, high = np.percentile(shares, [tail, 100 - tail], axis=1)
     return Reliability(
-        len(p), float(y.mean()), float(p.mean()),
-        _interval(ece(p, y, bins), errors), float(np.concatenate(exact).mean()),
-        _interval(brier(p, y), scores), auc(p, y),
+        len(p),
+        float(y.mean()),
+        float(p.mean()),
+        _interval(ece(p, y, bins), errors),
+        float(np.concatenate(exact).mean()),
+        _interval(brier(p, y), scores),
+        auc(p, y),
         {
             "confidence": [float(p[rows].mean()) for rows in parts],
             "right": [float(y[rows].mean()) for rows in parts],
-            "low": low.tolist(), "high": high.tolist(), "units": [len(rows) for rows in parts],
+            "low": low.tolist(),
+            "high": high.tolist(),
+            "units": [len(rows) for rows in parts],
         },
-    )  # fmt: skip
+    )
 
 
 def ece(
@@ -159,8 +165,7 @@ def _check(
 ) -> tuple[Float64[np.ndarray, " unit"], Bool[np.ndarray, " unit"]]:
     p, y = np.asarray(probabilities, np.float64), np.asarray(right, bool)
     if p.ndim != 1 or p.shape != y.shape or not len(p):
-        raise misuse("probabilities", f"have one entry per unit, as `right` has {y.shape}",
-                     p.shape)  # fmt: skip
+        raise misuse("probabilities", f"have one entry per unit, as `right` has {y.shape}", p.shape)
     if not ((p >= 0) & (p <= 1)).all():
         raise misuse("probabilities", "hold numbers 0…1", p[~((p >= 0) & (p <= 1))][0])
     return p, y

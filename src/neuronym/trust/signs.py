@@ -23,19 +23,22 @@ _BLOCK = 1 << 24
 _NOISE = 1e-5
 
 #: Name → meaning. All are numbers per unit; NaN where the unit has no label or no such number.
-SIGNS: Mapping[str, str] = MappingProxyType({
-    "fit": "correlation of 1/√rank, the image's rank among the unit's activations, with the "
-           "label's p(t | x), over all images",
-    "fit_margin": "fit less the highest such correlation of the unit's next nine labels",
-    "margin": "log of the score less that of the second label, plus 0.05",
-    "crowding": "log of the number of the layer's units with the same highest image, over the "
-                "number to be expected",
-    "clarity": "mean cosine of pairs of the top_k images, in standard deviations of the probe's",
-    "lead": "log of the highest activation, in standard deviations above the mean",
-    "positive": "share of images with a positive activation",
-    "chance": "−log10 of the p-value of `significance`",
-    "stability": "log odds of the share of resamples with the same label, from `bootstrap`",
-})  # fmt: skip
+SIGNS: Mapping[str, str] = MappingProxyType(
+    {
+        "fit": "correlation of 1/√rank, the image's rank among the unit's activations, with the "
+        "label's p(t | x), over all images",
+        "fit_margin": "fit less the highest such correlation of the unit's next nine labels",
+        "margin": "log of the score less that of the second label, plus 0.05",
+        "crowding": "log of the number of the layer's units with the same highest image, over the "
+        "number to be expected",
+        "clarity": "mean cosine of pairs of the top_k images, in standard deviations of the "
+        "probe's",
+        "lead": "log of the highest activation, in standard deviations above the mean",
+        "positive": "share of images with a positive activation",
+        "chance": "−log10 of the p-value of `significance`",
+        "stability": "log odds of the share of resamples with the same label, from `bootstrap`",
+    }
+)
 #: Which analysis a sign is read from; the others are measured.
 ANALYSED: Mapping[str, str] = MappingProxyType({"chance": "significance", "stability": "bootstrap"})
 
@@ -61,10 +64,14 @@ def signs(
     labels, scores = _labels(material, method, layer)
     found = measured(
         as_array(material.activations(layer)[0 : material.count]),
-        material.image_embeddings, material.text_embeddings, labels, scores,
-        sharpness=sharpness(material, method), top_k=_top_k(material, method),
+        material.image_embeddings,
+        material.text_embeddings,
+        labels,
+        scores,
+        sharpness=sharpness(material, method),
+        top_k=_top_k(material, method),
         progress=material.progress,
-    )  # fmt: skip
+    )
     for name, analysis in ANALYSED.items():
         found[name] = np.full(units, np.nan)
         if name in set(names) and analysis in atlas.analyses(method):

@@ -57,8 +57,9 @@ def read_answers(
         plural = "rows" if len(wrong) > 1 else "row"
         raise UsageError(
             f"{path} has {len(wrong):,} malformed {plural}, so nothing of it is used. "
-            + " ".join(wrong[:_SHOWN]) + more
-        )  # fmt: skip
+            + " ".join(wrong[:_SHOWN])
+            + more
+        )
     if not answers:
         layers = f"of the layers {', '.join(atlas.layers)} " if atlas is not None else ""
         got = f"{path} with rows of {', '.join(others)}" if others else f"{path} without rows"
@@ -118,8 +119,12 @@ def _check_headings(path: Path, headings: list[str]) -> None:
         near = nearest(lacking[0], set(headings) - set(COLUMNS))
         remedy = f"Did you mean {near[0]!r}?" if near else "See docs/ground-truth.md."
         got = Verbatim(", ".join(headings) or "none")
-        raise misuse(str(path), f"have the columns {', '.join(COLUMNS)}", got,
-                     f"{lacking[0]} is missing. {remedy}")  # fmt: skip
+        raise misuse(
+            str(path),
+            f"have the columns {', '.join(COLUMNS)}",
+            got,
+            f"{lacking[0]} is missing. {remedy}",
+        )
     twice = [name for name in COLUMNS if headings.count(name) > 1]
     if twice:
         raise misuse(str(path), "have each column once", Verbatim(f"{twice[0]} twice"))

@@ -203,10 +203,15 @@ def search_files(view: View) -> Iterator[tuple[str, Any]]:
     ):
         words.setdefault(fold(word), []).extend((number, rank, round(float(score), 4)))
     concepts = sorted({fold(word) for word in view.atlas.concepts["concept"]} - words.keys())
-    yield "search.json", {
-        "layers": [[n, facts["units"], file_part(n)] for n, facts in view.layers.items()],
-        "words": words, "hidden": hidden, "unused": concepts,
-    }  # fmt: skip
+    yield (
+        "search.json",
+        {
+            "layers": [[n, facts["units"], file_part(n)] for n, facts in view.layers.items()],
+            "words": words,
+            "hidden": hidden,
+            "unused": concepts,
+        },
+    )
     for place, layer in enumerate(view.layers):
         start, count = view.units.starts[layer], view.layers[layer]["units"]
         cards = (view.card(start + unit) for unit in range(count))

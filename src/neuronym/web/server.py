@@ -40,8 +40,11 @@ _ADDRESS = 16384  # bytes of an address with its query, at most: a hundred layer
 _FORM = 16384  # bytes of a form, at most
 _PICTURE = 20 << 20  # bytes of a form with a picture
 _KINDS = {
-    "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "png": "image/png",
-}  # fmt: skip
+    "css": "text/css",
+    "js": "text/javascript",
+    "svg": "image/svg+xml",
+    "png": "image/png",
+}
 #: A drawing is an image of the site's own making, styled inside.
 _DRAWING = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 _KEPT = 24  # pages that are costly and always the same; the largest have 2 MB
@@ -49,9 +52,12 @@ _LOG = logging.getLogger(__name__)
 
 
 def application(
-    atlases: Sequence[Atlas], *, writing: bool = False, hosts: Sequence[str] = (),
+    atlases: Sequence[Atlas],
+    *,
+    writing: bool = False,
+    hosts: Sequence[str] = (),
     access: str | None = None,
-) -> Starlette:  # fmt: skip
+) -> Starlette:
     """The site as an ASGI application.
 
     Args:
@@ -84,11 +90,14 @@ def application(
         ]
     routes.append(Route("/{path:path}", shown.guarded(shown.page)))
     allowed = ["localhost", "127.0.0.1", "[::1]", "testserver", *hosts]
-    made = Starlette(routes=routes, middleware=[
-        Middleware(_Headed),
-        Middleware(TrustedHostMiddleware, allowed_hosts=allowed, www_redirect=False),
-        Middleware(GZipMiddleware, minimum_size=1000, compresslevel=5),
-    ])  # fmt: skip
+    made = Starlette(
+        routes=routes,
+        middleware=[
+            Middleware(_Headed),
+            Middleware(TrustedHostMiddleware, allowed_hosts=allowed, www_redirect=False),
+            Middleware(GZipMiddleware, minimum_size=1000, compresslevel=5),
+        ],
+    )
     made.state.warm = shown.warm
     return made
 
@@ -159,18 +168,22 @@ class _Shown:
             except Exception:
                 _LOG.exception("%s %s", request.method, request.scope["path"])
                 return self._message(
-                    500, "This cannot be shown", "Something in the atlas is not as it should be, "
+                    500,
+                    "This cannot be shown",
+                    "Something in the atlas is not as it should be, "
                     "or neuronym has a mistake. What happened stands where the server runs.",
                     as_json,
-                )  # fmt: skip
+                )
 
         return asked
 
     def _not_saved(self) -> Response:
         return self._message(
-            403, "Not done", "This form is not from this server, or from before it was started "
-            "anew. Go back, load the page again, and send it once more."
-        )  # fmt: skip
+            403,
+            "Not done",
+            "This form is not from this server, or from before it was started "
+            "anew. Go back, load the page again, and send it once more.",
+        )
 
     def _may(self, request: Request) -> bool:
         return _same(request.cookies.get(self._cookie, ""), self._access or "")
@@ -180,9 +193,10 @@ class _Shown:
         given = request.query_params.get("token", "")
         if not _same(given, self._access or ""):
             return self._message(
-                403, "Not for everyone", "Open the address that `neuronym serve` printed: it ends "
-                "in ?token=…"
-            )  # fmt: skip
+                403,
+                "Not for everyone",
+                "Open the address that `neuronym serve` printed: it ends in ?token=…",
+            )
         rest = [pair for pair in request.query_params.multi_items() if pair[0] != "token"]
         # Two slashes would lead to another server.
         path = "/" + request.scope["path"].lstrip("/\\")
@@ -286,8 +300,9 @@ class _Shown:
                 session, taken = annotate.undo(view, form)
                 if taken is None:
                     return self._next(view, session, None)
-                return self._go("a", view.name, "annotate", taken[0], str(taken[1]),
-                                query=session.query)  # fmt: skip
+                return self._go(
+                    "a", view.name, "annotate", taken[0], str(taken[1]), query=session.query
+                )
             session, unit = annotate.answer(view, form)
         except UsageError as error:
             parts = ("a", view.name, "annotate", form.get("layer", ""), form.get("unit", ""))
@@ -330,9 +345,13 @@ class _Shown:
         return RedirectResponse(address, 303)
 
     def _message(
-        self, status: int, title: str, text: str, as_json: bool = False,
+        self,
+        status: int,
+        title: str,
+        text: str,
+        as_json: bool = False,
         request: Request | None = None,
-    ) -> Response:  # fmt: skip
+    ) -> Response:
         asked = request.scope["path"].split("/") if request is not None else []
         known = asked[1:2] == ["a"] and len(asked) > 2 and asked[2] in self._site.views
         said = Message(title, text, ("a", asked[2]) if known else ())

@@ -54,9 +54,13 @@ def address(host: str, bound: socket.socket, page: str | None, access: str | Non
 
 
 def serve(
-    atlases: Sequence[Atlas], bound: socket.socket, *, writing: bool = False,
-    access: str | None = None, browse: str | None = None,
-) -> None:  # fmt: skip
+    atlases: Sequence[Atlas],
+    bound: socket.socket,
+    *,
+    writing: bool = False,
+    access: str | None = None,
+    browse: str | None = None,
+) -> None:
     """Serve the site until it is stopped.
 
     Args:
@@ -73,11 +77,13 @@ def serve(
     hosts = ["*"] if access else [f"[{own}]" if ":" in own else own]
     site = application(atlases, writing=writing, hosts=hosts, access=access)
     config = uvicorn.Config(
-        site, log_level="critical",  # what goes wrong is logged by the site itself
-        access_log=False, server_header=False,
+        site,
+        log_level="critical",  # what goes wrong is logged by the site itself
+        access_log=False,
+        server_header=False,
         timeout_graceful_shutdown=1,  # Ctrl-C waits for no slow reader
         h11_max_incomplete_event_size=1 << 16,  # long addresses, and headers that repeat them
-    )  # fmt: skip
+    )
     threading.Thread(target=site.state.warm, daemon=True).start()
     if browse:
         opening = threading.Timer(0.5, webbrowser.open, [browse])

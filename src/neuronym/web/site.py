@@ -112,12 +112,14 @@ class Site:
     def _start(self) -> Start:
         told = tuple(
             {
-                "name": name, "target": view.title,
-                "units": len(view.units), "layers": list(view.layers),
+                "name": name,
+                "target": view.title,
+                "units": len(view.units),
+                "layers": list(view.layers),
                 "probe": view.atlas.manifest["probe"]["name"],
             }
             for name, view in self.views.items()
-        )  # fmt: skip
+        )
         return Start("neuronym", "Names for the neurons of vision networks.", (), told)
 
     def html(self, page: Page, at: Addresses, **more: Any) -> str:
@@ -125,10 +127,16 @@ class Site:
         view = self.views.get(page.parts[1]) if len(page.parts) > 1 else None
         kind = page.parts[2] if len(page.parts) > 2 else ""
         made = self._environment.get_template(page.template).render(
-            page=page, at=at, view=view, kind=kind, many=len(self.views) > 1, menu=self.menu,
-            policy=POLICY, query=getattr(page, "query", ""),
+            page=page,
+            at=at,
+            view=view,
+            kind=kind,
+            many=len(self.views) > 1,
+            menu=self.menu,
+            policy=POLICY,
+            query=getattr(page, "query", ""),
             **{"token": "", "problem": "", **more},
-        )  # fmt: skip
+        )
         return _CONTROL.sub("�", made)
 
     def json(self, page: Page) -> str:
@@ -140,11 +148,19 @@ class Site:
         from jinja2 import Environment, PackageLoader, StrictUndefined
 
         made = Environment(
-            loader=PackageLoader("neuronym.web"), autoescape=True, undefined=StrictUndefined,
-            trim_blocks=True, lstrip_blocks=True,
-        )  # fmt: skip
-        made.filters |= {"counted": counted, "score": score_text, "fold": fold, "prose": _prose,
-                         "segment": segment}  # fmt: skip
+            loader=PackageLoader("neuronym.web"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        made.filters |= {
+            "counted": counted,
+            "score": score_text,
+            "fold": fold,
+            "prose": _prose,
+            "segment": segment,
+        }
         return made
 
 

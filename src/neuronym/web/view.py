@@ -173,9 +173,10 @@ class View:
             return frozenset()
         with os.scandir(folder) as entries:
             return frozenset(
-                entry.name for entry in entries
+                entry.name
+                for entry in entries
                 if entry.name.endswith(".jpg") and entry.is_file(follow_symlinks=False)
-            )  # fmt: skip
+            )
 
     @held
     def thumbs(self) -> dict[str, str]:
@@ -242,11 +243,16 @@ class View:
         first = labels[0] if labels else {}
         thumbs = [self.thumb(row["image_id"]) for row in self.exemplars.of(place, HIGH)]
         return Card(
-            layer, unit, first.get("concept"), number(first.get("score")),
-            bool(first.get("abstained", True)), first.get("reason"),
-            self.atlas.class_names(layer).get(unit), tuple(t for t in thumbs if t),
+            layer,
+            unit,
+            first.get("concept"),
+            number(first.get("score")),
+            bool(first.get("abstained", True)),
+            first.get("reason"),
+            self.atlas.class_names(layer).get(unit),
+            tuple(t for t in thumbs if t),
             *(number(first.get(name)) for name in ("confidence", "stability", "q")),
-        )  # fmt: skip
+        )
 
     def activations(self, layer: str, unit: int) -> np.ndarray | None:
         """What a unit said about every image, or None where that was not kept."""
@@ -300,12 +306,19 @@ def stamp(folder: Path) -> tuple[int, int] | None:
 
 #: What the pages read of a manifest, and what it has to be.
 _READ: dict[tuple[str, ...], type | tuple[type, ...]] = {
-    ("target", "name"): str, ("probe", "name"): str, ("probe", "images"): int,
-    ("probe", "skipped"): list, ("concepts", "name"): str, ("concepts", "count"): (int, type(None)),
-    ("encoder", "name"): str, ("encoder", "note"): (str, type(None)),
-    ("target", "class_names"): (list, type(None)), ("methods",): dict,
-    ("analyses",): (dict, type(None)), ("created",): (str, type(None)),
-}  # fmt: skip
+    ("target", "name"): str,
+    ("probe", "name"): str,
+    ("probe", "images"): int,
+    ("probe", "skipped"): list,
+    ("concepts", "name"): str,
+    ("concepts", "count"): (int, type(None)),
+    ("encoder", "name"): str,
+    ("encoder", "note"): (str, type(None)),
+    ("target", "class_names"): (list, type(None)),
+    ("methods",): dict,
+    ("analyses",): (dict, type(None)),
+    ("created",): (str, type(None)),
+}
 
 
 def _check(atlas: Atlas) -> None:

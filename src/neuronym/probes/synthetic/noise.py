@@ -59,9 +59,13 @@ def streaks(
     c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
     x, y = columns / 2 + rng.random() - 0.5, rows / 2 + rng.random() - 0.5
     matrix = (
-        c / length, -s / length, x - (c - s) * size / 2 / length,
-        s / width, c / width, y - (s + c) * size / 2 / width,
-    )  # fmt: skip
+        c / length,
+        -s / length,
+        x - (c - s) * size / 2 / length,
+        s / width,
+        c / width,
+        y - (s + c) * size / 2 / width,
+    )
     image = Image.fromarray(grid)
     turned = image.transform((size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
     return unit(np.asarray(turned))

@@ -37,14 +37,21 @@ def to_page(document: Document) -> str:
     style = files("neuronym.report.document").joinpath("page.css").read_text("utf-8")
     contents = "".join(f'<a href="#{s.name}">{_text(s.title)}</a>' for s in document.sections)
     lines = [
-        "<!doctype html>", '<html lang="en">', "<head>", '<meta charset="utf-8">',
+        "<!doctype html>",
+        '<html lang="en">',
+        "<head>",
+        '<meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{_plain(document.title)}</title>", f"<style>\n{style}</style>", "</head>",
-        "<body>", f"<h1>{_text(document.title)}</h1>",
+        f"<title>{_plain(document.title)}</title>",
+        f"<style>\n{style}</style>",
+        "</head>",
+        "<body>",
+        f"<h1>{_text(document.title)}</h1>",
         f'<div class="lead">{"".join(f"<p>{_text(t)}</p>" for t in document.lead)}</div>',
-        f"<nav>{contents}</nav>", "<main>",
-    ]  # fmt: skip
+        f"<nav>{contents}</nav>",
+        "<main>",
+    ]
     for section in document.sections:
         lines += [f'<section id="{section.name}">', f"<h2>{_text(section.title)}</h2>"]
         lines += [block(part) for part in section.blocks]

@@ -105,8 +105,10 @@ def _(part: Neurons, folder: str, images: dict) -> str:
         for name, path in one.images:
             if path is not None:
                 images[path.name] = path
-                shown.append(f'<img src="{quote(folder)}/{quote(path.name)}" width="96" '
-                             f'alt="{_attribute(name)}">')  # fmt: skip
+                shown.append(
+                    f'<img src="{quote(folder)}/{quote(path.name)}" width="96" '
+                    f'alt="{_attribute(name)}">'
+                )
         lines += ["", " ".join(shown), ""] if shown else [""]
     return "\n".join(lines).rstrip()
 

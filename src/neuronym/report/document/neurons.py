@@ -42,11 +42,17 @@ def doubtful(seen: View, count: int = 8) -> tuple[Neurons, str]:
 
 def examples(seen: View, found: Iterable[Example]) -> Neurons:
     """Neurons that are an example of something."""
-    return Neurons(tuple(
-        card(seen, one.layer, one.unit,
-             f"{one.heading}{f' (truth: {one.truth})' if one.truth else ''}")
-        for one in found
-    ))  # fmt: skip
+    return Neurons(
+        tuple(
+            card(
+                seen,
+                one.layer,
+                one.unit,
+                f"{one.heading}{f' (truth: {one.truth})' if one.truth else ''}",
+            )
+            for one in found
+        )
+    )
 
 
 def cards(seen: View, units: Iterable[tuple[str, int]]) -> Neurons:

@@ -175,11 +175,14 @@ def configuration(seen: View) -> Table:
     rows: list[tuple[str, str, Any]] = [
         ("network", f"{target['name']}{weights}", target["fingerprint"]),
         ("images", f"{probe['name']}, {probe['images']:,} images", probe["fingerprint"]),
-        ("words", f"{words['name']}, {words['count']:,} words, as {', '.join(words['templates'])}",
-         words["fingerprint"]),
+        (
+            "words",
+            f"{words['name']}, {words['count']:,} words, as {', '.join(words['templates'])}",
+            words["fingerprint"],
+        ),
         ("image–text model", encoder["name"], encoder["fingerprint"]),
         ("labels", f"{seen.method}: {facts.get('settled') or facts.get('method', '')}", None),
-    ]  # fmt: skip
+    ]
     keys = [analysis_id(name, seen.method) for name in seen.atlas.analyses(seen.method)]
     if keys:
         specs = [str(manifest["analyses"][key]["spec"]) for key in keys]
@@ -197,15 +200,22 @@ def configuration(seen: View) -> Table:
 
 def layers(seen: View) -> Table:
     """One row per layer: counts and medians."""
-    found = [row for row in summary.facts(seen.atlas, seen.method)["layers"]
-             if row["layer"] in seen.layers]  # fmt: skip
+    found = [
+        row
+        for row in summary.facts(seen.atlas, seen.method)["layers"]
+        if row["layer"] in seen.layers
+    ]
     columns = [
-        Column("layer"), Column("units", "neurons", "count"), Column("labelled", kind="count"),
-        Column("abstained", kind="count"), Column("by_chance", "no better than chance", "count"),
+        Column("layer"),
+        Column("units", "neurons", "count"),
+        Column("labelled", kind="count"),
+        Column("abstained", kind="count"),
+        Column("by_chance", "no better than chance", "count"),
         Column("median_score", kind="number", digits=3),
         Column("distinct_labels", "different labels", "count"),
-        Column("median_stability", kind="percent"), Column("median_confidence", kind="percent"),
-    ]  # fmt: skip
+        Column("median_stability", kind="percent"),
+        Column("median_confidence", kind="percent"),
+    ]
     there = [column for column in columns if any(column.name in row for row in found)]
     notes = ["Median score: of the labelled neurons."]
     medians = [c.name.partition("_")[2] for c in there if c.kind == "percent"]
@@ -228,11 +238,13 @@ def agreement(seen: View) -> Table:
     if rows.empty:
         raise NeuronymError("The methods have labelled no layer in common.")
     columns = (
-        Column("layer"), Column("a", "one method"), Column("b", "another"),
+        Column("layer"),
+        Column("a", "one method"),
+        Column("b", "another"),
         Column("units", "neurons that both label", "count"),
         Column("same", "same first label", "percent"),
         Column("same_synonyms", "same or synonym", "percent"),
-    )  # fmt: skip
+    )
     notes = [synonyms(found)]
     if len(rows) > _PAIRS:
         notes.append(f"{_PAIRS} of {len(rows)} pairs; `neuronym compare` shows all.")

@@ -31,20 +31,27 @@ def accuracy(seen: View) -> Figure:
     panels = figure.subplots(2, 1, sharex=True, sharey=True)
     highest = 100 * min(1, max([0.1, *(1.1 * row["top5_share_high"] for row in rows)]))
     for axes, name, heading in zip(
-        panels, ("top1_share", "top5_share"),
-        ("the first label is right", "one of the first five labels is right"), strict=True,
-    ):  # fmt: skip
+        panels,
+        ("top1_share", "top5_share"),
+        ("the first label is right", "one of the first five labels is right"),
+        strict=True,
+    ):
         for place, method in enumerate(methods):
             own = [row for row in rows if row["method"] == method and row[name] is not None]
             ends = np.array([[row[name], row[f"{name}_low"], row[f"{name}_high"]] for row in own])
             value, low, high = 100 * ends.reshape(-1, 3).T
             shift = 0.7 * ((place + 0.5) / len(methods) - 0.5)
             axes.errorbar(
-                [layers.index(row["layer"]) + shift for row in own], value,
-                yerr=np.clip([value - low, high - value], 0, None), linestyle="none",
-                marker=_MARKS[place % len(_MARKS)], markersize=5, capsize=2.5, linewidth=1.3,
+                [layers.index(row["layer"]) + shift for row in own],
+                value,
+                yerr=np.clip([value - low, high - value], 0, None),
+                linestyle="none",
+                marker=_MARKS[place % len(_MARKS)],
+                markersize=5,
+                capsize=2.5,
+                linewidth=1.3,
                 color=method_colour(seen.atlas, method),
-            )  # fmt: skip
+            )
         axes.set_title(heading)
         axes.set_ylim(0, highest)
         axes.set_ylabel("neurons (%)")

@@ -80,8 +80,12 @@ class View:
             UsageError: no truth was given.
         """
         if self.truth is None:
-            raise misuse("truth", "given for this figure", None,
-                         "Write --truth classes, --truth annotations or --truth FILE.")  # fmt: skip
+            raise misuse(
+                "truth",
+                "given for this figure",
+                None,
+                "Write --truth classes, --truth annotations or --truth FILE.",
+            )
         methods = self.atlas.methods if every else [self.method]
         return open_subject(self.atlas, methods, truth=self.truth, material=self.origins)
 
@@ -119,8 +123,12 @@ def view(
     for layer in layers or ():
         atlas.check_unit(layer)
         if layer not in there:
-            raise misuse("layers", f"layers that {method} has labelled", layer,
-                         f"It has labelled {', '.join(there)}.")  # fmt: skip
+            raise misuse(
+                "layers",
+                f"layers that {method} has labelled",
+                layer,
+                f"It has labelled {', '.join(there)}.",
+            )
     chosen = there if layers is None else [layer for layer in there if layer in set(layers)]
     return View(atlas, method, tuple(chosen), **options)
 
@@ -155,8 +163,17 @@ def key(axes: Axes, handles: Sequence[Any], names: Sequence[str], columns: int =
     """What marks stand for, above a panel and its title."""
     # A name that begins with _ would get no entry without being given.
     above = 0.4 + (1.7 if axes.get_title(loc="left") else 0)
-    axes.legend(handles, names, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=above,
-                ncols=columns, handlelength=1.2, columnspacing=1.4, borderpad=0)  # fmt: skip
+    axes.legend(
+        handles,
+        names,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        borderaxespad=above,
+        ncols=columns,
+        handlelength=1.2,
+        columnspacing=1.4,
+        borderpad=0,
+    )
 
 
 def short(layer: str, most: int = 28) -> str:
@@ -210,6 +227,7 @@ def grid(figure: Figure, count: int, columns: int, **options: Any) -> list[Axes]
 
 def nothing(axes: Axes, text: str) -> None:
     """An empty panel, and why it is empty."""
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=8.5,
-              color=PALE)  # fmt: skip
+    axes.text(
+        0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=8.5, color=PALE
+    )
     axes.set_yticks([])

@@ -74,8 +74,15 @@ def _bar(axes: Axes, place: int, counts: Counter[str], kinds: list[str]) -> None
             continue
         axes.barh(place, share, 0.8, left, color=_colour(kind), edgecolor="white", linewidth=0.8)
         if share >= _ROOM:
-            axes.text(left + share / 2, place, f"{share:.0f}", ha="center", va="center",
-                      fontsize=7.5, color=_ON.get(kind, "#111111"))  # fmt: skip
+            axes.text(
+                left + share / 2,
+                place,
+                f"{share:.0f}",
+                ha="center",
+                va="center",
+                fontsize=7.5,
+                color=_ON.get(kind, "#111111"),
+            )
         left += share
 
 

@@ -16,7 +16,7 @@ from neuronym.report.plots.base import (
     short,
     some,
     title,
-)  # fmt: skip
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,13 +33,19 @@ def concepts(seen: View) -> Figure:
     columns = {4: 2}.get(len(layers), min(len(layers), 3))
     lengths = [min(LABELS, seen.named(layer).nunique()) for layer in layers]
     lines = [max(4, *lengths[low : low + columns]) + 3 for low in range(0, len(layers), columns)]
-    figure = new(figsize=(max(WIDE / 3 * columns, 5.5), 0.165 * sum(lines) + 0.7),
-                 layout="constrained", dpi=120)  # fmt: skip
+    figure = new(
+        figsize=(max(WIDE / 3 * columns, 5.5), 0.165 * sum(lines) + 0.7),
+        layout="constrained",
+        dpi=120,
+    )
     panels = grid(figure, len(layers), columns, height_ratios=lines)
     for place, (axes, layer) in enumerate(zip(panels, layers, strict=True)):
         _panel(axes, seen, layer, lines[place // columns] - 3)
-    title(figure, f"Which labels are given most often, {seen.target}",
-          f"neurons with this best label ({shown(seen.method, 60)}). {left}")  # fmt: skip
+    title(
+        figure,
+        f"Which labels are given most often, {seen.target}",
+        f"neurons with this best label ({shown(seen.method, 60)}). {left}",
+    )
     return figure
 
 
@@ -61,7 +67,14 @@ def _panel(axes: Axes, seen: View, layer: str, room: int) -> None:
     axes.barh(range(len(top)), top, color=layer_colour(seen.atlas, layer), height=0.75)
     axes.set_yticks(range(len(top)), [shown(word, 22) for word in top.index])
     for place, count in enumerate(top):
-        axes.annotate(f"{count:,}", (count, place), (3, 0), textcoords="offset points",
-                      va="center", fontsize=7.5, color=INK)  # fmt: skip
+        axes.annotate(
+            f"{count:,}",
+            (count, place),
+            (3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=7.5,
+            color=INK,
+        )
     axes.set_ylim(room - 0.4, -0.6)
     axes.set_xlim(0, top.iloc[0] * 1.12)

@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _GROUPS = {
-    "mean_top1": "first label\nright", "mean_top3": "one of three\nright",
-    "mean_top5": "one of five\nright", "mean_wrong": "none right, or\nnot interpretable",
+    "mean_top1": "first label\nright",
+    "mean_top3": "one of three\nright",
+    "mean_top5": "one of five\nright",
+    "mean_wrong": "none right, or\nnot interpretable",
     "mean_all": "all",
-}  # fmt: skip
+}
 #: A share of fewer neurons than these is not drawn.
 FEWEST = 10
 
@@ -65,8 +67,11 @@ def correctness(seen: View) -> Figure:
         for layer in layers
     ]
     key(means, means.containers, names, columns=2)
-    title(figure, f"Whether higher scores mean righter labels, {seen.target}",
-          f"{shown(seen.method, 60)}; {seen.truth_note} {left}")  # fmt: skip
+    title(
+        figure,
+        f"Whether higher scores mean righter labels, {seen.target}",
+        f"{shown(seen.method, 60)}; {seen.truth_note} {left}",
+    )
     return figure
 
 
@@ -76,14 +81,20 @@ def _means(axes: Axes, seen: View, rows: list[dict]) -> None:
         values = [row[name] for name in _GROUPS]
         there = [k for k, value in enumerate(values) if value is not None]
         axes.bar(
-            [k + (place + 0.5) * width - 0.4 for k in there], [values[k] for k in there],
-            width * 0.9, color=layer_colour(seen.atlas, row["layer"]),
-        )  # fmt: skip
+            [k + (place + 0.5) * width - 0.4 for k in there],
+            [values[k] for k in there],
+            width * 0.9,
+            color=layer_colour(seen.atlas, row["layer"]),
+        )
         for k in there if len(rows) <= 2 else ():
             axes.annotate(
-                f"{values[k]:.2f}", (k + (place + 0.5) * width - 0.4, values[k]), (0, 2),
-                textcoords="offset points", ha="center", fontsize=7.5,
-            )  # fmt: skip
+                f"{values[k]:.2f}",
+                (k + (place + 0.5) * width - 0.4, values[k]),
+                (0, 2),
+                textcoords="offset points",
+                ha="center",
+                fontsize=7.5,
+            )
     axes.axhline(0, color=FAINT, linewidth=0.6)
     axes.set_xticks(range(len(_GROUPS)), list(_GROUPS.values()))
     axes.tick_params(bottom=False)
@@ -95,5 +106,9 @@ def _curve(axes: Axes, seen: View, layer: str, scores: np.ndarray, right: np.nda
     limits, counts, shares = precision_at(scores, right)
     enough = counts >= FEWEST
     if enough.any():
-        axes.plot(limits[enough], 100 * shares[enough], color=layer_colour(seen.atlas, layer),
-                  linewidth=1.6)  # fmt: skip
+        axes.plot(
+            limits[enough],
+            100 * shares[enough],
+            color=layer_colour(seen.atlas, layer),
+            linewidth=1.6,
+        )

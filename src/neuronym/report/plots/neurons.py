@@ -109,8 +109,14 @@ def _strip(part: SubFigure, seen: View, example: Example) -> None:
     unit = seen.atlas[example.layer, example.unit]
     left, right = part.subfigures(1, 2, width_ratios=(1.45, 1))
     truth = f" (truth: {shown(example.truth, 40)})" if example.truth else ""
-    part.suptitle(f"{example.heading}: {short(unit.name, 40)}{truth}", x=0.01, ha="left",
-                  fontsize=10.5, color=INK, fontweight="bold")  # fmt: skip
+    part.suptitle(
+        f"{example.heading}: {short(unit.name, 40)}{truth}",
+        x=0.01,
+        ha="left",
+        fontsize=10.5,
+        color=INK,
+        fontweight="bold",
+    )
     exemplars = unit.exemplars().head(IMAGES)
     for place, axes in enumerate(left.subplots(2, IMAGES // 2).flat):
         axes.set_axis_off()
@@ -136,7 +142,13 @@ def _labels(axes: Axes, labels: pd.DataFrame) -> None:
     span = high - low or 1.0
     for place, row in enumerate(labels.to_dict("records")):
         text = f"{score_text(row['score'])}  {shown(row['concept'], 32)}"
-        axes.text(high + 0.02 * span, place, text, va="center", fontsize=9,
-                  fontweight="bold" if place == 0 else "normal")  # fmt: skip
+        axes.text(
+            high + 0.02 * span,
+            place,
+            text,
+            va="center",
+            fontsize=9,
+            fontweight="bold" if place == 0 else "normal",
+        )
     axes.set_xlim(low, high + 0.9 * span)
     axes.set_ylim(_LABELS - 0.4, -0.6)

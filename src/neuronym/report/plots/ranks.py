@@ -27,8 +27,16 @@ def ranks(seen: View) -> Figure:
         shares = counts * 100 / counts.sum()
         sizes = numbered(len(counts), "label"), numbered(counts.sum(), "neuron")
         name = f"{short(layer)} ({' on '.join(sizes)})"
-        axes.plot(np.arange(1, len(counts) + 1), shares, color=layer_colour(seen.atlas, layer),
-                  linewidth=1.6, marker="o", markersize=3, markevery=[0], label=name)  # fmt: skip
+        axes.plot(
+            np.arange(1, len(counts) + 1),
+            shares,
+            color=layer_colour(seen.atlas, layer),
+            linewidth=1.6,
+            marker="o",
+            markersize=3,
+            markevery=[0],
+            label=name,
+        )
     if drawn:
         _scales(axes)
         _key(figure, axes, seen, drawn)

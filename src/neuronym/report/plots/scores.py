@@ -66,8 +66,14 @@ def _panel(axes: Axes, seen: View, layer: str, edges: np.ndarray) -> bool:
     colour = layer_colour(seen.atlas, layer)
     axes.stairs(counts[0], edges, fill=True, color=colour, label="labelled")
     if len(silent):
-        axes.stairs(counts[0] + counts[1], edges, baseline=counts[0], fill=True, color=FAINT,
-                    label="abstaining")  # fmt: skip
+        axes.stairs(
+            counts[0] + counts[1],
+            edges,
+            baseline=counts[0],
+            fill=True,
+            color=FAINT,
+            label="abstaining",
+        )
     median = f", median {np.median(named):.2f}" if len(named) else ""
     narrow = len(seen.layers) > 12
     between = "\n" if narrow else " · "

@@ -40,17 +40,22 @@ class Session:
             chosen = ()
         order = query.get("order", "")
         return cls(
-            query.get("annotator", "").strip()[:80], order if order in ORDERS else ORDERS[0],
-            query.get("blind") == "1", chosen or tuple(view.layers), chosen,
-        )  # fmt: skip
+            query.get("annotator", "").strip()[:80],
+            order if order in ORDERS else ORDERS[0],
+            query.get("blind") == "1",
+            chosen or tuple(view.layers),
+            chosen,
+        )
 
     @property
     def query(self) -> list[tuple[str, str]]:
         """The same as part of an address."""
         return [
-            ("annotator", self.annotator), ("order", self.order),
-            ("blind", "1" if self.blind else ""), *(("layers", layer) for layer in self.chosen),
-        ]  # fmt: skip
+            ("annotator", self.annotator),
+            ("order", self.order),
+            ("blind", "1" if self.blind else ""),
+            *(("layers", layer) for layer in self.chosen),
+        ]
 
 
 @dataclass(frozen=True)
@@ -79,30 +84,56 @@ def annotate(view: View, parts: tuple[str, ...], query: Query) -> AnnotatePage:
     total = sum(view.layers[layer]["units"] for layer in session.layers)
     if not parts:
         return AnnotatePage(
-            f"Annotate · {target}", "Say what neurons respond to.", ("a", view.name, "annotate"),
-            session, None, None, (), (), len(inside), total, None, None,
-        )  # fmt: skip
+            f"Annotate · {target}",
+            "Say what neurons respond to.",
+            ("a", view.name, "annotate"),
+            session,
+            None,
+            None,
+            (),
+            (),
+            len(inside),
+            total,
+            None,
+            None,
+        )
     if not session.annotator:
         raise NotFoundError("Say who you are first.")
     layer, index = read(view, parts)
     place = view.units.starts[layer] + index
     labels = tuple(
         Label(int(row["rank"]), row["concept"], number(row["score"]))
-        for row in view.labels().of(place)[:_LABELS] if isinstance(row["concept"], str)
-    )  # fmt: skip
+        for row in view.labels().of(place)[:_LABELS]
+        if isinstance(row["concept"], str)
+    )
     exemplars = tuple(
-        Exemplar(int(row["rank"]), row["image_id"], number(row["activation"]), number(row["y"]),
-                 number(row["x"]), view.thumb(row["image_id"]))
+        Exemplar(
+            int(row["rank"]),
+            row["image_id"],
+            number(row["activation"]),
+            number(row["y"]),
+            number(row["x"]),
+            view.thumb(row["image_id"]),
+        )
         for row in view.exemplars.of(place)[:_IMAGES]
-    )  # fmt: skip
+    )
     earlier = next((a for a in mine if (a.layer, a.unit) == (layer, index)), None)
     others = [a for a in inside if (a.layer, a.unit) != (layer, index)]
     last = max(others, key=lambda a: a.time, default=None)
     return AnnotatePage(
-        f"{layer}:{index} · annotate · {target}", f"What does neuron {layer}:{index} respond to?",
-        ("a", view.name, "annotate", layer, str(index)), session, layer, index, labels, exemplars,
-        len(inside), total, earlier, (last.layer, last.unit) if last else None,
-    )  # fmt: skip
+        f"{layer}:{index} · annotate · {target}",
+        f"What does neuron {layer}:{index} respond to?",
+        ("a", view.name, "annotate", layer, str(index)),
+        session,
+        layer,
+        index,
+        labels,
+        exemplars,
+        len(inside),
+        total,
+        earlier,
+        (last.layer, last.unit) if last else None,
+    )
 
 
 def following(
@@ -160,9 +191,10 @@ def _known(view: View, word: str, new: bool) -> str:
     if fold(word) not in known and not new:
         near = ", ".join(view.searcher().suggest(word))
         raise UsageError(
-            f"“{word}” is not in the concept set. " + (f"Near: {near}. " if near else "")
+            f"“{word}” is not in the concept set. "
+            + (f"Near: {near}. " if near else "")
             + "Tick “a new word” to use it all the same."
-        )  # fmt: skip
+        )
     return known.get(fold(word), word.strip())
 
 

@@ -91,14 +91,19 @@ def compared(view: View, parts: tuple[str, ...], query: Query) -> ComparePage:
     shown = sorted(rows, key=lambda row: (False, None, True).index(row.same))[:_MOST]
     target = view.title
     return ComparePage(
-        f"{layer} compared · {target}", f"{' and '.join(columns)} side by side, neuron by neuron.",
+        f"{layer} compared · {target}",
+        f"{' and '.join(columns)} side by side, neuron by neuron.",
         ("a", view.name, "compare", *([layer] if parts else []), *([other.name] if other else [])),
-        columns, agreement, layer,
+        columns,
+        agreement,
+        layer,
         tuple(name for name in view.layers if other is None or name in other.layers),
-        tuple(shown), units,
+        tuple(shown),
+        units,
         tuple(name for name, v in view.beside.items() if layer in v.layers),
-        other.name if other else None, note,
-    )  # fmt: skip
+        other.name if other else None,
+        note,
+    )
 
 
 def _row(sides: list[tuple[View, str]], layer: str, unit: int) -> Row:

@@ -62,8 +62,11 @@ def concept(view: View, parts: tuple[str, ...], query: Query) -> ConceptPage:
         f"{word} · {target}",
         f"{counted(methods[0].found, 'neuron')} of {target} labelled with {word}.",
         ("a", view.name, "concept", word),
-        word, methods, tuple(thumbs)[:16], related,
-    )  # fmt: skip
+        word,
+        methods,
+        tuple(thumbs)[:16],
+        related,
+    )
 
 
 def _labelled(view: View, method: str, word: str) -> Labelled:

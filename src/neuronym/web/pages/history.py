@@ -21,6 +21,7 @@ def history(view: View, parts: tuple[str, ...], query: Query) -> HistoryPage:
     """The page of what was visited."""
     target = view.title
     return HistoryPage(
-        f"History · {target}", "Neurons and concepts visited in this browser.",
+        f"History · {target}",
+        "Neurons and concepts visited in this browser.",
         ("a", view.name, "history"),
-    )  # fmt: skip
+    )

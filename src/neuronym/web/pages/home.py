@@ -63,29 +63,47 @@ def home(view: View, parts: tuple[str, ...], query: Query) -> Home:
     for layer in found["layers"]:
         words = Counter(first.loc[first["layer"] == layer["layer"], "concept"])
         about = view.layers[layer["layer"]]
-        layers.append(Layer(
-            layer["layer"], layer["units"], layer["labelled"], layer["median_score"],
-            layer["distinct_labels"], " × ".join(map(str, about.get("shape") or ())),
-            tuple(words.most_common(_WORDS)),
-            {n: bins[layer["layer"]][n] for n in BINS} if layer["layer"] in bins else None,
-        ))  # fmt: skip
+        layers.append(
+            Layer(
+                layer["layer"],
+                layer["units"],
+                layer["labelled"],
+                layer["median_score"],
+                layer["distinct_labels"],
+                " × ".join(map(str, about.get("shape") or ())),
+                tuple(words.most_common(_WORDS)),
+                {n: bins[layer["layer"]][n] for n in BINS} if layer["layer"] in bins else None,
+            )
+        )
     cards = tuple(
         view.card(view.units.starts[row["layer"]] + row["unit"]) for row in found["striking"]
     )
     units = sum(layer.units for layer in layers)
     target = found["target"]
-    told = {
-        key: found[key] for key in ("target", "probe", "images", "concepts", "encoder")
-    } | {
-        "words": manifest["concepts"].get("count"), "method": view.methods[0],
-        "methods": view.methods, "created": manifest.get("created"),
-        "imported": view.atlas.imported, "pretrained": manifest["target"].get("pretrained", True),
-        "notes": [n for n in (manifest["encoder"].get("note"),
-                              manifest["methods"][view.methods[0]].get("note"),
-                              *found["caveats"]) if n],
-    }  # fmt: skip
+    told = {key: found[key] for key in ("target", "probe", "images", "concepts", "encoder")} | {
+        "words": manifest["concepts"].get("count"),
+        "method": view.methods[0],
+        "methods": view.methods,
+        "created": manifest.get("created"),
+        "imported": view.atlas.imported,
+        "pretrained": manifest["target"].get("pretrained", True),
+        "notes": [
+            n
+            for n in (
+                manifest["encoder"].get("note"),
+                manifest["methods"][view.methods[0]].get("note"),
+                *found["caveats"],
+            )
+            if n
+        ],
+    }
     return Home(
         f"{target} · names for its neurons",
         f"{counted(units, 'neuron')} of {target} and what they respond to. Search them by concept.",
-        ("a", view.name), told, tuple(layers), cards, units, how,
-    )  # fmt: skip
+        ("a", view.name),
+        told,
+        tuple(layers),
+        cards,
+        units,
+        how,
+    )

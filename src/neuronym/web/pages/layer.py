@@ -58,21 +58,28 @@ def layer(view: View, parts: tuple[str, ...], query: Query) -> LayerPage:
     names = list(view.layers)
     at = names.index(name)
     facts = {
-        "units": count, "labelled": sum(not card.abstained for card in units),
-        "distinct": len(words), "bins": view.bins[0].get(name), "how": view.bins[1],
+        "units": count,
+        "labelled": sum(not card.abstained for card in units),
+        "distinct": len(words),
+        "bins": view.bins[0].get(name),
+        "how": view.bins[1],
         **{k: view.layers[name].get(k) for k in ("shape", "pool")},
-    }  # fmt: skip
+    }
     target = view.title
     return LayerPage(
         f"{name} · {target}",
         f"{counted(count, 'neuron')} of {name} in {target}, with their labels.",
         ("a", view.name, "layer", name, *([form] if form != FORMS[0] else [])),
-        name, form, facts, units,
+        name,
+        form,
+        facts,
+        units,
         tuple(c for c in TRUSTED if any(getattr(card, c) is not None for card in units)),
         tuple(words.most_common(_WORDS)),
         view.once(("map", name), lambda: _places(view, start, count)) if form == "map" else None,
-        names[at - 1] if at else None, names[at + 1] if at + 1 < len(names) else None,
-    )  # fmt: skip
+        names[at - 1] if at else None,
+        names[at + 1] if at + 1 < len(names) else None,
+    )
 
 
 def _places(view: View, start: int, count: int) -> tuple[tuple[float, float], ...] | None:

@@ -57,15 +57,21 @@ def _make(view: View) -> tuple[ReportPage, dict[str, bytes]]:
         document = build(seen(view.atlas, truth=_truth(view)))
         sections = tuple(
             {
-                "name": part.name, "title": part.title,
+                "name": part.name,
+                "title": part.title,
                 "blocks": [as_block(block, view, files) for block in part.blocks],
             }
             for part in document.sections
-        )  # fmt: skip
+        )
     found = ReportPage(
-        f"Report · {view.title}", " ".join(document.lead)[:300], ("a", view.name, "report"),
-        document.title, document.lead, sections, document.left_out,
-    )  # fmt: skip
+        f"Report · {view.title}",
+        " ".join(document.lead)[:300],
+        ("a", view.name, "report"),
+        document.title,
+        document.lead,
+        sections,
+        document.left_out,
+    )
     return found, files
 
 
@@ -103,9 +109,12 @@ def _(block: Picture, view: View, files: dict[str, bytes]) -> dict[str, Any]:
     files[name] = content
     width, height = block.figure.get_size_inches()
     return {
-        "kind": "picture", "title": block.title, "file": f"a/{segment(view.name)}/report/{name}",
-        "width": round(96 * width), "height": round(96 * height),
-    }  # fmt: skip
+        "kind": "picture",
+        "title": block.title,
+        "file": f"a/{segment(view.name)}/report/{name}",
+        "width": round(96 * width),
+        "height": round(96 * height),
+    }
 
 
 def _file(figure: Figure, name: str) -> tuple[str, bytes]:

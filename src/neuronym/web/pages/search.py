@@ -64,21 +64,27 @@ def search(view: View, parts: tuple[str, ...], query: Query) -> SearchPage:
     match = query.get("match") or "substring"
     places = tuple(p for p in query.get("in", "").split(",") if p)
     chosen = tuple(
-        layer for part in query.every("layers")
+        layer
+        for part in query.every("layers")
         for layer in ([part] if part in view.layers else filter(None, part.split(",")))
-    )  # fmt: skip
+    )
     address = ("a", view.name, "search")
     method = query.get("method") or view.methods[0]
     if method not in view.methods:
         raise NotFoundError(f"There are no labels of {method[:80]!r}.")
     abstained = query.get("abstained") == "yes"
     asked: dict[str, Any] = {
-        "query": text, "match": match, "places": places, "chosen": chosen, "method": method,
+        "query": text,
+        "match": match,
+        "places": places,
+        "chosen": chosen,
+        "method": method,
         "abstained": abstained,
-    }  # fmt: skip
+    }
     if not text:
-        return SearchPage(f"Search · {view.title}", f"Search the neurons of {view.title}.", address,
-                          **asked)  # fmt: skip
+        return SearchPage(
+            f"Search · {view.title}", f"Search the neurons of {view.title}.", address, **asked
+        )
     number_of = _neuron(view, text)
     layer, named = number_of or ("", ())
     asked |= {"named": named, "exact": bool(layer and named)}
@@ -92,13 +98,18 @@ def search(view: View, parts: tuple[str, ...], query: Query) -> SearchPage:
         )
     except NeuronymError as error:
         note = "" if named else str(error)
-        return SearchPage(f"{text} · {view.title}", "Nothing was found.", address, **asked,
-                          note=note)  # fmt: skip
+        return SearchPage(
+            f"{text} · {view.title}", "Nothing was found.", address, **asked, note=note
+        )
     word = fold(text)
     return SearchPage(
-        f"{text} · {view.title}", f"Neurons of {view.title} that respond to {text}.", address,
-        **asked, **_found(view, hits, method), concept=word if word in view.labelled else None,
-    )  # fmt: skip
+        f"{text} · {view.title}",
+        f"Neurons of {view.title} that respond to {text}.",
+        address,
+        **asked,
+        **_found(view, hits, method),
+        concept=word if word in view.labelled else None,
+    )
 
 
 def by_picture(view: View, content: bytes, by: str) -> SearchPage:
@@ -134,16 +145,26 @@ def _found(view: View, hits: Hits, method: str) -> dict[str, Any]:
     numbers = view.units.numbers(hits.units.head(_MOST)) if len(hits.units) else []
     cards = tuple(
         view.card(
-            int(place), method, rank=None if pd.isna(row.rank) else int(row.rank),
-            found=row.found, matched=row.matched, images=int(row.images), match=number(row.score),
+            int(place),
+            method,
+            rank=None if pd.isna(row.rank) else int(row.rank),
+            found=row.found,
+            matched=row.matched,
+            images=int(row.images),
+            match=number(row.score),
         )
         for place, row in zip(numbers, hits.units.itertuples(), strict=False)
-    )  # fmt: skip
+    )
     return {
-        "known": hits.known, "found": len(hits.units), "layers": by_layer(hits), "units": cards,
-        "suggestions": hits.suggestions, "related": hits.related, "note": hits.note,
+        "known": hits.known,
+        "found": len(hits.units),
+        "layers": by_layer(hits),
+        "units": cards,
+        "suggestions": hits.suggestions,
+        "related": hits.related,
+        "note": hits.note,
         "hidden": hits.hidden,
-    }  # fmt: skip
+    }
 
 
 def _neuron(view: View, text: str) -> tuple[str, tuple[Card, ...]] | None:

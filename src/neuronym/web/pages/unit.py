@@ -83,18 +83,21 @@ def unit(view: View, parts: tuple[str, ...], query: Query) -> UnitPage:
     layer, index = read(view, parts)
     place = view.units.starts[layer] + index
     methods = tuple(
-        _method(view, name, rows)
-        for name in view.methods if (rows := view.labels(name).of(place))
-    )  # fmt: skip
+        _method(view, name, rows) for name in view.methods if (rows := view.labels(name).of(place))
+    )
     rows = view.exemplars.of(place)
     ways = WAYS if view.quick or query.get("like") == "activations" else WAYS[:2]
     exemplars = tuple(
         Exemplar(
-            int(row["rank"]), row["image_id"], number(row["activation"]), number(row["y"]),
-            number(row["x"]), view.thumb(row["image_id"]),
+            int(row["rank"]),
+            row["image_id"],
+            number(row["activation"]),
+            number(row["y"]),
+            number(row["x"]),
+            view.thumb(row["image_id"]),
         )
         for row in rows
-    )  # fmt: skip
+    )
     statistics = {k: v for k, v in view.facts.of(place)[0].items() if k not in ("layer", "unit")}
     target = view.title
     own = view.atlas.class_names(layer).get(index)
@@ -105,12 +108,20 @@ def unit(view: View, parts: tuple[str, ...], query: Query) -> UnitPage:
         f"{layer}:{index} · {first.concept if first else 'no label'} · {target}",
         f"Neuron {layer}:{index} of {target}: {said}. Its highest activating images and labels.",
         ("a", view.name, "unit", layer, str(index)),
-        layer, index, target, own, statistics, methods, exemplars,
-        _histogram(view.activations(layer, index)), _like(view, layer, index, ways),
+        layer,
+        index,
+        target,
+        own,
+        statistics,
+        methods,
+        exemplars,
+        _histogram(view.activations(layer, index)),
+        _like(view, layer, index, ways),
         ways != WAYS and view.activations(layer, index) is not None,
-        index - 1 if index else None, index + 1 if index + 1 < units else None,
+        index - 1 if index else None,
+        index + 1 if index + 1 < units else None,
         _citation(view, layer, index, methods),
-    )  # fmt: skip
+    )
 
 
 def read(view: View, parts: tuple[str, ...]) -> tuple[str, int]:
@@ -128,8 +139,9 @@ def _method(view: View, name: str, rows: list[dict[str, Any]]) -> Method:
     first = rows[0]
     labels = tuple(
         Label(int(row["rank"]), row["concept"], number(row["score"]))
-        for row in rows if isinstance(row["concept"], str)
-    )  # fmt: skip
+        for row in rows
+        if isinstance(row["concept"], str)
+    )
     trust = {key: number(first[key]) for key in TRUST if key in first}
     reason = first["reason"] if isinstance(first["reason"], str) else None
     known = any(value is not None for value in trust.values())

@@ -32,8 +32,13 @@ def honeycombed(f: Frame) -> Pattern:
     return Pattern(wall, -f.period * 0.3 * depth, tone, gloss=0.2)
 
 
-@texture("scaly", 22, 56, "green/green blue/blue brown/brown grey/white green/yellow orange/red",
-         clean=False)  # fmt: skip
+@texture(
+    "scaly",
+    22,
+    56,
+    "green/green blue/blue brown/brown grey/white green/yellow orange/red",
+    clean=False,
+)
 def scaly(f: Frame) -> Pattern:
     # Rows of half discs; each lies on the row above it, so the first that covers a pixel wins.
     v = f.v * 2
@@ -68,8 +73,9 @@ def cracked(f: Frame) -> Pattern:
     return Pattern(crack, height, 0.14 * (c.value - 0.5) + 0.05 * noise.fbm(f.rng, 14, 4))
 
 
-@texture("crystalline", 16, 44, "blue/white purple/white white/white green/white pink/white",
-         clean=False)  # fmt: skip
+@texture(
+    "crystalline", 16, 44, "blue/white purple/white white/white green/white pink/white", clean=False
+)
 def crystalline(f: Frame) -> Pattern:
     tall = f.rng.uniform(0.45, 0.9)
     c = noise.cells(f.rng, f.u, f.v * tall, 1.0)
@@ -111,8 +117,13 @@ def bumpy(f: Frame) -> Pattern:
     return Pattern(0.4 * dome, height, -0.3 * (1 - noise.ramp(c.edge, 0, 0.25)), gloss=0.2)
 
 
-@texture("paisley", 50, 90, "red/yellow blue/white purple/pink green/yellow white/blue orange/red",
-         clean=False)  # fmt: skip
+@texture(
+    "paisley",
+    50,
+    90,
+    "red/yellow blue/white purple/pink green/yellow white/blue orange/red",
+    clean=False,
+)
 def paisley(f: Frame) -> Pattern:
     odd = np.mod(np.floor(f.v), 2)
     u = f.u + 0.5 * odd
@@ -141,8 +152,15 @@ def paisley(f: Frame) -> Pattern:
     return Pattern(f.near(d, 0.0), 2.0 * noise.streaks(f.rng, 150, 40, 60), cloth, rgb)
 
 
-@texture("frilly", 46, 80, "white/white pink/pink white/pink red/red purple/purple", turn="square",
-         bend=5, clean=False)  # fmt: skip
+@texture(
+    "frilly",
+    46,
+    80,
+    "white/white pink/pink white/pink red/red purple/purple",
+    turn="square",
+    bend=5,
+    clean=False,
+)
 def frilly(f: Frame) -> Pattern:
     # Rows of gathered cloth; each hangs over the one below it and ends in a wavy hem.
     height, shade, found = np.zeros_like(f.u), np.zeros_like(f.u), np.zeros(f.u.shape, bool)

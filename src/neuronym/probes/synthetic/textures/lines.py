@@ -68,8 +68,15 @@ def zigzagged(f: Frame) -> Pattern:
     return Pattern(f.stripes(f.v + wave, 0.5, soft), tone=0.04 * noise.fbm(f.rng, 16, 4))
 
 
-@texture("stratified", 14, 34, "brown/orange grey/white brown/yellow red/orange", turn="square",
-         bend=7, clean=False)  # fmt: skip
+@texture(
+    "stratified",
+    14,
+    34,
+    "brown/orange grey/white brown/yellow red/orange",
+    turn="square",
+    bend=7,
+    clean=False,
+)
 def stratified(f: Frame) -> Pattern:
     t = f.v + 0.25 * noise.streaks(f.rng, 120, 20) + 0.08 * noise.fbm(f.rng, 24, 4)
     layer = noise.lookup(f.rng, np.floor(t))
@@ -88,8 +95,13 @@ def crosshatched(f: Frame) -> Pattern:
     return Pattern(ink, tone=0.04 * noise.fbm(f.rng, 8, 4))
 
 
-@texture("grid", 14, 44, "white/black blue/white white/blue black/green grey/black white/grey",
-         turn="square")  # fmt: skip
+@texture(
+    "grid",
+    14,
+    44,
+    "white/black blue/white white/blue black/green grey/black white/grey",
+    turn="square",
+)
 def grid(f: Frame) -> Pattern:
     width = f.rng.uniform(0.045, 0.12)
     lines = f.near(np.minimum(_fold(f.u), _fold(f.v)), width)

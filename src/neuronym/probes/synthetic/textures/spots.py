@@ -34,8 +34,13 @@ def polka_dotted(f: Frame) -> Pattern:
     return Pattern(dots, 2.5 * folds, 0.03 * noise.smooth(f.rng, 1.6))
 
 
-@texture("flecked", 9, 18, "white/black grey/white brown/white blue/white green/yellow white/blue",
-         clean=False)  # fmt: skip
+@texture(
+    "flecked",
+    9,
+    18,
+    "white/black grey/white brown/white blue/white green/yellow white/blue",
+    clean=False,
+)
 def flecked(f: Frame) -> Pattern:
     on = np.zeros_like(f.u)
     for scale, stretch in ((1.0, 2.2), (1.5, 1.6)):
@@ -63,8 +68,12 @@ def freckled(f: Frame) -> Pattern:
 @texture("sprinkled", 12, 22, "white/red pink/white brown/white yellow/red blue/white", clean=False)
 def sprinkled(f: Frame) -> Pattern:
     on, colour, height = np.zeros_like(f.u), np.zeros((*f.u.shape, 3), np.float32), 0
-    table = np.stack([palette.shade(f.rng, term) for term in
-                      ("red", "yellow", "green", "blue", "pink", "orange", "white")])  # fmt: skip
+    table = np.stack(
+        [
+            palette.shade(f.rng, term)
+            for term in ("red", "yellow", "green", "blue", "pink", "orange", "white")
+        ]
+    )
     for scale in (1.0, 1.27):
         c = noise.cells(f.rng, f.u * scale, f.v * scale, 0.9)
         a = c.value * 37

@@ -37,15 +37,26 @@ def interlaced(f: Frame) -> Pattern:
     first = np.where(np.abs(du) < half, 1 + 0.3 * over * np.cos(dv * np.pi), 0)
     second = np.where(np.abs(dv) < half, 1 - 0.3 * over * np.cos(du * np.pi), 0)
     across = np.where(first > second, du, dv)
-    band = f.near(np.minimum(np.where(first >= second, np.abs(du), 9),
-                             np.where(second > first, np.abs(dv), 9)), half)  # fmt: skip
+    band = f.near(
+        np.minimum(
+            np.where(first >= second, np.abs(du), 9), np.where(second > first, np.abs(dv), 9)
+        ),
+        half,
+    )
     rim = noise.ramp(np.abs(across) / half, 0.7, 0.95)
     height = f.period * 0.3 * np.maximum(first, second) * band
     return Pattern(band, height, -0.5 * rim * band + 0.05 * noise.fbm(f.rng, 9, 3))
 
 
-@texture("knitted", 13, 30, "red/red blue/blue white/white grey/grey green/green orange/orange",
-         turn="square", bend=4, clean=False)  # fmt: skip
+@texture(
+    "knitted",
+    13,
+    30,
+    "red/red blue/blue white/white grey/grey green/green orange/orange",
+    turn="square",
+    bend=4,
+    clean=False,
+)
 def knitted(f: Frame) -> Pattern:
     x = _frac(f.u) - 0.5
     t = f.v * 1.15 + 0.85 * np.abs(x) * 1.5
@@ -56,8 +67,9 @@ def knitted(f: Frame) -> Pattern:
     return Pattern(0.4 * yarn, f.period * 0.3 * yarn, tone)
 
 
-@texture("braided", 30, 64, "brown/yellow brown/brown yellow/orange black/brown grey/white",
-         clean=False)  # fmt: skip
+@texture(
+    "braided", 30, 64, "brown/yellow brown/brown yellow/orange black/brown grey/white", clean=False
+)
 def braided(f: Frame) -> Pattern:
     x, best, lines = (_frac(f.u) - 0.5) * 2, np.full_like(f.u, -1), np.zeros_like(f.u)
     for k in range(3):
@@ -90,8 +102,9 @@ def meshed(f: Frame) -> Pattern:
     return Pattern(on, f.period * 0.35 * _round(d, wire), behind + twist * on, gloss=0.25)
 
 
-@texture("gauzy", 6, 9, "grey/white blue/white pink/white purple/white yellow/white", bend=4,
-         clean=False)  # fmt: skip
+@texture(
+    "gauzy", 6, 9, "grey/white blue/white pink/white purple/white yellow/white", bend=4, clean=False
+)
 def gauzy(f: Frame) -> Pattern:
     folds = noise.streaks(f.rng, 220, 34, float(f.rng.uniform(50, 130)))
     thread = np.maximum(f.near(_fold(f.u), 0.13, 1.5), f.near(_fold(f.v), 0.13, 1.5))
@@ -119,8 +132,9 @@ def lacelike(f: Frame) -> Pattern:
     )
 
 
-@texture("waffled", 18, 44, "brown/orange yellow/brown white/white orange/yellow blue/blue",
-         clean=False)  # fmt: skip
+@texture(
+    "waffled", 18, 44, "brown/orange yellow/brown white/white orange/yellow blue/blue", clean=False
+)
 def waffled(f: Frame) -> Pattern:
     d = np.minimum(_fold(f.u), _fold(f.v))
     floor = noise.ramp(d, 0.1, 0.24)
@@ -138,8 +152,14 @@ def matted(f: Frame) -> Pattern:
     return Pattern(np.clip(0.45 + 0.25 * tufts, 0, 1), 1.3 * tufts, 0.16 * tufts)
 
 
-@texture("fibrous", 6, 14, "brown/yellow yellow/white white/grey green/yellow brown/orange", bend=9,
-         clean=False)  # fmt: skip
+@texture(
+    "fibrous",
+    6,
+    14,
+    "brown/yellow yellow/white white/grey green/yellow brown/orange",
+    bend=9,
+    clean=False,
+)
 def fibrous(f: Frame) -> Pattern:
     bundle = noise.streaks(f.rng, 200, f.period * 1.2, f.angle)
     hair = noise.streaks(f.rng, 110, 1.6, f.angle)
