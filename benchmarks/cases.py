@@ -11,7 +11,8 @@ from benchmarks import exact, kernels, networks, problem, scoring
 from benchmarks import straightforward as plain
 from benchmarks.case import Arrays, Case, Comparison, Limits
 from benchmarks.problem import Problem
-from neuronym.similarity import Cos, CosCubed, RankReorder
+from neuronym.similarity.cosine import Cos, CosCubed
+from neuronym.similarity.rank_reorder import RankReorder
 
 _SCALES = {"small": problem.SMALL, "full": problem.FULL, "warm": problem.WARM}
 _SIZES = {name: asdict(size) for name, size in _SCALES.items()}

@@ -10,8 +10,7 @@ import dataclasses
 
 import torch
 
-from neuronym.targets import open_target
-from neuronym.targets.base import Target
+from neuronym.inputs.targets.base import Target, open_target
 
 
 def lite0_96px() -> Target:

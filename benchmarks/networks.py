@@ -16,18 +16,17 @@ from benchmarks import pictures
 from benchmarks.case import Arrays
 from benchmarks.clock import Clock
 from neuronym import dissect
-from neuronym._compat import prepare_torchvision
-from neuronym.activations import TargetPass
-from neuronym.cache import Cache
-from neuronym.embeddings import IMAGES, EncoderPass
-from neuronym.encoders.base import Encoder
-from neuronym.encoders.dual import DualEncoder
-from neuronym.extraction import extract
-from neuronym.layers import choose_layers
-from neuronym.preprocess import Preprocess, from_open_clip
-from neuronym.probes import open_probe
-from neuronym.targets import open_target
-from neuronym.targets.base import Target
+from neuronym._core.torchvision_compat import prepare_torchvision
+from neuronym.extraction.cache import Cache
+from neuronym.extraction.describe import choose_layers
+from neuronym.extraction.passes import IMAGES, EncoderPass, TargetPass
+from neuronym.extraction.run import extract
+from neuronym.inputs.encoders.base import Encoder
+from neuronym.inputs.encoders.dual import DualEncoder
+from neuronym.inputs.preprocess.base import Preprocess
+from neuronym.inputs.preprocess.published import from_open_clip
+from neuronym.inputs.probes.open import open_probe
+from neuronym.inputs.targets.base import Target, open_target
 
 LAYERS = ["layer1", "layer2", "layer3", "layer4"]
 BATCH = 32

@@ -14,8 +14,9 @@ from benchmarks import straightforward as plain
 from benchmarks.case import Arrays
 from benchmarks.clock import Clock
 from benchmarks.problem import Problem, Size
-from neuronym.similarity import Similarity, SoftWpmi, Wpmi
-from neuronym.topk import topk
+from neuronym._core.numerics.topk import topk
+from neuronym.similarity.base import Similarity
+from neuronym.similarity.wpmi import SoftWpmi, Wpmi
 
 #: Labels per unit.
 BEST = 20

@@ -22,17 +22,17 @@ import numpy as np
 from benchmarks import problem
 from benchmarks.clock import Clock
 from benchmarks.scoring import soft_wpmi
-from neuronym import _files, schema
-from neuronym._types import silent
-from neuronym.analysing import analyse
-from neuronym.atlas import Atlas, open_atlas
-from neuronym.labelling import label
-from neuronym.material import Material
-from neuronym.topk import as_array
-from neuronym.trust import _chance, bootstrap
-from neuronym.trust._resampling import relabel
-from neuronym.trust._scoring import similarity_of
-from neuronym.trust.bootstrap import concept_set, draws, split
+from neuronym._core import storage
+from neuronym._core.numerics.topk import as_array
+from neuronym._core.progress import silent
+from neuronym.analysis.trust import bootstrap, significance
+from neuronym.analysis.trust._scoring import similarity_of
+from neuronym.analysis.trust.bootstrap import concept_set, draws, relabel, split
+from neuronym.analysis.trust.run import analyse
+from neuronym.atlas import schema
+from neuronym.atlas.context import Material
+from neuronym.atlas.reader import Atlas, open_atlas
+from neuronym.labelling.run import label
 
 
 def _all(rows) -> np.ndarray:
@@ -49,7 +49,7 @@ def permuted(atlas: Atlas, methods: list[str]) -> None:
         for method in methods:
             with tempfile.TemporaryDirectory() as folder:
                 copy = open_atlas(shutil.copytree(atlas.folder, f"{folder}/atlas"))
-                made = label(copy, method, overwrite=True, count=5, activations=rows)
+                made = label(copy, method, overwrite=True, labels=5, activations=rows)
                 made = analyse(made, ["significance"], method=method, activations=rows)
                 found = made.trust("significance", method=made.method(method))
             tested = found[found["p"].notna()]
@@ -185,7 +185,7 @@ def cost(scale: str) -> None:
     )
     counts = draws(size.images, 100, np.random.default_rng(0))
     living = {name: rows.shape[1] for name, rows in layers.items()}
-    sets = _chance.random_sets(size.images, size.top_k, 20 * max(living.values()), 0)
+    sets = significance.random_sets(size.images, size.top_k, 20 * max(living.values()), 0)
     tops = similarity.top_many(list(layers.values()), inputs.images, inputs.texts, 20)
     with tempfile.TemporaryDirectory() as folder:
         about = {"methods": {"m": {"settled": similarity.spec}}}
@@ -193,13 +193,13 @@ def cost(scale: str) -> None:
         arrays = {f"{n}/log_prior": t.arrays["log_prior"] for n, t in zip(names, tops, strict=True)}
         arrays["log_normalisers"] = tops[0].arrays["log_normalisers"]
         (Path(folder) / "arrays").mkdir()
-        _files.write_arrays(Path(folder) / schema.method_file("m"), arrays, {})
+        storage.write_arrays(Path(folder) / schema.method_file("m"), arrays, {})
         work = {
             "scoring": lambda: similarity.top_many(
                 list(layers.values()), inputs.images, inputs.texts, 20
             ),
             "bootstrap": lambda: relabel(similarity, given, names, counts, 256),
-            f"null of {len(sets):,} sets": lambda: _chance.best_of_sets(
+            f"null of {len(sets):,} sets": lambda: significance.best_of_sets(
                 similarity, given, "m", living, sets
             ),
         }

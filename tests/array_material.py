@@ -8,10 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from neuronym._types import silent
-from neuronym.material import Material
-from neuronym.topk import Ranked, topk
-from neuronym.unit_stats import UnitStats
+from neuronym._core.numerics.topk import Ranked, UnitStats, topk
+from neuronym._core.progress import silent
+from neuronym.atlas.context import Material
 
 
 class ArrayMaterial(Material):

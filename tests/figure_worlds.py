@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 import neuronym as nym
-from neuronym.atlas import Atlas
-from neuronym.interchange import import_labels, open_format
+from neuronym.atlas.reader import Atlas
+from neuronym.interchange.importing import import_labels
+from neuronym.interchange.open import open_format
 from small_world import PLANTED, ColourEncoder, build, coloured_images
 
 #: Concepts that would do harm where they are not escaped; units of `detect` get them as labels.

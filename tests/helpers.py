@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from neuronym._errors import CorruptImageError
-from neuronym.probes.base import Annotation, Mask, Probe, RawImage
+from neuronym._core.errors import CorruptImageError
+from neuronym.inputs.probes.base import Annotation, Mask, Probe, RawImage
 
 
 def picture(seed: int, size: tuple[int, int] = (20, 16)) -> np.ndarray:

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 import neuronym as nym
-from neuronym.atlas import Atlas
-from neuronym.targets.base import Target
+from neuronym.atlas.reader import Atlas
+from neuronym.inputs.targets.base import Target
 from small_world import COLOURS, SMALL, ColourEncoder, coloured_images
 
 NAMES = list(COLOURS)

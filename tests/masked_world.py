@@ -16,10 +16,10 @@ from PIL import Image
 from torch import nn
 
 import neuronym as nym
-from neuronym.atlas import Atlas
-from neuronym.preprocess import Preprocess
-from neuronym.probes.base import Annotation, Mask, Probe, RawImage
-from neuronym.targets.base import Target
+from neuronym.atlas.reader import Atlas
+from neuronym.inputs.preprocess.base import Preprocess
+from neuronym.inputs.probes.base import Annotation, Mask, Probe, RawImage
+from neuronym.inputs.targets.base import Target
 from small_world import ColourEncoder
 
 #: The masks must follow the resizing and the crop of both axes.

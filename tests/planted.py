@@ -21,12 +21,12 @@ from torch import nn
 from torch.nn import functional
 
 import neuronym as nym
-from neuronym.atlas import Atlas
-from neuronym.encoders.base import Encoder
-from neuronym.preprocess import Preprocess
-from neuronym.probes.base import Annotation, Mask, Probe, RawImage
-from neuronym.probes.synthetic import SyntheticProbe
-from neuronym.targets.base import Target
+from neuronym.atlas.reader import Atlas
+from neuronym.inputs.encoders.base import Encoder
+from neuronym.inputs.preprocess.base import Preprocess
+from neuronym.inputs.probes.base import Annotation, Mask, Probe, RawImage
+from neuronym.inputs.probes.synthetic.probe import SyntheticProbe
+from neuronym.inputs.targets.base import Target
 
 #: unit → (category, name) of what it detects; `striped` in one orientation only, level.
 PLANTED = {

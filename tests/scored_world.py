@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from array_material import ArrayMaterial
-from neuronym import _files, schema
-from neuronym.similarity import Similarity
+from neuronym._core import storage
+from neuronym.atlas import schema
+from neuronym.similarity.base import Similarity
 
 METHOD = "clip-dissect.trial"
 
@@ -52,6 +53,6 @@ def scored(
     names = ["layer", "unit", "rank", "score", "abstained"]
     if arrays:
         (folder / "arrays").mkdir(parents=True)
-        _files.write_arrays(folder / schema.method_file(METHOD), arrays, {})
+        storage.write_arrays(folder / schema.method_file(METHOD), arrays, {})
     material.atlas = _Atlas(folder, similarity, pd.DataFrame(rows, columns=names))
     return material

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from neuronym.encoders.base import Encoder
-from neuronym.preprocess import Preprocess
-from neuronym.targets.base import Target
+from neuronym.inputs.encoders.base import Encoder
+from neuronym.inputs.preprocess.base import Preprocess
+from neuronym.inputs.targets.base import Target
 
 COLOURS = {
     "red": (1.0, 0.0, 0.0),

@@ -16,16 +16,16 @@ from typer.testing import CliRunner
 
 import neuronym as nym
 import planted
-from neuronym import parameters
-from neuronym._errors import NeuronymError, UsageError
-from neuronym.analysing import analyse, in_order
-from neuronym.atlas import Atlas, open_atlas
+from neuronym._core import registry
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym.analysis.trust.base import ANALYSES, Analysis, Findings, open_analysis
+from neuronym.analysis.trust.run import analyse, in_order
+from neuronym.atlas.context import Material
+from neuronym.atlas.reader import Atlas, open_atlas
 from neuronym.cli.app import app
-from neuronym.labelling import label
-from neuronym.material import Material
+from neuronym.labelling.run import label
 from neuronym.report import summary, trust_sheet
 from neuronym.report.unit_sheet import draw
-from neuronym.trust import ANALYSES, Analysis, Findings, open_analysis
 from small_world import PLANTED, ColourEncoder, build, coloured_images
 
 WORDS = [*PLANTED, "dog", "moss"]
@@ -37,7 +37,7 @@ class Parity(Analysis):
     """Which units are even, and half their number, which nobody knows of unit 1."""
 
     name: ClassVar[str] = "parity"
-    start: int = parameters.whole(0, 0)
+    start: int = registry.whole(0, 0)
 
     def check(self, material: Material, method: str) -> None:
         if method == "random":
@@ -94,7 +94,7 @@ def atlas(made: Path, tmp_path: Path) -> Atlas:
 
 @pytest.fixture
 def parity(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ANALYSES, "_entries", dict(ANALYSES._entries))
+    monkeypatch.setattr(ANALYSES, "_entries", {entry.name: entry for entry in ANALYSES})
     for analysis in (Parity, After):
         ANALYSES.register(analysis.name)(analysis)
 

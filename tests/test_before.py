@@ -13,10 +13,10 @@ import pytest
 import torch
 
 import neuronym as nym
-from neuronym import _fingerprint
+from neuronym._core import hashing
 from neuronym.cli import main as command
-from neuronym.devices import arithmetic
-from neuronym.loading import decoder
+from neuronym.extraction.precision import arithmetic
+from neuronym.extraction.run import decoder
 
 BEFORE = Path(__file__).parent / "fixtures" / "before"
 HOW = {"labels": 4, "exemplars": 5, "device": "cpu", "workers": 1, "batch_size": 8}
@@ -43,7 +43,7 @@ def _as_if_made_here(cache: Path) -> None:
         changed = {k: here[k] for k in here.keys() & about.keys() if about[k] != here[k]}
         if changed:
             note.write_text(json.dumps(about | changed), "utf-8")
-            note.parent.rename(note.parent.with_name(_fingerprint.of_data(about | changed)))
+            note.parent.rename(note.parent.with_name(hashing.of_data(about | changed)))
 
 
 def _shards() -> dict[str, int]:

@@ -5,11 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neuronym._errors import UsageError
-from neuronym.similarity import Cos, RankReorder, SoftWpmi, Wpmi
-from neuronym.trust import bootstrap
-from neuronym.trust._resampling import Resampled, image_sets, relabel
-from neuronym.trust.bootstrap import Bootstrap, bootstrap_labels, concept_set
+from neuronym._core.errors import UsageError
+from neuronym.analysis.trust import bootstrap
+from neuronym.analysis.trust.bootstrap import (
+    Bootstrap,
+    Resampled,
+    bootstrap_labels,
+    concept_set,
+    image_sets,
+    relabel,
+)
+from neuronym.similarity.cosine import Cos
+from neuronym.similarity.rank_reorder import RankReorder
+from neuronym.similarity.wpmi import SoftWpmi, Wpmi
 from replicas import replica
 from scored_world import METHOD, scored
 from test_wpmi import evidence, log_normalisers, probabilities, world

@@ -16,8 +16,8 @@ import pytest
 import uvicorn
 
 import neuronym as nym
-from neuronym.atlas import Atlas
-from neuronym.truth import Annotations
+from neuronym.analysis.truth.store import Annotations
+from neuronym.atlas.reader import Atlas
 from neuronym.web import serving
 from neuronym.web.export import export_site
 from neuronym.web.server import application

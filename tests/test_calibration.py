@@ -9,9 +9,9 @@ import re
 import numpy as np
 import pytest
 
-from neuronym._errors import UsageError
-from neuronym.trust import reliability
-from neuronym.trust.calibration import (
+from neuronym._core.errors import UsageError
+from neuronym.analysis.trust import reliability
+from neuronym.analysis.trust.calibration import (
     Calibrator,
     fit,
     monotone,
@@ -20,7 +20,7 @@ from neuronym.trust.calibration import (
     shipped,
     sigmoid,
 )
-from neuronym.trust.signs import SIGNS
+from neuronym.analysis.trust.signs import SIGNS
 
 KIND = "clip-dissect.soft-wpmi"
 

@@ -14,14 +14,14 @@ import pandas as pd
 import pytest
 
 import neuronym as nym
-from neuronym import matching
-from neuronym._errors import UsageError
-from neuronym.atlas import Atlas
-from neuronym.labellers import Labeller, Labels, LayerLabels
-from neuronym.labelling import label
-from neuronym.material import Material
-from neuronym.report import compare as module
-from neuronym.report.compare import compare
+from neuronym._core.errors import UsageError
+from neuronym.analysis import comparison as module
+from neuronym.analysis import matching
+from neuronym.analysis.comparison import compare
+from neuronym.atlas.context import Material
+from neuronym.atlas.reader import Atlas
+from neuronym.labelling.base import Labeller, Labels, LayerLabels
+from neuronym.labelling.run import label
 from neuronym.report.comparison_sheet import draw, print_comparison, synonyms, to_json, write_csv
 from small_world import PLANTED, ColourEncoder, build, coloured_images
 

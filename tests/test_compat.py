@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from neuronym import _compat
-from neuronym._fingerprint import of_module
-from neuronym.recording import record
+from neuronym._core import torchvision_compat
+from neuronym._core.hashing import of_module
+from neuronym.extraction.hooks import record
 
 
 def python(code: str) -> str:
@@ -27,7 +27,7 @@ def python(code: str) -> str:
 
 def test_torchvision_imports_and_works_once_prepared():
     out = python(
-        "from neuronym._compat import prepare_torchvision\n"
+        "from neuronym._core.torchvision_compat import prepare_torchvision\n"
         "prepare_torchvision(); prepare_torchvision()\n"
         "import torch, torchvision\n"
         "from torchvision.transforms import functional as F\n"
@@ -39,11 +39,13 @@ def test_torchvision_imports_and_works_once_prepared():
 
 def test_names_of_imagenet_without_importing_torchvision():
     names = python(
-        "import sys; from neuronym._compat import imagenet_names; names = imagenet_names()\n"
+        "import sys\n"
+        "from neuronym._core.torchvision_compat import imagenet_names\n"
+        "names = imagenet_names()\n"
         "assert not {'torch', 'torchvision'} & set(sys.modules)\n"
         "print(*names, sep='\\n')\n"
     )
-    _compat.prepare_torchvision()
+    torchvision_compat.prepare_torchvision()
     from torchvision.models import ResNet50_Weights
 
     assert names.splitlines() == ResNet50_Weights.IMAGENET1K_V1.meta["categories"]
@@ -52,7 +54,7 @@ def test_names_of_imagenet_without_importing_torchvision():
 def test_nothing_is_touched_once_torchvision_is_imported_or_absent():
     out = python(
         "import sys, importlib.util\n"
-        "from neuronym._compat import prepare_torchvision\n"
+        "from neuronym._core.torchvision_compat import prepare_torchvision\n"
         "find = importlib.util.find_spec\n"
         "importlib.util.find_spec = lambda n, *a: None if n == 'torchvision' else find(n, *a)\n"
         "prepare_torchvision()\n"
@@ -66,15 +68,15 @@ def test_nothing_is_touched_once_torchvision_is_imported_or_absent():
 
 
 def test_an_extension_that_loads_is_left_alone(monkeypatch):
-    monkeypatch.setattr(_compat, "_extension_loads", lambda: True)
+    monkeypatch.setattr(torchvision_compat, "_extension_loads", lambda: True)
     monkeypatch.delitem(sys.modules, "torchvision", raising=False)
     defined = []
     monkeypatch.setattr(torch.library, "define", lambda *a: defined.append(a))
-    _compat.prepare_torchvision.__wrapped__()
+    torchvision_compat.prepare_torchvision.__wrapped__()
     assert defined == []
-    monkeypatch.setattr(_compat, "_extension_loads", lambda: False)
-    monkeypatch.setattr(_compat, "_declared", lambda name: False)
-    _compat.prepare_torchvision.__wrapped__()
+    monkeypatch.setattr(torchvision_compat, "_extension_loads", lambda: False)
+    monkeypatch.setattr(torchvision_compat, "_declared", lambda name: False)
+    torchvision_compat.prepare_torchvision.__wrapped__()
     assert [name for name, _ in defined] == ["torchvision::nms", "torchvision::qnms"]
 
 
@@ -128,10 +130,11 @@ def test_fingerprints_take_tensors_of_any_kind(shape, kind):
 
 
 def test_fingerprints_hold_across_processes():
-    from neuronym.targets import open_target
+    from neuronym.inputs.targets.base import open_target
 
     name = "squeezenet1_1:weights=random"
     other = python(
-        f"from neuronym.targets import open_target\nprint(open_target('{name}').fingerprint)"
+        "from neuronym.inputs.targets.base import open_target\n"
+        f"print(open_target('{name}').fingerprint)"
     )
     assert other == open_target(name).fingerprint

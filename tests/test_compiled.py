@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from neuronym import _compiled, _matmul
-from neuronym.similarity._threads import on_threads
+from neuronym._core import devices
+from neuronym._core.numerics import compiled
+from neuronym.similarity.blocks import on_threads
 
-needs_numba = pytest.mark.skipif(not _compiled.available(), reason="numba is not installed")
+needs_numba = pytest.mark.skipif(not compiled.available(), reason="numba is not installed")
 
 
 @pytest.fixture
@@ -25,16 +26,16 @@ def two_threads():
 @pytest.mark.parametrize("onednn", [True, False])
 @pytest.mark.parametrize("shape", [(37, 65, 64), (1, 1, 1), (5, 1, 513), (0, 3, 7)], ids=str)
 def test_product(onednn, shape, monkeypatch):
-    if onednn and not _matmul.onednn():
+    if onednn and not devices.onednn():
         pytest.skip("this processor or torch goes without")
-    monkeypatch.setattr(_matmul, "onednn", lambda: onednn)
+    monkeypatch.setattr(devices, "onednn", lambda: onednn)
     rng = np.random.default_rng(0)
     left, right = (
         torch.from_numpy(rng.normal(size=(n, shape[2])).astype(np.float32)) for n in shape[:2]
     )
     expected = left.double() @ right.double().T
     for a, b in ((left, right), (left.T.contiguous().T, right.T.contiguous().T)):
-        found = _matmul.product(a, b)
+        found = devices.product(a, b)
         assert found.dtype == torch.float32
         np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=2e-5)
 
@@ -43,20 +44,20 @@ def test_a_torch_without_onednn(monkeypatch):
     def missing(left, right):
         raise AttributeError("'_OpNamespace' 'mkldnn' object has no attribute '_linear_pointwise'")
 
-    monkeypatch.setattr(_matmul, "_by_onednn", missing)
-    _matmul.onednn.cache_clear()
+    monkeypatch.setattr(devices, "_by_onednn", missing)
+    devices.onednn.cache_clear()
     try:
-        assert not _matmul.onednn()
-        assert _matmul.product(torch.ones(2, 3), torch.ones(4, 3)).tolist() == [[3.0] * 4] * 2
+        assert not devices.onednn()
+        assert devices.product(torch.ones(2, 3), torch.ones(4, 3)).tolist() == [[3.0] * 4] * 2
     finally:
-        _matmul.onednn.cache_clear()
+        devices.onednn.cache_clear()
 
 
 def test_full_precision_for_a_while():
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
     try:
-        with pytest.raises(KeyError), _matmul.full_precision():
+        with pytest.raises(KeyError), devices.full_precision():
             assert torch.get_float32_matmul_precision() == "highest"
             raise KeyError
         assert torch.get_float32_matmul_precision() == "high"
@@ -78,7 +79,7 @@ def test_nowhere_to_keep_compiled_functions(monkeypatch):
 
     monkeypatch.setattr(numba, "njit", refusing)
 
-    @_compiled.compiled("reassoc")
+    @compiled.compiled("reassoc")
     def double(x):
         return 2 * x
 
@@ -100,31 +101,31 @@ def test_nowhere_to_keep_compiled_functions(monkeypatch):
     ],
 )
 def test_products_at_the_ends_of_the_range(count, weight, p, base, careful):
-    from neuronym.similarity import _vectors
+    from neuronym.similarity.kernels import wpmi_compiled
 
-    panel = np.full((3, _vectors.LANES), p, np.float32)
-    sets, found = np.full((2, count), 1, np.int32), np.empty((2, _vectors.LANES))
+    panel = np.full((3, wpmi_compiled.LANES), p, np.float32)
+    sets, found = np.full((2, count), 1, np.int32), np.empty((2, wpmi_compiled.LANES))
     weights = np.full(count, weight, np.float32)
-    _vectors.log_products(panel, sets, weights, np.float32(base), careful, found)
+    wpmi_compiled.log_products(panel, sets, weights, np.float32(base), careful, found)
     expected = count * np.log(base + weight * float(np.float32(p)))
     assert np.abs(found - expected).max() < 2e-7 * count + 3e-7
 
 
 @needs_numba
 def test_exponentials_and_the_highest_of_them():
-    from neuronym.similarity import _kernels
+    from neuronym.similarity.kernels import wpmi_compiled
 
     cosines = np.linspace(-9, 9, 7 * 37, dtype=np.float32).reshape(7, 37)
     logs = np.linspace(-1, 1, 7, dtype=np.float32)
     panels = np.full((3, 9, 16), np.nan, np.float32)
-    highest = _kernels.fill_panels(cosines, np.float32(3), logs, 2, panels, np.float32(0.5))
+    highest = wpmi_compiled.fill_panels(cosines, np.float32(3), logs, 2, panels, np.float32(0.5))
     expected = np.exp(3.0 * cosines - logs[:, None].astype(np.float64))
     found = panels[:, 2:].transpose(1, 0, 2).reshape(7, 48)
     np.testing.assert_allclose(found[:, :37], expected + 0.5, rtol=3e-6)
     assert (found[:, 37:] == 1).all()
     assert highest == pytest.approx(expected.max(), rel=3e-6)
     assert np.isnan(panels[:, :2]).all()
-    far = _kernels.fill_panels(cosines, np.float32(1e4), logs, 0, panels, np.float32(0))
+    far = wpmi_compiled.fill_panels(cosines, np.float32(1e4), logs, 0, panels, np.float32(0))
     assert far == pytest.approx(np.exp(80), rel=1e-5)
 
 

@@ -8,16 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from neuronym._errors import UsageError
-from neuronym._names import escape
-from neuronym.concepts import (
-    CONCEPTS,
-    ConceptSet,
-    clean,
-    english,
-    normal,
-    open_concepts,
-)
+from neuronym._core.errors import UsageError
+from neuronym._core.registry import escape
+from neuronym.inputs.concepts import english
+from neuronym.inputs.concepts.base import CONCEPTS, ConceptSet, clean, normal, open_concepts
 
 
 def write(path: Path, data: str | bytes) -> str:

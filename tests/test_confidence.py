@@ -11,17 +11,17 @@ from typer.testing import CliRunner
 
 import neuronym as nym
 from known_world import LIARS, NAMES, UNITS, WORDS, known_atlas, right
-from neuronym._errors import NeuronymError, UsageError
-from neuronym.analysing import analyse, in_order
-from neuronym.calibrating import DEFAULT_SIGNS, calibrate, known_units
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym.analysis.trust.base import open_analysis
+from neuronym.analysis.trust.calibrate import DEFAULT_SIGNS, calibrate, known_units
+from neuronym.analysis.trust.calibration import open_calibrator
+from neuronym.analysis.trust.explanation_metrics import ranks
+from neuronym.analysis.trust.run import analyse, in_order
+from neuronym.analysis.trust.signs import SIGNS, measured, signs
+from neuronym.atlas.context import Material
 from neuronym.cli.app import app
-from neuronym.labelling import label
-from neuronym.material import Material
+from neuronym.labelling.run import label
 from neuronym.report import reliability_sheet
-from neuronym.trust import open_analysis
-from neuronym.trust.calibration import open_calibrator
-from neuronym.trust.explanation_metrics import ranks
-from neuronym.trust.signs import SIGNS, measured, signs
 
 KIND = "clip-dissect.soft-wpmi"
 

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from neuronym import _matmul
-from neuronym.similarity import Cos, CosCubed, RankReorder, _problem, open_similarity
-from neuronym.similarity._problem import Limits
+from neuronym._core import devices
+from neuronym.similarity import blocks
+from neuronym.similarity.base import open_similarity
+from neuronym.similarity.blocks import Limits
+from neuronym.similarity.cosine import Cos, CosCubed
+from neuronym.similarity.rank_reorder import RankReorder
 
 
 def unit_rows(rng, count, dim, cone=0.3):
@@ -53,7 +56,7 @@ def test_cosines_that_hardly_spread():
 @pytest.mark.parametrize("library", ["usual", "torch's default"])
 def test_a_user_who_trains_in_lower_precision_gets_the_same_scores(library, monkeypatch):
     if library == "torch's default":
-        monkeypatch.setattr(_matmul, "onednn", lambda: False)
+        monkeypatch.setattr(devices, "onednn", lambda: False)
     rng = np.random.default_rng(3)
     images, texts = unit_rows(rng, 1009, 512), unit_rows(rng, 1013, 512)
     activations = rng.gamma(2, size=(1009, 11)).astype(np.float32)
@@ -70,7 +73,7 @@ def test_a_user_who_trains_in_lower_precision_gets_the_same_scores(library, monk
 
 @pytest.mark.parametrize(("name", "passes"), [("cos", 1), ("cos-cubed", 2 + 3)])
 def test_how_often_activations_are_read(name, passes, monkeypatch):
-    monkeypatch.setattr(_problem, "LIMITS", Limits(images=100, concepts=5, rows=40))
+    monkeypatch.setattr(blocks, "LIMITS", Limits(images=100, concepts=5, rows=40))
     rng = np.random.default_rng(4)
     seen = []
 

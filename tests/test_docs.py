@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import typer
 
-from neuronym import schema
+from neuronym.atlas import schema
 from neuronym.cli.app import app
-from neuronym.registries import registries
-from neuronym.settings import DissectSettings
+from neuronym.cli.registries import registries
+from neuronym.inputs.settings import DissectSettings
 
 ROOT = Path(__file__).parents[1]
 PAGES = {path.name: path.read_text("utf-8") for path in (ROOT / "docs").glob("*.md")}

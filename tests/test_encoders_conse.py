@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from neuronym import targets
-from neuronym._errors import MissingExtraError, NeuronymError, UsageError
-from neuronym.encoders import embed_concepts, open_encoder
-from neuronym.encoders.conse import Conse
-from neuronym.encoders.sentences import minilm
-from neuronym.preprocess import Preprocess
-from neuronym.targets.base import Target
+from neuronym._core.errors import MissingExtraError, NeuronymError, UsageError
+from neuronym.inputs.encoders.base import embed_concepts, open_encoder
+from neuronym.inputs.encoders.conse import Conse
+from neuronym.inputs.encoders.sentences import minilm
+from neuronym.inputs.preprocess.base import Preprocess
+from neuronym.inputs.targets import base as targets
+from neuronym.inputs.targets.base import Target
 from tiny_encoders import (
     TEXTS,
     one_thread,  # noqa: F401
@@ -144,8 +144,8 @@ def test_names(monkeypatch, name, asked, classes):
         return target(name=spec)
 
     monkeypatch.setattr(targets, "open_target", open_target, raising=False)
-    monkeypatch.setattr("neuronym.encoders.conse.minilm", Toy)
-    monkeypatch.setattr("neuronym.encoders.conse.CLASSES", 4)
+    monkeypatch.setattr("neuronym.inputs.encoders.conse.minilm", Toy)
+    monkeypatch.setattr("neuronym.inputs.encoders.conse.CLASSES", 4)
     encoder = open_encoder(name)
     assert seen == [asked]
     assert encoder.classes == classes
@@ -219,16 +219,16 @@ def test_real_photos_find_their_class_names():
 
 SILENT = """
 import sys
-import neuronym.encoders as encoders
+import neuronym.inputs.encoders.base as encoders
 heavy = {"open_clip", "transformers", "sentence_transformers", "timm", "torchvision"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 import torch
 torch.set_num_threads(1)
-import neuronym._compat
-neuronym._compat.prepare_torchvision()
+from neuronym._core.torchvision_compat import prepare_torchvision
+prepare_torchvision()
 import open_clip
 open_clip.add_model_config(sys.argv[1])
-from neuronym.encoders.sentences import minilm
+from neuronym.inputs.encoders.sentences import minilm
 minilm().encode(["dog", "a photo of a cat"])
 for name in sys.argv[2:]:
     encoder = encoders.open_encoder(name)

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from neuronym import _hub
-from neuronym._errors import MissingExtraError, NeuronymError, UsageError
-from neuronym.encoders import open_encoder
+from neuronym._core import hub
+from neuronym._core.errors import MissingExtraError, NeuronymError, UsageError
+from neuronym.inputs.encoders.base import open_encoder
 from tiny_encoders import (
     DIM,
     SIDE,
@@ -236,7 +236,7 @@ def test_unknown_parameters():
 def test_no_network(monkeypatch):
     from huggingface_hub import constants
 
-    monkeypatch.setattr(_hub, "reachable", lambda endpoint: False)
+    monkeypatch.setattr(hub, "reachable", lambda endpoint: False)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     message = r"neuronym-tests/none could not be loaded: there is no network.*hf:PATH.*conse"
     with pytest.raises(NeuronymError, match=message):

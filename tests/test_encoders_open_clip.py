@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from neuronym import _hub
-from neuronym._errors import MissingExtraError, NeuronymError, UsageError
-from neuronym.encoders import open_encoder
+from neuronym._core import hub
+from neuronym._core.errors import MissingExtraError, NeuronymError, UsageError
+from neuronym.inputs.encoders.base import open_encoder
 from tiny_encoders import (
     DIM,
     TEXTS,
@@ -108,9 +108,9 @@ def test_a_file_alone_takes_what_all_tags_agree_on_and_says_what_it_guessed(home
 
 def test_openai_tags_of_open_clip_state_quick_gelu():
     """The published alias must never be read with plain GELU."""
-    from neuronym._names import parse
-    from neuronym.encoders import ENCODERS
-    from neuronym.encoders.open_clip import _read
+    from neuronym._core.registry import parse
+    from neuronym.inputs.encoders.base import ENCODERS
+    from neuronym.inputs.encoders.open_clip import _read
 
     assert _read(parse(ENCODERS.expand("clip"))).quick_gelu is True
     assert _read(parse("open-clip:ViT-B-16/laion2b_s34b_b88k")).quick_gelu is False
@@ -214,7 +214,7 @@ def test_no_network(home, tags, monkeypatch):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(_hub, "reachable", lambda endpoint: False)
+    monkeypatch.setattr(hub, "reachable", lambda endpoint: False)
     message = (
         f"weights 'far' of {ARCH} could not be loaded: there is no network.*weights=FILE.*conse"
     )

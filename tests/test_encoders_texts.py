@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from neuronym._errors import NeuronymError, UsageError
-from neuronym._names import Name, parse, write
-from neuronym._types import silent
-from neuronym.encoders import (
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.progress import silent
+from neuronym._core.registry import Name, parse, write
+from neuronym.inputs.encoders.base import (
     ENCODERS,
     Encoder,
     cosine_spread,
     embed_concepts,
     measured_sharpness,
     open_encoder,
+    unit_rows,
 )
-from neuronym.encoders.base import unit_rows
-from neuronym.preprocess import Preprocess
+from neuronym.inputs.preprocess.base import Preprocess
 
 
 class Letters(Encoder):

@@ -15,21 +15,24 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from typer.testing import CliRunner
 
 import neuronym as nym
-from neuronym import analysing
-from neuronym._errors import NeuronymError, UsageError
-from neuronym.atlas import Atlas
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.intervals import wilson
+from neuronym._core.tables import as_text
+from neuronym.analysis.evaluation.base import TABLES
+from neuronym.analysis.evaluation.bins import BINS, STUDY, as_in_the_study, binned
+from neuronym.analysis.evaluation.curves import auc, auprc, precision_at, threshold
+from neuronym.analysis.evaluation.open import open_subject, open_table, table
+from neuronym.analysis.trust.run import analyse
+from neuronym.analysis.truth.base import Answer, Truth
+from neuronym.analysis.truth.files import write_answers
+from neuronym.analysis.truth.store import Annotations
+from neuronym.atlas.context import Material
+from neuronym.atlas.reader import Atlas
 from neuronym.cli.app import app
-from neuronym.evaluation import TABLES, open_subject, open_table, table
-from neuronym.evaluation.bins import BINS, STUDY, as_in_the_study, binned
-from neuronym.evaluation.curves import auc, auprc, precision_at, threshold
-from neuronym.intervals import wilson
-from neuronym.labellers import Labeller, Labels, LayerLabels
-from neuronym.labelling import label
-from neuronym.material import Material
-from neuronym.similarity import open_similarity
-from neuronym.tables import as_text
-from neuronym.targets.base import Target
-from neuronym.truth import Annotations, Answer, Truth, write_answers
+from neuronym.inputs.targets.base import Target
+from neuronym.labelling.base import Labeller, Labels, LayerLabels
+from neuronym.labelling.run import label
+from neuronym.similarity.base import open_similarity
 from small_world import PLANTED, SMALL, ColourEncoder, Detectors, coloured_images
 
 WPMI = "clip-dissect:soft-wpmi,top_k=7"
@@ -89,11 +92,9 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
         labels=6,
         progress=None,
     )
-    made = label(made, "clip-dissect:cos", count=6)
+    made = label(made, "clip-dissect:cos", labels=6)
     made = label(made, Fixed(), layers=["detect"])
-    made = analysing.analyse(
-        made, ["significance:sets=999"], method="clip-dissect:soft-wpmi,top_k=7"
-    )
+    made = analyse(made, ["significance:sets=999"], method="clip-dissect:soft-wpmi,top_k=7")
     Annotations(made).add_many(
         Answer("detect", unit, "label" if word else "non-interpretable", word or "", "ann")
         for unit, word in TRUTH.items()

@@ -9,9 +9,9 @@ import warnings
 import numpy as np
 import pytest
 
-from neuronym._errors import UsageError
-from neuronym.trust import sanity
-from neuronym.trust.explanation_metrics import METRICS, Pair, find, highest, measure, ranks
+from neuronym._core.errors import UsageError
+from neuronym.analysis.trust import sanity
+from neuronym.analysis.trust.explanation_metrics import METRICS, Pair, find, highest, measure, ranks
 
 UNITS, IMAGES, SHARE = 7, 61, 0.1
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from helpers import ListProbe
-from neuronym._errors import CorruptImageError, NeuronymError, UsageError
-from neuronym.cache import Cache
-from neuronym.extraction import Extraction, extract
-from neuronym.preprocess import Preprocess
-from neuronym.probes.base import RawImage
+from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
+from neuronym.extraction.cache import Cache
+from neuronym.extraction.run import Extraction, extract
+from neuronym.inputs.preprocess.base import Preprocess
+from neuronym.inputs.probes.base import RawImage
 
 
 class Means:
@@ -54,7 +54,7 @@ def _expected(probe: ListProbe, network: Means) -> np.ndarray:
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neuronym.extraction.SHARD_IMAGES", 12)
+    monkeypatch.setattr("neuronym.extraction.run.SHARD_IMAGES", 12)
 
 
 @pytest.mark.usefixtures("small_shards")
@@ -124,7 +124,7 @@ def test_a_changed_image_is_noticed(tmp_path: Path) -> None:
 
 
 def test_a_shard_without_readable_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neuronym.extraction.SHARD_IMAGES", 4)
+    monkeypatch.setattr("neuronym.extraction.run.SHARD_IMAGES", 4)
     probe, cache = ListProbe(10, broken=[4, 5, 6, 7]), Cache(tmp_path)
     for _ in range(2):
         done = extract(probe, [Means(cache)], cache, batch_size=4)
@@ -172,7 +172,7 @@ class Flaky(ListProbe):
 def test_an_error_that_passes_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, healthy_first: bool
 ) -> None:
-    monkeypatch.setattr("neuronym.loading._HOLD_BYTES", 0)  # every image is read twice
+    monkeypatch.setattr("neuronym.extraction.run._HOLD_BYTES", 0)  # every image is read twice
     cache = Cache(tmp_path)
     wanted = _values(extract(ListProbe(31), [Means(cache, salt="other")], cache, batch_size=4))
     if healthy_first:

@@ -7,12 +7,12 @@ import pytest
 
 import neuronym as nym
 from known_world import UNITS, WORDS, known_atlas
-from neuronym._errors import UsageError
-from neuronym.analysing import analyse
-from neuronym.labelling import label
-from neuronym.material import Material
-from neuronym.trust import open_analysis
-from neuronym.trust.explanation_metrics import METRICS, Pair
+from neuronym._core.errors import UsageError
+from neuronym.analysis.trust.base import open_analysis
+from neuronym.analysis.trust.explanation_metrics import METRICS, Pair
+from neuronym.analysis.trust.run import analyse
+from neuronym.atlas.context import Material
+from neuronym.labelling.run import label
 
 PASSING = ["correlation", "cosine", "f1", "iou", "auprc"]
 
@@ -35,7 +35,7 @@ def test_against_loops(atlas) -> None:
     p = np.exp(a * images @ texts.T)
     p /= p.sum(1, keepdims=True)
     fold = np.random.default_rng(4).permutation(len(images)) % 3
-    from neuronym.similarity import SoftWpmi
+    from neuronym.similarity.wpmi import SoftWpmi
 
     sums = {name: [] for name in [*PASSING, "agreement"]}
     shown = atlas.labels("detect", trust=False).query("rank == 1").sort_values("unit")["concept"]

@@ -14,15 +14,24 @@ from typer.testing import CliRunner
 
 import figure_worlds
 import planted
-from neuronym import analysing
-from neuronym._errors import NeuronymError, UsageError
-from neuronym.atlas import Atlas
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym.analysis.evaluation.open import open_subject, table
+from neuronym.analysis.trust.run import analyse
+from neuronym.atlas.reader import Atlas
 from neuronym.cli.app import app
-from neuronym.evaluation import open_subject, table
 from neuronym.report import categories
 from neuronym.report.figures import as_bytes, inline_svg, shown
-from neuronym.report.plots import FIGURES, View, draw, view
-from neuronym.report.plots.base import MOST, layer_colour, method_colour, short, some
+from neuronym.report.plots.base import (
+    FIGURES,
+    MOST,
+    View,
+    draw,
+    layer_colour,
+    method_colour,
+    short,
+    some,
+    view,
+)
 from neuronym.report.plots.neurons import chosen
 from small_world import ColourEncoder
 
@@ -33,7 +42,7 @@ NEED_TRUTH = {"accuracy", "correctness"}
 @pytest.fixture(scope="module")
 def atlas(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
     made = figure_worlds.small(tmp_path_factory.mktemp("small"))
-    return analysing.analyse(made, ["significance:sets=200"])
+    return analyse(made, ["significance:sets=200"])
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from neuronym import _files, _fingerprint
-from neuronym._errors import NeuronymError
-from neuronym.cache import Cache
-from neuronym.shards import ShardedRows
+from neuronym._core import hashing, storage
+from neuronym._core.errors import NeuronymError
+from neuronym.extraction.cache import Cache, ShardedRows
 
 
 def test_arrays_are_read_back_and_by_the_safetensors_package(tmp_path: Path) -> None:
@@ -28,11 +27,11 @@ def test_arrays_are_read_back_and_by_the_safetensors_package(tmp_path: Path) -> 
         "empty": np.zeros((0, 3), np.float32),
     }
     path = tmp_path / "sub" / "x.safetensors"
-    _files.write_arrays(path, arrays, {"note": "ü"})
-    ours, about = _files.read_arrays(path)
+    storage.write_arrays(path, arrays, {"note": "ü"})
+    ours, about = storage.read_arrays(path)
     theirs = safetensors.numpy.load_file(path)
     assert about["note"] == "ü"
-    assert _files.intact(ours, about)
+    assert storage.intact(ours, about)
     for name, array in arrays.items():
         np.testing.assert_array_equal(ours[name], array)
         np.testing.assert_array_equal(theirs[name], array)
@@ -43,17 +42,17 @@ def test_arrays_are_read_back_and_by_the_safetensors_package(tmp_path: Path) -> 
 def test_blocks_that_do_not_fill_the_array_leave_no_file(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     with pytest.raises(ValueError, match="3 values missing"):
-        _files.write_array_blocks(path, {"a": (np.float32, (2, 3), [np.ones((1, 3))])}, {})
+        storage.write_array_blocks(path, {"a": (np.float32, (2, 3), [np.ones((1, 3))])}, {})
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("keep", [0, 4, 9, 60, -1])
 def test_truncated_files_are_named(tmp_path: Path, keep: int) -> None:
     path = tmp_path / "x.safetensors"
-    _files.write_arrays(path, {"a": np.ones((5, 7), np.float32)}, {})
+    storage.write_arrays(path, {"a": np.ones((5, 7), np.float32)}, {})
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(NeuronymError, match=r"x\.safetensors is not a readable safetensors file"):
-        _files.read_arrays(path)
+        storage.read_arrays(path)
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(
@@ -64,14 +63,14 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(NeuronymError, match="No space left on device.*run the same command again"):
-        _files.write_json(tmp_path / "a.json", {"x": 1})
+        storage.write_json(tmp_path / "a.json", {"x": 1})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupted_write_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    _files.write_json(path, {"old": 1})
-    with pytest.raises(KeyboardInterrupt), _files.atomic_write(path) as file:
+    storage.write_json(path, {"old": 1})
+    with pytest.raises(KeyboardInterrupt), storage.atomic_write(path) as file:
         file.write(b"half")
         raise KeyboardInterrupt
     assert path.read_text().startswith('{\n  "old"')
@@ -79,11 +78,11 @@ def test_an_interrupted_write_keeps_the_old_file(tmp_path: Path) -> None:
 
 
 def test_fingerprints_tell_regrouped_texts_apart() -> None:
-    assert _fingerprint.of_texts(["ab", "c"]) != _fingerprint.of_texts(["a", "bc"])
-    assert _fingerprint.of_data({"a": 1, "b": 2}) == _fingerprint.of_data({"b": 2, "a": 1})
+    assert hashing.of_texts(["ab", "c"]) != hashing.of_texts(["a", "bc"])
+    assert hashing.of_data({"a": 1, "b": 2}) == hashing.of_data({"b": 2, "a": 1})
     flat = np.arange(6, dtype=np.float32)
-    assert _fingerprint.of_array(flat) != _fingerprint.of_array(flat.reshape(2, 3))
-    assert _fingerprint.of_array(flat) != _fingerprint.of_array(flat.view(np.int32))
+    assert hashing.of_array(flat) != hashing.of_array(flat.reshape(2, 3))
+    assert hashing.of_array(flat) != hashing.of_array(flat.view(np.int32))
 
 
 @given(
@@ -106,7 +105,7 @@ def test_sharded_rows_read_like_one_array(
     parts = []
     for number, (start, stop) in enumerate(itertools.pairwise(edges)):
         path = folder / f"{number}.safetensors"
-        _files.write_arrays(path, {"values": whole[start:stop]}, {})
+        storage.write_arrays(path, {"values": whole[start:stop]}, {})
         parts.append((path, stop - start))
     rows = ShardedRows(parts, "values", 3, np.float32)
     assert rows.shape == whole.shape
@@ -154,16 +153,16 @@ def test_leftovers_of_killed_processes_go(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / ".x.safetensors.abc.tmp").write_text("half")
     (tmp_path / "mine.tmp").write_text("not ours")
-    _files.remove_leftovers(tmp_path, older_than=100)
+    storage.remove_leftovers(tmp_path, older_than=100)
     assert len(list((tmp_path / "sub").iterdir())) == 1
-    _files.remove_leftovers(tmp_path)
+    storage.remove_leftovers(tmp_path)
     assert [p.name for p in tmp_path.rglob("*tmp")] == ["mine.tmp"]
 
 
 def test_json_holds_paths_that_are_not_utf8(tmp_path: Path) -> None:
     import json
 
-    _files.write_json(tmp_path / "a.json", {"out": "caf\udce9", "ä": 1})
+    storage.write_json(tmp_path / "a.json", {"out": "caf\udce9", "ä": 1})
     assert json.loads((tmp_path / "a.json").read_text())["out"] == "caf\udce9"
 
 
@@ -193,13 +192,13 @@ def test_reading_a_table_makes_no_threads(tmp_path: Path) -> None:
     pq.write_table(pa.table({"unit": range(70_000)}), tmp_path / "t.parquet")
     code = (
         "import os, sys, pathlib, pyarrow.parquet\n"
-        "from neuronym import _files\n"
+        "from neuronym._core import storage\n"
         "threads = lambda: len(os.listdir('/proc/self/task'))\n"
         "before = threads()\n"
-        "table = _files.read_table(pathlib.Path(sys.argv[1]))\n"
+        "table = storage.read_table(pathlib.Path(sys.argv[1]))\n"
         "table.to_pandas(use_threads=False)\n"
         "assert table.num_rows == 70_000\n"
         "assert threads() == before\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "t.parquet")], check=True)
-    assert _files.read_table(tmp_path / "t.parquet", ["unit"])["unit"].to_pylist()[-1] == 69_999
+    assert storage.read_table(tmp_path / "t.parquet", ["unit"])["unit"].to_pylist()[-1] == 69_999

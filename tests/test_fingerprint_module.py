@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch import nn
 
-from neuronym._fingerprint import of_module
-from neuronym.preprocess import Preprocess
-from neuronym.targets.base import Target
+from neuronym._core.hashing import of_module
+from neuronym.inputs.preprocess.base import Preprocess
+from neuronym.inputs.targets.base import Target
 
 
 @dataclass
@@ -114,7 +114,7 @@ def test_own_files_count_and_processes_agree(tmp_path):
         "from base_mod import Base\nclass Net(Base): pass\ndef build(): return Net()\n"
     )
     code = (
-        "from neuronym.targets import open_target\n"
+        "from neuronym.inputs.targets.base import open_target\n"
         "print(open_target('python:net_mod:build').fingerprint)"
     )
 

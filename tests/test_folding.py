@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neuronym import folding
-from neuronym.recording import record
+from neuronym.extraction import folding
+from neuronym.extraction.hooks import record
 
 CPU = torch.device("cpu")
 SIZE = (9, 11)

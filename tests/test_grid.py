@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from neuronym import grid, pipeline
-from neuronym._errors import NeuronymError, UsageError
-from neuronym.atlas import open_atlas
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym.atlas.reader import open_atlas
 from neuronym.cli.app import app
+from neuronym.pipeline import grid
+from neuronym.pipeline import run as pipeline
 from small_world import ColourEncoder, coloured_images
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neuronym._errors import CorruptImageError, UsageError
-from neuronym.probes import images
-from neuronym.probes.base import RawImage
+from neuronym._core.errors import CorruptImageError, UsageError
+from neuronym.inputs.probes import images
+from neuronym.inputs.probes.base import RawImage
 
 RNG = np.random.default_rng(5)
 COLOURS = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)

@@ -13,14 +13,16 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import neuronym as nym
-from neuronym._errors import NeuronymError, UsageError
-from neuronym.atlas import Atlas
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym.atlas.context import Material
+from neuronym.atlas.reader import Atlas
 from neuronym.cli.app import app
-from neuronym.interchange import export_labels, import_labels, open_format
+from neuronym.inputs.settings import from_file
+from neuronym.interchange.exporting import export_labels
 from neuronym.interchange.images import locate, root_folder
-from neuronym.labelling import label
-from neuronym.material import Material
-from neuronym.settings import from_file
+from neuronym.interchange.importing import import_labels
+from neuronym.interchange.open import open_format
+from neuronym.labelling.run import label
 from small_world import ColourEncoder, build, coloured_images
 
 SHARED = Path(os.environ.get("NEURONYM_CHECK_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -179,7 +181,7 @@ def test_nothing_is_imported_by_halves(atlas: Atlas, published: Path, tmp_path: 
 def test_an_interrupted_import_is_made_again(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from neuronym import labelling
+    from neuronym.labelling import run as labelling
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -363,7 +365,8 @@ def test_words_are_embedded_by_the_embedded_encoder(
 ) -> None:
     asked = []
     monkeypatch.setattr(
-        "neuronym.origins.open_encoder", lambda name, device: asked.append(name) or ColourEncoder()
+        "neuronym.atlas.sources.open_encoder",
+        lambda name, device: asked.append(name) or ColourEncoder(),
     )
     vectors = Material(atlas, cache=str(tmp_path / "cache")).embed_words(["red", "blue", "sky"])
     assert asked == ["conse"]

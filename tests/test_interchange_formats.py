@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuronym._errors import NeuronymError, UsageError
-from neuronym.interchange import FORMATS, Published, open_format
+from neuronym._core.errors import NeuronymError, UsageError
 from neuronym.interchange._labels import from_rows
+from neuronym.interchange.base import FORMATS, Published
 from neuronym.interchange.netdissect import UNNAMED
-from neuronym.labellers import LayerLabels
+from neuronym.interchange.open import open_format
+from neuronym.labelling.base import LayerLabels
 
 SHARED = Path(os.environ.get("NEURONYM_CHECK_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

@@ -12,11 +12,11 @@ import pytest
 import masked_world as world
 import neuronym as nym
 import planted
-from neuronym._errors import NeuronymError, UsageError
-from neuronym.atlas import Atlas, open_atlas
-from neuronym.labellers import open_labeller
-from neuronym.labelling import label
-from neuronym.material import Material
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym.atlas.context import Material
+from neuronym.atlas.reader import Atlas, open_atlas
+from neuronym.labelling.base import open_labeller
+from neuronym.labelling.run import label
 from small_world import ColourEncoder, coloured_images
 from small_world import build as colours
 

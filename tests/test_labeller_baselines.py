@@ -11,11 +11,12 @@ import pytest
 
 import neuronym as nym
 from helpers import ListProbe
-from neuronym._errors import NeuronymError, UsageError
-from neuronym.atlas import Atlas, open_atlas
-from neuronym.labellers import frequent, open_labeller
-from neuronym.labelling import label
-from neuronym.probes.base import Annotation
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym.atlas.reader import Atlas, open_atlas
+from neuronym.inputs.probes.base import Annotation
+from neuronym.labelling.base import open_labeller
+from neuronym.labelling.methods import frequent
+from neuronym.labelling.run import label
 from small_world import PLANTED, ColourEncoder, build, coloured_images
 
 WORDS = ["moss", *PLANTED, "dog"]
@@ -48,9 +49,9 @@ def atlas(made: Path, tmp_path: Path) -> Atlas:
 
 
 def test_random_concepts_differ_by_unit_and_layer_and_seed_only(atlas: Atlas) -> None:
-    label(atlas, "random", count=3)
-    label(atlas, "random:seed=1", count=3)
-    again = label(atlas, "random:seed=0", count=5, overwrite=True)
+    label(atlas, "random", labels=3)
+    label(atlas, "random:seed=1", labels=3)
+    again = label(atlas, "random:seed=0", labels=5, overwrite=True)
     other = next(m for m in again.methods if m.startswith("random."))
     five, three = again.labels(method="random"), again.labels(method=other)
     assert "random" in again.methods
@@ -69,9 +70,9 @@ def test_random_concepts_differ_by_unit_and_layer_and_seed_only(atlas: Atlas) ->
 
 
 def test_fewer_random_labels_are_the_first_of_more(atlas: Atlas) -> None:
-    many = label(atlas, "random", count=20).labels(method="random")
+    many = label(atlas, "random", labels=20).labels(method="random")
     assert many["rank"].max() == len(WORDS)
-    few = label(atlas, "random", count=2, overwrite=True).labels(method="random")
+    few = label(atlas, "random", labels=2, overwrite=True).labels(method="random")
     keys = ["layer", "unit", "rank"]
     both = few.merge(many, on=keys, how="left")
     assert (both["concept_x"].fillna("") == both["concept_y"].fillna("")).all()
@@ -81,7 +82,7 @@ def test_random_concepts_are_drawn_evenly(atlas: Atlas) -> None:
     seen = np.zeros(len(WORDS))
     for seed in range(40):
         method = open_labeller(f"random:seed={seed}").method_id
-        frame = label(atlas, f"random:seed={seed}", count=1).labels("detect", method=method)
+        frame = label(atlas, f"random:seed={seed}", labels=1).labels("detect", method=method)
         seen += frame["concept"].value_counts().reindex(WORDS, fill_value=0).to_numpy()
     assert seen.sum() == 240
     assert (np.abs(seen - 240 / 7) < 4 * np.sqrt(240 / 7)).all()
@@ -120,7 +121,7 @@ class Annotated(ListProbe):
 
 def test_the_most_frequent_annotations_count_by_area(tmp_path: Path) -> None:
     atlas = dissect(tmp_path, Annotated(9), tmp_path / "atlas")
-    again = label(atlas, "frequent:by=annotations", count=2)
+    again = label(atlas, "frequent:by=annotations", labels=2)
     frame = again.labels("head", 1, method=again.methods[-1])
     assert frame["concept"].tolist() == ["top", "even"]  # as large as odd
     np.testing.assert_allclose(frame["score"], [(8 + 8 * 0.25) / 9, 4 / 9], rtol=1e-6)

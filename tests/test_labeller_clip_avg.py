@@ -10,10 +10,10 @@ import pytest
 
 import neuronym as nym
 from array_material import ArrayMaterial, ugly_activations, unit_vectors
-from neuronym._errors import UsageError
-from neuronym.labellers import clip_avg as module
-from neuronym.labellers import open_labeller
-from neuronym.labelling import label
+from neuronym._core.errors import UsageError
+from neuronym.labelling.base import open_labeller
+from neuronym.labelling.methods import clip_avg as module
+from neuronym.labelling.run import label
 from small_world import PLANTED, ColourEncoder, build, coloured_images
 
 

@@ -10,9 +10,10 @@ import pytest
 
 import neuronym as nym
 from array_material import ArrayMaterial, ugly_activations, unit_vectors
-from neuronym._errors import UsageError
-from neuronym.labellers import _contrasts, csp, open_labeller
-from neuronym.labelling import label
+from neuronym._core.errors import UsageError
+from neuronym.labelling.base import open_labeller
+from neuronym.labelling.methods import csp
+from neuronym.labelling.run import label
 from small_world import PLANTED, ColourEncoder, build, coloured_images
 
 
@@ -49,7 +50,7 @@ def test_it_agrees_with_loops(
         layers, unit_vectors(rng, images, 7), words, tie=rng.permutation(images)
     )
     monkeypatch.setattr(csp, "BLOCK", 3)
-    monkeypatch.setattr(_contrasts, "_VALUES", 40)
+    monkeypatch.setattr(csp, "_VALUES", 40)
     found = open_labeller(f"csp:k={k},gamma={gamma}").label(material, ["a", "b"], 4)
     names = material.images["image_id"]
     for layer, labels in found.layers.items():

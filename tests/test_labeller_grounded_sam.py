@@ -15,18 +15,27 @@ import torch
 from PIL import Image
 
 import neuronym as nym
-from neuronym import _hub
-from neuronym._errors import NeuronymError, UsageError
-from neuronym.atlas import Atlas
-from neuronym.labellers import _counting, _grounding, open_labeller
-from neuronym.labellers._detections import Detections, decode, encode, suppress
-from neuronym.labellers._grounding import Networks, Prompt, best_classes, prompts
-from neuronym.labellers.grounded_sam import GroundedSam
-from neuronym.labelling import label
-from neuronym.material import Material
-from neuronym.probes import open_probe
-from neuronym.probes.base import Annotation
-from neuronym.targets.base import Target
+from neuronym._core import hub
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym.atlas.context import Material
+from neuronym.atlas.reader import Atlas
+from neuronym.inputs.probes.base import Annotation
+from neuronym.inputs.probes.open import open_probe
+from neuronym.inputs.targets.base import Target
+from neuronym.labelling.base import open_labeller
+from neuronym.labelling.methods import _grounding, grounded_sam
+from neuronym.labelling.methods._grounding import (
+    Detections,
+    Networks,
+    Prompt,
+    best_classes,
+    decode,
+    encode,
+    prompts,
+    suppress,
+)
+from neuronym.labelling.methods.grounded_sam import GroundedSam
+from neuronym.labelling.run import label
 from small_world import COLOURS, PLANTED, SMALL, ColourEncoder, Detectors, coloured_images
 from tiny_encoders import one_thread  # noqa: F401
 from tiny_grounding import LONG, WINDOW, save_detector, save_segmenter, tokenizer
@@ -186,7 +195,7 @@ def test_activation_inside_masks_against_a_slow_replica() -> None:
     maps[2, 2, 4] = 3
     masks = rng.random((6, *grid)) < 0.4
     masks[0], masks[1] = True, False
-    got = _counting.inside(torch.from_numpy(maps).float(), torch.from_numpy(masks).float())
+    got = grounded_sam.inside(torch.from_numpy(maps).float(), torch.from_numpy(masks).float())
     for unit in range(4):
         whole = np.array([[stretched(maps[unit], y, x, grid) for x in range(7)] for y in range(11)])
         whole = np.where(np.isfinite(whole) & (whole > 0), whole, 0)
@@ -231,13 +240,13 @@ def test_scores_against_a_slow_replica() -> None:
         for row in range(11)
     }
     share = {row: rng.random((units, len(found[row]))) for row in found}
-    seen = _counting.Sightings()
+    seen = grounded_sam.Sightings()
     for row in found:
         some, ranks = np.nonzero(rows == row)
         seen.add(row, some, ranks + 1, found[row], share[row][some])
     reasons = [None] * units
     reasons[6] = "dead"
-    got = _counting.ranked(seen.frame(), (rows >= 0).sum(1), reasons, classes, 3)
+    got = grounded_sam.ranked(seen.frame(), (rows >= 0).sum(1), reasons, classes, 3)
     assert got.reasons[2] == "no image above its minimum"
     assert got.reasons[6] == "dead"
     for unit in range(6):
@@ -257,19 +266,19 @@ def test_scores_against_a_slow_replica() -> None:
 
 def test_equal_scores_go_to_the_first_class_and_nothing_found_is_said() -> None:
     classes = ["b", "a", "c"]
-    seen = _counting.Sightings()
+    seen = grounded_sam.Sightings()
     tie = made_up([("a", 0.5), ("b", 0.5), ("c", 0.25)], classes)
     seen.add(5, np.array([0, 2]), np.array([1, 2]), tie, np.array([[0.5, 0.5, 1], [0, 0, 0]]))
-    got = _counting.ranked(seen.frame(), np.array([1, 2, 4]), [None] * 3, classes, 9)
+    got = grounded_sam.ranked(seen.frame(), np.array([1, 2, 4]), [None] * 3, classes, 9)
     assert got.concepts[0].tolist() == ["b", "a", "c"]
     assert got.reasons == (
         None,
         "none of the 3 classes was found on its 2 highest images",
         "nothing was found where it responds on its 4 highest images",
     )
-    empty = _counting.ranked(_counting.Sightings().frame(), np.array([1]), [None], ["b"], 2)
+    empty = grounded_sam.ranked(grounded_sam.Sightings().frame(), np.array([1]), [None], ["b"], 2)
     assert empty.reasons == ("the class was not found on its highest image",)
-    assert _counting.evidence(_counting.Sightings().frame(), [], ["b"]) == {}
+    assert grounded_sam.evidence(grounded_sam.Sightings().frame(), [], ["b"]) == {}
 
 
 # -- the networks ----------------------------------------------------------------------------------
@@ -429,7 +438,7 @@ def test_missing_weights_are_an_error(folders: Path, tmp_path: Path) -> None:
 
 
 def test_without_network_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_hub, "reachable", lambda address: False)
+    monkeypatch.setattr(hub, "reachable", lambda address: False)
     with pytest.raises(
         NeuronymError,
         match=r"detector IDEA-Research/grounding-dino-tiny could not be loaded: there is no network"

@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 
 import neuronym as nym
-from neuronym._errors import UsageError
-from neuronym._types import silent
-from neuronym.atlas import Atlas, open_atlas
-from neuronym.labellers import _sparse, open_labeller
-from neuronym.labellers._sparse import Sample, fit, held_out
-from neuronym.labelling import label
-from neuronym.similarity import _problem
+from neuronym._core.errors import UsageError
+from neuronym._core.progress import silent
+from neuronym.atlas.reader import Atlas, open_atlas
+from neuronym.labelling.base import open_labeller
+from neuronym.labelling.methods import linear
+from neuronym.labelling.methods.linear import Sample, fit, held_out
+from neuronym.labelling.run import label
+from neuronym.similarity import blocks
 from replicas import probabilities
 from small_world import PLANTED, ColourEncoder, build, coloured_images
 
@@ -84,9 +85,9 @@ def explain(q, z, count, concepts, length, width, tolerance):
 def test_the_same_as_the_definition(
     seed: int, width: int, tolerance: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_problem, "LIMITS", _problem.Limits(images=13))
-    monkeypatch.setattr(_sparse, "_VALUES", 50)  # two units at once
-    monkeypatch.setattr(_sparse, "_UNITS", 3)
+    monkeypatch.setattr(blocks, "LIMITS", blocks.Limits(images=13))
+    monkeypatch.setattr(linear, "_VALUES", 50)  # two units at once
+    monkeypatch.setattr(linear, "_UNITS", 3)
     units, pixels, texts = world(seed)
     part = held_out([str(i) for i in range(97)], 0.3, seed)
     numbers = np.array([0, 1, 2, 3, 4])
@@ -134,7 +135,7 @@ def test_least_squares_agrees_with_scikit_learn() -> None:
 def test_equal_embeddings_count_as_one_candidate_but_share_the_softmax() -> None:
     units, pixels, texts = world(6)
     double, every = np.concatenate([texts, texts[3:4]]), np.ones(97, bool)
-    counts = np.bincount(_problem.distinct_rows(double)[1])
+    counts = np.bincount(blocks.distinct_rows(double)[1])
     sample = Sample(units, pixels, texts, counts, 4.0, np.arange(1), every)
     found = fit(sample, 5, 10, 0.02, silent)
     p = probabilities(pixels.astype(float) @ double.T.astype(float), 4.0)
@@ -214,7 +215,7 @@ def test_planted_colours_are_found(atlas: Atlas) -> None:
 
 
 def test_labels_are_cut_but_not_the_explanation(atlas: Atlas) -> None:
-    again = label(atlas, "linear", count=1)
+    again = label(atlas, "linear", labels=1)
     assert again.labels(method="linear")["rank"].max() == 1
     assert measures(again)["concepts"].max() > 1
 
@@ -258,8 +259,8 @@ def test_batches_and_order_change_nothing(
     atlas: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = label(atlas, "linear").labels(method="linear")
-    monkeypatch.setattr(_problem, "LIMITS", _problem.Limits(images=50))
-    monkeypatch.setattr(_sparse, "_UNITS", 4)
+    monkeypatch.setattr(blocks, "LIMITS", blocks.Limits(images=50))
+    monkeypatch.setattr(linear, "_UNITS", 4)
     parts = label(atlas, "linear", overwrite=True).labels(method="linear")
     pd.testing.assert_frame_equal(whole, parts, atol=1e-5)
     order = np.random.default_rng(0).permutation(131)

@@ -14,13 +14,14 @@ from PIL import Image
 import masked_world as world
 import neuronym as nym
 import planted
-from neuronym._errors import NeuronymError, UsageError
-from neuronym.atlas import Atlas
-from neuronym.labellers import _masks, open_labeller
-from neuronym.labellers._quantiles import UpperQuantile
-from neuronym.labelling import label
-from neuronym.material import Material
-from neuronym.preprocess import Preprocess
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym.atlas.context import Material
+from neuronym.atlas.reader import Atlas
+from neuronym.inputs.preprocess.base import Preprocess
+from neuronym.labelling.base import open_labeller
+from neuronym.labelling.methods import _masks
+from neuronym.labelling.methods.netdissect import UpperQuantile
+from neuronym.labelling.run import label
 
 SHARED = Path(os.environ.get("NEURONYM_CHECK_DATA", Path(__file__).parents[2] / "shared" / "data"))
 PROBE = world.Masked(31)

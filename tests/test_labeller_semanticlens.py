@@ -12,11 +12,12 @@ import torch
 
 import neuronym as nym
 from array_material import ArrayMaterial, ugly_activations, unit_vectors
-from neuronym._compat import prepare_torchvision
-from neuronym._errors import UsageError
-from neuronym.labellers import _exemplars, open_labeller, semanticlens
-from neuronym.labellers._clusters import halves
-from neuronym.labelling import label
+from neuronym._core.errors import UsageError
+from neuronym._core.torchvision_compat import prepare_torchvision
+from neuronym.labelling.base import open_labeller
+from neuronym.labelling.methods import _exemplars, semanticlens
+from neuronym.labelling.methods.semanticlens import halves
+from neuronym.labelling.run import label
 from small_world import PLANTED, ColourEncoder, build, coloured_images
 
 DIM = 6

@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 
 import neuronym as nym
-from neuronym import parameters
-from neuronym._errors import NeuronymError, UsageError
-from neuronym.atlas import Atlas, open_atlas
-from neuronym.atlas_writer import AtlasWriter
-from neuronym.labellers import Labeller, Labels, LayerLabels, open_labeller
-from neuronym.labelling import label
-from neuronym.material import Material
+from neuronym._core import registry
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym.atlas.context import Material
+from neuronym.atlas.reader import Atlas, open_atlas
+from neuronym.atlas.writer import AtlasWriter
+from neuronym.labelling.base import Labeller, Labels, LayerLabels, open_labeller
+from neuronym.labelling.run import label
 from small_world import PLANTED, SMALL, ColourEncoder, build, coloured_images
 
 WORDS = [*PLANTED, "dog", "moss"]
@@ -29,7 +29,7 @@ class Counting(Labeller):
     """Labels every unit with the words in order, but abstains for unit 1."""
 
     name: ClassVar[str] = "counting"
-    start: int = parameters.whole(0, 0)
+    start: int = registry.whole(0, 0)
 
     def label(self, material: Material, layers: Sequence[str], count: int) -> Labels:
         made = {}
@@ -80,7 +80,7 @@ def atlas(made: Path, tmp_path: Path) -> Atlas:
 
 
 def test_everything_a_labeller_gives_is_written(atlas: Atlas) -> None:
-    again = label(atlas, Counting(), count=4)
+    again = label(atlas, Counting(), labels=4)
     assert again.methods == ["clip-dissect.soft-wpmi", "counting"]
     frame = again.labels("detect", method="counting")
     assert list(frame.columns[-2:]) == ["share", "kind"]
@@ -109,10 +109,10 @@ def test_settings_make_another_method(atlas: Atlas) -> None:
 
 
 def test_layers_are_added_to_those_labelled_before(atlas: Atlas) -> None:
-    first = label(atlas, Counting(), layers=["head"], count=2)
+    first = label(atlas, Counting(), layers=["head"], labels=2)
     assert set(first.labels(method="counting")["layer"]) == {"head"}
     before = first.labels("head", method="counting")
-    both = label(first, Counting(), count=5)
+    both = label(first, Counting(), labels=5)
     pd.testing.assert_frame_equal(both.labels("head", method="counting"), before)
     assert both.labels(method="counting")["layer"].drop_duplicates().tolist() == ["detect", "head"]
     facts = both.manifest["methods"]["counting"]
@@ -121,10 +121,10 @@ def test_layers_are_added_to_those_labelled_before(atlas: Atlas) -> None:
 
 
 def test_labelling_twice_is_refused_and_can_be_asked_for(atlas: Atlas) -> None:
-    again = label(atlas, Counting(), count=2)
+    again = label(atlas, Counting(), labels=2)
     with pytest.raises(UsageError, match="has labels of counting for detect, head already"):
         label(again, Counting())
-    longer = label(again, Counting(), count=5, overwrite=True)
+    longer = label(again, Counting(), labels=5, overwrite=True)
     assert longer.labels("detect", method="counting")["rank"].max() == 5
 
 
@@ -187,7 +187,7 @@ def test_activations_that_were_not_kept_come_from_another_pass(tmp_path: Path) -
 
 
 def test_what_changed_since_is_noticed(atlas: Atlas) -> None:
-    from neuronym.targets.base import Target
+    from neuronym.inputs.targets.base import Target
     from small_world import Detectors
 
     other = Target("detectors", Detectors(spoil=0.5), SMALL)

@@ -14,14 +14,14 @@ import torch
 import masked_world
 import neuronym as nym
 from masked_world import Masked
-from neuronym._errors import NeuronymError
-from neuronym.atlas import Atlas
-from neuronym.atlas_writer import AtlasWriter
-from neuronym.labelling import label
-from neuronym.probes.base import Annotation, Mask
-from neuronym.report.compare import compare
+from neuronym._core.errors import NeuronymError
+from neuronym.analysis.comparison import compare
+from neuronym.atlas.reader import Atlas
+from neuronym.atlas.writer import AtlasWriter
+from neuronym.inputs.probes.base import Annotation, Mask
+from neuronym.inputs.targets.base import Target
+from neuronym.labelling.run import label
 from neuronym.report.comparison_sheet import draw, print_comparison, write_csv
-from neuronym.targets.base import Target
 from small_world import PLANTED, ColourEncoder, build, coloured_images
 
 WORDS = [*PLANTED, "dog", "moss"]

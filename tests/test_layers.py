@@ -1,9 +1,8 @@
 import pytest
 
-from neuronym._errors import UsageError
-from neuronym.layers import choose_layers, default_layers
-from neuronym.recording import describe_layers
-from neuronym.targets import open_target
+from neuronym._core.errors import UsageError
+from neuronym.extraction.describe import choose_layers, default_layers, describe_layers
+from neuronym.inputs.targets.base import open_target
 
 DEFAULTS = {
     "efficientnet-lite0:weights=random": [

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from neuronym import matching
-from neuronym._errors import NeuronymError, UsageError
-from neuronym.lemmas import lemma
-from neuronym.matching import MATCHES, Vocabulary, fold, rare_cosine, vocabulary
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.words import fold, lemma
+from neuronym.analysis import matching
+from neuronym.analysis.matching import MATCHES, Vocabulary, rare_cosine, vocabulary
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuronym._errors import UsageError
-from neuronym._names import Name, escape, parse, split, unescape
-from neuronym._registry import Registry
+from neuronym._core.errors import UsageError
+from neuronym._core.registry import Name, Registry, escape, parse, split, unescape
 
 
 @given(st.text(max_size=40))

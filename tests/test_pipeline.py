@@ -7,10 +7,11 @@ import pytest
 import torch
 
 import neuronym as nym
-from neuronym import pipeline
-from neuronym.atlas_writer import AtlasWriter
-from neuronym.similarity import SIMILARITIES
-from neuronym.truth import Annotations, Answer
+from neuronym.analysis.truth.base import Answer
+from neuronym.analysis.truth.store import Annotations
+from neuronym.atlas.writer import AtlasWriter
+from neuronym.pipeline import run as pipeline
+from neuronym.similarity.base import SIMILARITIES
 from small_world import COLOURS, PLANTED, SMALL, ColourEncoder, Detectors, build, coloured_images
 
 WORDS = [*COLOURS, "nonsense", "gibberish"]
@@ -19,7 +20,7 @@ WORDS = [*COLOURS, "nonsense", "gibberish"]
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEURONYM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("neuronym.extraction.SHARD_IMAGES", 16)
+    monkeypatch.setattr("neuronym.extraction.run.SHARD_IMAGES", 16)
 
 
 def dissect(out: Path, **changed: Any) -> nym.Atlas:
@@ -279,7 +280,7 @@ def test_killed_while_overwriting(
         def stop(*_: Any, **__: Any) -> None:
             raise KeyboardInterrupt
 
-        module = "neuronym.atlas_writer." + ("" if steps[moment] == "_clear" else "AtlasWriter.")
+        module = "neuronym.atlas.writer." + ("" if steps[moment] == "_clear" else "AtlasWriter.")
         patch.setattr(module + steps[moment], stop)
         with pytest.raises(KeyboardInterrupt):
             dissect(tmp_path / "atlas", overwrite=True)
@@ -292,7 +293,7 @@ def test_killed_while_overwriting(
 
 def test_two_runs_cannot_write_one_atlas(tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
-    from neuronym.atlas_writer import AtlasWriter
+    from neuronym.atlas.writer import AtlasWriter
 
     atlas = dissect(tmp_path / "atlas")
     other = AtlasWriter.begin(atlas.folder, atlas.manifest, resume=True, overwrite=False)
@@ -326,7 +327,7 @@ def test_keeping_activations(tmp_path: Path, keep: str) -> None:
     with pytest.raises(nym.NeuronymError, match=f"no activations of detect.*{keep}.*--keep all"):
         atlas.activations("detect")
     if keep == "topk":
-        from neuronym._files import read_arrays
+        from neuronym._core.storage import read_arrays
 
         arrays = read_arrays(path)[0]
         assert arrays["values"].shape == (7, 7)  # top_k=7 images of 7 units
@@ -341,8 +342,8 @@ def test_another_similarity_costs_no_forward_pass(
     def refuse(*_: Any) -> None:
         raise AssertionError("the network ran again")
 
-    monkeypatch.setattr("neuronym.activations.TargetPass.__call__", refuse)
-    monkeypatch.setattr("neuronym.embeddings.EncoderPass.__call__", refuse)
+    monkeypatch.setattr("neuronym.extraction.passes.TargetPass.__call__", refuse)
+    monkeypatch.setattr("neuronym.extraction.passes.EncoderPass.__call__", refuse)
     dissect(tmp_path / "two", similarity="cos")
     with pytest.raises(AssertionError, match="ran again"):
         dissect(tmp_path / "three", target=nym.Target("other", Detectors(spoil=1).eval(), SMALL))

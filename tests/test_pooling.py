@@ -9,9 +9,16 @@ import pytest
 import torch
 from torch import nn
 
-from neuronym import pooling
-from neuronym._errors import UsageError
-from neuronym.pooling import POOLINGS, grid_of, layout_of, pool, prefix_tokens_at, prefix_tokens_of
+from neuronym._core.errors import UsageError
+from neuronym.extraction import pooling
+from neuronym.extraction.pooling import (
+    POOLINGS,
+    grid_of,
+    layout_of,
+    pool,
+    prefix_tokens_at,
+    prefix_tokens_of,
+)
 
 IMAGES, UNITS, HEIGHT, WIDTH = 3, 5, 7, 11
 
@@ -172,7 +179,7 @@ def test_impossible_requests_are_refused(output, settings, message):
 
 
 def test_a_new_pooling_is_one_decorator(monkeypatch):
-    monkeypatch.setattr(POOLINGS, "_entries", dict(POOLINGS._entries))
+    monkeypatch.setattr(POOLINGS, "_entries", {entry.name: entry for entry in POOLINGS})
 
     @POOLINGS.register("low")
     def low(patches, dim, prefix):

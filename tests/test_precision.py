@@ -15,23 +15,23 @@ from torch.nn import functional
 import neuronym as nym
 import small_world
 from helpers import ListProbe
-from neuronym import _matmul
-from neuronym._functional import no_fused_attention, replaced
-from neuronym._types import silent
-from neuronym.activations import TargetPass
-from neuronym.cache import Cache
-from neuronym.devices import (
+from neuronym._core import devices
+from neuronym._core.progress import silent
+from neuronym.extraction.cache import Cache
+from neuronym.extraction.describe import choose_layers
+from neuronym.extraction.passes import IMAGES, EncoderPass, TargetPass
+from neuronym.extraction.precision import (
     AT_ONCE_ON_CPU,
     AT_ONCE_ON_ONE_THREAD,
     arithmetic,
     at_once,
+    no_fused_attention,
     precision,
+    replaced,
 )
-from neuronym.embeddings import IMAGES, EncoderPass
-from neuronym.extraction import extract
-from neuronym.layers import choose_layers
-from neuronym.preprocess import Preprocess
-from neuronym.targets.base import Target
+from neuronym.extraction.run import extract
+from neuronym.inputs.preprocess.base import Preprocess
+from neuronym.inputs.targets.base import Target
 from small_world import ColourEncoder
 from test_folding import Block, settled
 
@@ -86,7 +86,7 @@ def pixels(images: int, seed: int = 0) -> np.ndarray:
 # Linear layers
 
 
-@pytest.mark.skipif(not _matmul.onednn(), reason="torch's own linear layers are fast here")
+@pytest.mark.skipif(not devices.onednn(), reason="torch's own linear layers are fast here")
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(
     "input",

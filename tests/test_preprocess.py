@@ -9,9 +9,15 @@ import pytest
 import torch
 from PIL import Image
 
-from neuronym._compat import prepare_torchvision
-from neuronym._errors import UsageError
-from neuronym.preprocess import Preprocess, from_hf, from_open_clip, from_timm, from_torchvision
+from neuronym._core.errors import UsageError
+from neuronym._core.torchvision_compat import prepare_torchvision
+from neuronym.inputs.preprocess.base import Preprocess
+from neuronym.inputs.preprocess.published import (
+    from_hf,
+    from_open_clip,
+    from_timm,
+    from_torchvision,
+)
 
 prepare_torchvision()
 

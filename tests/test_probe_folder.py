@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neuronym._errors import CorruptImageError, NeuronymError, UsageError
-from neuronym._names import escape
-from neuronym.probes import Annotation, Probe, open_probe
+from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
+from neuronym._core.registry import escape
+from neuronym.inputs.probes.base import Annotation, Probe
+from neuronym.inputs.probes.open import open_probe
 
 SHARED = Path(os.environ.get("NEURONYM_CHECK_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

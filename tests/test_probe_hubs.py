@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neuronym import _compat, _hub
-from neuronym._errors import NeuronymError, UsageError
-from neuronym._names import escape
-from neuronym.probes import Annotation, open_probe
-from neuronym.probes import torchvision as source
+from neuronym._core import hub, torchvision_compat
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.registry import escape
+from neuronym.inputs.probes import torchvision as source
+from neuronym.inputs.probes.base import Annotation
+from neuronym.inputs.probes.open import open_probe
 
 COLOURS = ["red", "lime", "blue", "white", "black"]
 
@@ -21,7 +22,7 @@ COLOURS = ["red", "lime", "blue", "white", "black"]
 @pytest.fixture
 def tv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """torchvision's data sets, with a cache of our own and no network."""
-    _compat.prepare_torchvision()
+    torchvision_compat.prepare_torchvision()
     datasets = pytest.importorskip("torchvision.datasets")
     monkeypatch.setattr(source, "_default_root", lambda: tmp_path / "cache")
 
@@ -204,10 +205,10 @@ def test_hf_offline(hf, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_network(*args: object) -> None:
         raise OSError("Name or service not known")
 
-    _hub.reachable.cache_clear()
+    hub.reachable.cache_clear()
     monkeypatch.setattr("urllib.request.getproxies", dict)
     monkeypatch.setattr("socket.getaddrinfo", no_network)
     message = "no network and it is not in the local cache. .*folder:PATH.* `synthetic`"
     with pytest.raises(NeuronymError, match=message):
         open_probe("hf:uoft-cs/cifar100,split=test")
-    _hub.reachable.cache_clear()
+    hub.reachable.cache_clear()

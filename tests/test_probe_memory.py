@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neuronym._errors import CorruptImageError, UsageError
-from neuronym._names import escape
-from neuronym.probes import PROBES, Annotation, open_probe
-from neuronym.probes.memory import valid_text
+from neuronym._core.errors import CorruptImageError, UsageError
+from neuronym._core.registry import escape
+from neuronym.inputs.probes.base import PROBES, Annotation, valid_text
+from neuronym.inputs.probes.open import open_probe
 
 COLOURS = ["red", "lime", "blue", "white", "black"]
 

@@ -13,17 +13,18 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from neuronym._errors import UsageError
-from neuronym._names import parse
-from neuronym.probes.base import PROBES, Annotation
-from neuronym.probes.synthetic import SyntheticProbe, open_synthetic, palette, photographs
-from neuronym.probes.synthetic.backdrops import BACKDROPS
-from neuronym.probes.synthetic.canvas import Canvas
-from neuronym.probes.synthetic.catalogue import GROUPS, catalogue
-from neuronym.probes.synthetic.noise import SIZE, cells, fbm, generator, slopes, streaks
-from neuronym.probes.synthetic.scenes import SCENES
-from neuronym.probes.synthetic.textures import TEXTURES
-from neuronym.probes.synthetic.things import THINGS, Pen
+from neuronym._core.errors import UsageError
+from neuronym._core.registry import parse
+from neuronym.inputs.probes.base import PROBES, Annotation
+from neuronym.inputs.probes.synthetic import palette, photographs
+from neuronym.inputs.probes.synthetic.backdrops import BACKDROPS
+from neuronym.inputs.probes.synthetic.canvas import Canvas
+from neuronym.inputs.probes.synthetic.catalogue import GROUPS, catalogue
+from neuronym.inputs.probes.synthetic.noise import SIZE, cells, fbm, generator, slopes, streaks
+from neuronym.inputs.probes.synthetic.probe import SyntheticProbe, open_synthetic
+from neuronym.inputs.probes.synthetic.scenes.base import SCENES
+from neuronym.inputs.probes.synthetic.textures.base import TEXTURES
+from neuronym.inputs.probes.synthetic.things.base import THINGS, Pen
 
 CATEGORIES = {"colour", "texture", "material", "object", "part", "scene"}
 DTD = """
@@ -166,7 +167,7 @@ def test_two_reads_give_the_same_pixels(probe):
 
 def test_two_processes_give_the_same_hashes(probe):
     code = (
-        "from neuronym.probes.synthetic import SyntheticProbe; p = SyntheticProbe();"
+        "from neuronym.inputs.probes.synthetic import SyntheticProbe; p = SyntheticProbe();"
         f"print(*[p.read(k).content_hash for k in {some_ids(probe)}])"
     )
     outputs = {
@@ -204,7 +205,7 @@ def test_another_seed_draws_the_same_ids_anew():
 
 def test_importing_needs_no_heavy_package():
     code = (
-        "import sys, neuronym.probes.synthetic.probe;"
+        "import sys, neuronym.inputs.probes.synthetic.probe;"
         "print({'torch', 'torchvision', 'skimage', 'scipy', 'pandas'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from neuronym import progress
+from neuronym._core import progress
 
 
 def test_speed_is_said_once_there_is_one(capsys: pytest.CaptureFixture) -> None:

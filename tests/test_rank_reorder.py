@@ -6,20 +6,22 @@ import numpy as np
 import pytest
 import torch
 
-from neuronym import _compiled, _types
-from neuronym.labellers import open_labeller
-from neuronym.similarity import RankReorder, _problem, _rank_errors
-from neuronym.similarity._problem import Limits
+from neuronym._core import progress
+from neuronym._core.numerics import compiled
+from neuronym.labelling.base import open_labeller
+from neuronym.similarity import blocks, rank_reorder
+from neuronym.similarity.blocks import Limits
+from neuronym.similarity.rank_reorder import RankReorder
 from replicas import replica
 
-compiled_only = pytest.mark.skipif(not _compiled.available(), reason="numba is not there")
+compiled_only = pytest.mark.skipif(not compiled.available(), reason="numba is not there")
 
 
 @pytest.fixture(params=["compiled", "numpy"])
 def way(request, monkeypatch):
     if request.param == "numpy":
-        monkeypatch.setattr(_compiled, "available", lambda: False)
-    elif not _compiled.available():
+        monkeypatch.setattr(compiled, "available", lambda: False)
+    elif not compiled.available():
         pytest.skip("numba is not there")
     return request.param
 
@@ -53,7 +55,7 @@ def test_errors_for_every_power(p, n, way):
     rng = np.random.default_rng(n)
     ranks = np.argsort(rng.random((11, 101)), axis=1).astype(np.uint16)
     places, heights = ladders(rng, 19, 101, n)
-    found = _rank_errors.errors(ranks, places, heights, p)
+    found = rank_reorder.errors(ranks, places, heights, p)
     np.testing.assert_allclose(found, slow_errors(ranks, places, heights, p), rtol=3e-6, atol=1e-9)
 
 
@@ -65,19 +67,19 @@ def test_errors_for_every_power(p, n, way):
 def test_ranks_and_keys_of_any_width(images, n, way):
     rng = np.random.default_rng(7)
     cosines = rng.normal(size=(3, images)).astype(np.float32)
-    ranks = _rank_errors.ranks(cosines, np.arange(images))
+    ranks = rank_reorder.ranks(cosines, np.arange(images))
     assert ranks.dtype == (np.uint16 if images <= 65_536 else np.uint32)
     order = np.argsort(cosines, axis=1, kind="stable")
     np.testing.assert_array_equal(ranks, np.argsort(order, axis=1))
     places, heights = ladders(rng, 2, images, n)
-    found = _rank_errors.errors(ranks, places, heights, 3)
+    found = rank_reorder.errors(ranks, places, heights, 3)
     np.testing.assert_allclose(found, slow_errors(ranks, places, heights, 3), rtol=3e-6)
 
 
 def test_equal_cosines_go_by_column():
     cosines = np.array([[0.5, -0.25, 0.0, -0.0], [0, 0, 0, 0], [-1, -2, -1, -3]], np.float32)
     member = np.array([2, 0, 3, 1, 0])
-    assert _rank_errors.ranks(cosines, member).tolist() == [
+    assert rank_reorder.ranks(cosines, member).tolist() == [
         [1, 3, 2, 0, 4],
         [0, 1, 2, 3, 4],
         [2, 3, 0, 1, 4],
@@ -87,7 +89,7 @@ def test_equal_cosines_go_by_column():
 def test_equal_embeddings_share_a_column():
     rows = np.array([[3, 1], [0, 2], [3, 1], [-0.0, 2], [5, 5], [3, 1]], np.float32)
     used = np.array([1, 2, 3, 5])
-    distinct, member = _rank_errors.distinct_images(rows, used)
+    distinct, member = rank_reorder.distinct_images(rows, used)
     assert distinct.tolist() == [1, 2]
     assert member.tolist() == [0, 1, 0, 1]
 
@@ -110,14 +112,14 @@ def test_same_bits_for_any_threads_and_blocks(monkeypatch):
     rng = np.random.default_rng(5)
     ranks = np.argsort(rng.random((103, 211)), axis=1).astype(np.uint16)
     places, heights = ladders(rng, 29, 211, 23)
-    expected = _rank_errors.errors(ranks, places, heights, 3)
+    expected = rank_reorder.errors(ranks, places, heights, 3)
     before = torch.get_num_threads()
     try:
         for threads in (1, 2, 5):
             torch.set_num_threads(threads)
             for limits in (Limits(), Limits(chunk=1), Limits(chunk=100)):
-                monkeypatch.setattr(_problem, "LIMITS", limits)
-                found = _rank_errors.errors(ranks, places, heights, 3)
+                monkeypatch.setattr(blocks, "LIMITS", limits)
+                found = rank_reorder.errors(ranks, places, heights, 3)
                 np.testing.assert_array_equal(found, expected)
     finally:
         torch.set_num_threads(before)
@@ -129,7 +131,7 @@ def test_without_numba_the_labels_are_the_same(monkeypatch):
     activations, images = rng.normal(size=(307, 23)), unit_rows(rng, 307, 16)
     texts, tie = unit_rows(rng, 61, 16), rng.permutation(307)
     fast = RankReorder().top(activations, images, texts, 7, tie=tie)
-    monkeypatch.setattr(_compiled, "available", lambda: False)
+    monkeypatch.setattr(compiled, "available", lambda: False)
     plain = RankReorder().top(activations, images, texts, 7, tie=tie)
     assert (fast.engine, plain.engine) == ("compiled", "numpy")
     np.testing.assert_array_equal(fast.concepts, plain.concepts)
@@ -165,7 +167,7 @@ def small_atlas_material():
 
         @staticmethod
         def progress(description, total):
-            return _types.silent(description, total)
+            return progress.silent(description, total)
 
         @staticmethod
         def activations(layer):

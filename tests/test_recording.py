@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from neuronym._errors import NeuronymError, UsageError
-from neuronym.activations import TargetPass
-from neuronym.cache import Cache
-from neuronym.layers import choose_layers
-from neuronym.preprocess import Preprocess
-from neuronym.recording import describe_layers, output_layer, record, resolve_layers, tensor_of
-from neuronym.targets.base import Target
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym.extraction.cache import Cache
+from neuronym.extraction.describe import choose_layers, describe_layers, output_layer
+from neuronym.extraction.hooks import record, resolve_layers, tensor_of
+from neuronym.extraction.passes import TargetPass
+from neuronym.inputs.preprocess.base import Preprocess
+from neuronym.inputs.targets.base import Target
 
 
 @dataclasses.dataclass

@@ -11,16 +11,15 @@ import pytest
 from typer.testing import CliRunner
 
 import figure_worlds
-from neuronym import analysing
-from neuronym._errors import NeuronymError, UsageError
-from neuronym.atlas import Atlas
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.tables import Table
+from neuronym.analysis.trust.run import analyse
+from neuronym.atlas.reader import Atlas
 from neuronym.cli.app import app
-from neuronym.labelling import label
-from neuronym.report import document
-from neuronym.report.document import html, sentences
+from neuronym.labelling.run import label
+from neuronym.report.document import html, sentences, write
 from neuronym.report.document.blocks import Commands, Document, Neurons, Picture, Section, Text
-from neuronym.report.plots import view
-from neuronym.tables import Table
+from neuronym.report.plots.base import view
 from small_world import ColourEncoder
 
 VOID = {"meta", "img", "br", "link"}
@@ -68,7 +67,7 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
     words = [*figure_worlds.HOSTILE.values(), "dog", "moss"]
     made = figure_worlds.small(folder, words, layers=["detect"])
     made = label(made, "semanticlens", encoder=ColourEncoder(), cache=str(folder / "cache"))
-    return analysing.analyse(made, ["significance:sets=200"], cache=str(folder / "cache"))
+    return analyse(made, ["significance:sets=200"], cache=str(folder / "cache"))
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +77,12 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def made(atlas: Atlas, truth: str) -> Document:
-    return document.build(view(atlas, truth=truth, origins={"encoder": ColourEncoder()}))
+    return write.build(view(atlas, truth=truth, origins={"encoder": ColourEncoder()}))
 
 
 @pytest.fixture(scope="module")
 def page(made: Document, tmp_path_factory: pytest.TempPathFactory) -> str:
-    (path,) = document.write(made, tmp_path_factory.mktemp("page") / "report.html")
+    (path,) = write.write(made, tmp_path_factory.mktemp("page") / "report.html")
     return path.read_text("utf-8")
 
 
@@ -142,13 +141,13 @@ def test_sections_figures_and_numbers(made: Document, atlas: Atlas, page: str) -
 
 
 def test_the_same_report_twice(atlas: Atlas, truth: str, page: str, tmp_path: Path) -> None:
-    again = document.build(view(atlas, truth=truth, origins={"encoder": ColourEncoder()}))
-    (path,) = document.write(again, tmp_path / "again.html")
+    again = write.build(view(atlas, truth=truth, origins={"encoder": ColourEncoder()}))
+    (path,) = write.write(again, tmp_path / "again.html")
     assert path.read_text("utf-8") == page
 
 
 def test_markdown(made: Document, tmp_path: Path) -> None:
-    path, *images = document.write(made, tmp_path / "my report.md")
+    path, *images = write.write(made, tmp_path / "my report.md")
     text = path.read_text("utf-8")
     assert all(image.parent == tmp_path / "my report-images" for image in images)
     linked = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text) + re.findall(r'src="([^"]+)"', text)
@@ -165,7 +164,7 @@ def test_markdown(made: Document, tmp_path: Path) -> None:
 
 def test_what_was_not_run(tmp_path: Path) -> None:
     atlas = figure_worlds.small(tmp_path, layers=["detect"])
-    made = document.build(view(atlas, origins={"encoder": ColourEncoder()}))
+    made = write.build(view(atlas, origins={"encoder": ColourEncoder()}))
     (commands,) = [b for b in made.sections[-1].blocks if isinstance(b, Commands)]
     lines = [command for _what, command in commands.items]
     assert f"neuronym trust {atlas.folder} significance" in lines
@@ -178,12 +177,12 @@ def test_what_was_not_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("layers", "units", "silent"), [(1, 1, 0.0), (2, 3, 1.1), (14, 9, 0.1)])
 def test_published_labels(layers: int, units: int, silent: float, tmp_path: Path) -> None:
     atlas = figure_worlds.published(tmp_path, layers, units, silent=silent)
-    made = document.build(view(atlas))
+    made = write.build(view(atlas))
     assert "neurons: the atlas has no copies" in " ".join(made.left_out)
-    (path,) = document.write(made, tmp_path / "report.html")
+    (path,) = write.write(made, tmp_path / "report.html")
     Page(path.read_text("utf-8"))
     assert path.stat().st_size < 3_000_000
-    document.write(made, tmp_path / "report.md")
+    write.write(made, tmp_path / "report.md")
     named = "neuron in 1 layer" if units == 1 else f"{layers * units:,} neurons in {layers} layers"
     assert named in made.lead[0]
 
@@ -191,7 +190,7 @@ def test_published_labels(layers: int, units: int, silent: float, tmp_path: Path
 def test_some_layers_only(tmp_path: Path, truth: str) -> None:
     atlas = figure_worlds.small(tmp_path)
     origins = {"encoder": ColourEncoder()}
-    made = document.build(view(atlas, layers=["detect"], truth=truth, origins=origins))
+    made = write.build(view(atlas, layers=["detect"], truth=truth, origins=origins))
     for block in (block for part in made.sections for block in part.blocks):
         if isinstance(block, Table):
             assert not [row for row in block.rows if row.get("layer", "detect") != "detect"]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from neuronym.trust import sanity
-from neuronym.trust.explanation_metrics import METRICS
+from neuronym.analysis.trust import sanity
+from neuronym.analysis.trust.explanation_metrics import METRICS
 
 DOCS = Path(__file__).parents[1] / "docs"
 

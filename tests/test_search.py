@@ -11,13 +11,13 @@ from PIL import Image
 
 import neuronym as nym
 from helpers import png
-from neuronym.atlas import Atlas
-from neuronym.origins import Origins
-from neuronym.probes.base import Annotation, Probe, RawImage
-from neuronym.relations import Relations
-from neuronym.search import Searcher
+from neuronym.atlas.reader import Atlas
+from neuronym.atlas.sources import Origins
+from neuronym.inputs.probes.base import Annotation, Probe, RawImage
 from neuronym.search._words import WordIndex
-from neuronym.similarity import open_similarity
+from neuronym.search.relations import Relations
+from neuronym.search.searcher import Searcher
+from neuronym.similarity.base import open_similarity
 from small_world import COLOURS, PLANTED, ColourEncoder, build, coloured_images
 
 WORDS = [*COLOURS, "reddish brown", "Red_wine", "gibberish"]

@@ -7,10 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from neuronym._errors import NeuronymError, UsageError
-from neuronym.similarity import SIMILARITIES, Cos, SoftWpmi
-from neuronym.trust import _chance, open_analysis
-from neuronym.trust.significance import Significance
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym.analysis.trust import significance
+from neuronym.analysis.trust.base import open_analysis
+from neuronym.analysis.trust.significance import Significance
+from neuronym.similarity.base import SIMILARITIES
+from neuronym.similarity.cosine import Cos
+from neuronym.similarity.wpmi import SoftWpmi
 from scored_world import METHOD, scored
 from test_wpmi import evidence, log_normalisers, probabilities, world
 
@@ -48,7 +51,7 @@ def test_replica(tmp_path, kind, lam, prior):
     named["wide"][:, 3] = 1.0  # dead: neither tested nor one of the layer's units
     material = scored(similarity, named, images, texts, tmp_path)
     found = Significance(sets=211, fdr=0.3, seed=5).run(material, METHOD, list(named))
-    sets = _chance.random_sets(53, 6, 211, 5)
+    sets = significance.random_sets(53, 6, 211, 5)
     for layer, units in (("narrow", 2), ("wide", 6)):
         own = similarity.top(named[layer], images, texts, 1)
         chance = best_of(similarity, sets, images, texts, own.arrays["log_prior"], units)
@@ -70,13 +73,13 @@ def test_replica(tmp_path, kind, lam, prior):
 
 
 def test_random_sets_are_sets():
-    sets = _chance.random_sets(9, 4, 500, 1)
+    sets = significance.random_sets(9, 4, 500, 1)
     assert sets.shape == (500, 4)
     assert all(len(set(own)) == 4 for own in sets.tolist())
     assert set(sets[:, 0].tolist()) == set(range(9))  # in no order
-    assert (sets == _chance.random_sets(9, 4, 500, 1)).all()
-    assert (sets != _chance.random_sets(9, 4, 500, 2)).any()
-    assert sorted(_chance.random_sets(5, 5, 3, 0)[2].tolist()) == [0, 1, 2, 3, 4]
+    assert (sets == significance.random_sets(9, 4, 500, 1)).all()
+    assert (sets != significance.random_sets(9, 4, 500, 2)).any()
+    assert sorted(significance.random_sets(5, 5, 3, 0)[2].tolist()) == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("units", [10, 60])
@@ -121,14 +124,14 @@ def test_permuted_units_abstain_and_planted_ones_do_not(tmp_path, name):
 def test_standardised_scores_know_no_scale():
     rng = np.random.default_rng(0)
     scores, chance = rng.normal(size=4000), rng.normal(size=(4000, 10))
-    own, there = _chance.standardised(scores, chance)
-    shifted = _chance.standardised(scores * 7 - 3, chance * 7 - 3)
+    own, there = significance.standardised(scores, chance)
+    shifted = significance.standardised(scores * 7 - 3, chance * 7 - 3)
     np.testing.assert_allclose(shifted[0], own)
     np.testing.assert_allclose(shifted[1], there)
     # A unit that says nothing is one more of its own permutations.
     p = 1 - np.searchsorted(np.sort(there.ravel()), own) / there.size
     assert abs((p <= 0.05).mean() - 0.05) < 4 * math.sqrt(0.05 * 0.95 / 4000)
-    own, there = _chance.standardised(np.array([2.0]), np.full((1, 10), 2 + 1e-9))
+    own, there = significance.standardised(np.array([2.0]), np.full((1, 10), 2 + 1e-9))
     assert own.tolist() == [0]
     assert not there.any()
 

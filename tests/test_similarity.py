@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuronym.similarity import SIMILARITIES, _problem, open_similarity
-from neuronym.similarity._problem import Limits
+from neuronym.similarity import blocks
+from neuronym.similarity.base import SIMILARITIES, open_similarity
+from neuronym.similarity.blocks import Limits
 from replicas import replica, top_n
 
 MAX = np.finfo(np.float32).max
@@ -126,7 +127,7 @@ def test_replica(name, kind, params, monkeypatch):
     expected = replica(kind, activations, images, texts, tie, **params)
     living = ~np.isnan(expected[:, 0])
     for limits in [*LIMITS, SMALLEST] if name in ("ties", "twin concepts") else LIMITS:
-        monkeypatch.setattr(_problem, "LIMITS", limits)
+        monkeypatch.setattr(blocks, "LIMITS", limits)
         scores = similarity.scores(activations, images, texts, tie=tie)
         assert scores.dtype == np.float32
         # mean P may be clamped at 1e-6, which makes rank-reorder's scores large: hence relative.
@@ -272,7 +273,7 @@ def test_new_words(kind, prior):
 
 def test_memory_does_not_grow_with_the_images(monkeypatch):
     """No block that is read or made is larger than the limit, at any number of images."""
-    monkeypatch.setattr(_problem, "LIMITS", Limits(64, 16, 2048, 512))
+    monkeypatch.setattr(blocks, "LIMITS", Limits(64, 16, 2048, 512))
     rng = np.random.default_rng(4)
     seen = []
 

@@ -16,15 +16,15 @@ from torch import nn
 
 import neuronym as nym
 from helpers import picture, png
-from neuronym.atlas import Atlas
-from neuronym.labellers import Labeller, Labels, LayerLabels
-from neuronym.material import Material
-from neuronym.probes.base import Annotation, Probe, RawImage
-from neuronym.targets.base import Target
-from neuronym.truth import Annotations
+from neuronym.analysis.truth.store import Annotations
+from neuronym.atlas.context import Material
+from neuronym.atlas.reader import Atlas
+from neuronym.inputs.probes.base import Annotation, Probe, RawImage
+from neuronym.inputs.targets.base import Target
+from neuronym.labelling.base import Labeller, Labels, LayerLabels
 from neuronym.web.addresses import Addresses, FileAddresses, segment
 from neuronym.web.export import export_site
-from neuronym.web.pages import KINDS
+from neuronym.web.pages.base import kinds
 from neuronym.web.pages.layer import principal
 from neuronym.web.server import application
 from neuronym.web.site import Site
@@ -182,7 +182,7 @@ def addresses(atlas: Atlas, name: str) -> list[tuple[str, ...]]:
     view = View(name, atlas)
     return [
         ("a", name, *([kind.name] if kind.name else []), *more)
-        for kind in KINDS.values()
+        for kind in kinds().values()
         if kind.every
         for more in kind.every(view)
     ]

@@ -22,15 +22,15 @@ from starlette.testclient import TestClient
 from torch import nn
 
 import neuronym as nym
-from neuronym._held import held
-from neuronym.atlas import Atlas
-from neuronym.labellers import Labeller, Labels, LayerLabels
-from neuronym.matching import fold
-from neuronym.material import Material
-from neuronym.origins import Origins
-from neuronym.search import Searcher
-from neuronym.targets.base import Target
-from neuronym.truth import Annotations
+from neuronym._core.cached import held
+from neuronym._core.words import fold
+from neuronym.analysis.truth.store import Annotations
+from neuronym.atlas.context import Material
+from neuronym.atlas.reader import Atlas
+from neuronym.atlas.sources import Origins
+from neuronym.inputs.targets.base import Target
+from neuronym.labelling.base import Labeller, Labels, LayerLabels
+from neuronym.search.searcher import Searcher
 from neuronym.web import serving
 from neuronym.web.addresses import Addresses, received, segment
 from neuronym.web.export import MARK, PART, export_site

@@ -17,18 +17,19 @@ from torch import nn
 from typer.testing import CliRunner
 
 import neuronym as nym
-from neuronym._errors import UsageError
-from neuronym._types import silent
-from neuronym.atlas import Atlas
+from neuronym._core.errors import UsageError
+from neuronym._core.progress import silent
+from neuronym.analysis.stability import parts as measure
+from neuronym.analysis.stability.configurations import configurations, differences
+from neuronym.analysis.stability.protocol import labels_at, stable
+from neuronym.analysis.stability.scoring import Chosen, Masked, Scorer
+from neuronym.analysis.stability.study import Settings, study
+from neuronym.atlas.reader import Atlas
 from neuronym.cli.app import app
-from neuronym.labelling import label
+from neuronym.inputs.targets.base import Target
+from neuronym.labelling.run import label
 from neuronym.report import stability_figures, stability_report
-from neuronym.similarity import open_similarity
-from neuronym.stability import Settings, configurations, differences, study
-from neuronym.stability import parts as measure
-from neuronym.stability.protocol import labels_at, stable
-from neuronym.stability.scoring import Chosen, Masked, Scorer
-from neuronym.targets.base import Target
+from neuronym.similarity.base import open_similarity
 from small_world import PLANTED, SMALL, ColourEncoder, Detectors, build, coloured_images
 
 WORDS = [*PLANTED, "dog", "red dog", "green moss", "blue sky", "sun", "yellow sun", "dogs"]
@@ -266,8 +267,8 @@ def test_prompts_need_the_encoder(atlas: Atlas, found: nym.stability.Study) -> N
 
 
 def test_bootstrap_is_that_of_the_analysis(found: nym.stability.Study, atlas: Atlas) -> None:
-    from neuronym.material import Material
-    from neuronym.trust.bootstrap import Bootstrap
+    from neuronym.analysis.trust.bootstrap import Bootstrap
+    from neuronym.atlas.context import Material
 
     method = atlas.methods[0]
     rows = Bootstrap(resamples=8, halves=1).run(Material(atlas), method, ["detect"]).layers

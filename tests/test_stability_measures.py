@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from neuronym.stability.measures import jaccard, mean_interval, rbo, same_first
+from neuronym.analysis.stability.measures import jaccard, mean_interval, rbo, same_first
 
 
 def rankings(rng: np.random.Generator, units: int, depth: int, words: int) -> np.ndarray:

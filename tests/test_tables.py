@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from scipy.stats import binomtest
 
-from neuronym._errors import UsageError
-from neuronym.intervals import wilson
-from neuronym.tables import (
+from neuronym._core.errors import UsageError
+from neuronym._core.intervals import wilson
+from neuronym._core.tables import (
     FORMATS,
     Column,
     Table,

@@ -13,12 +13,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from neuronym._compat import prepare_torchvision
-from neuronym._errors import NeuronymError, UsageError
-from neuronym._names import parse
-from neuronym.preprocess import Preprocess
-from neuronym.recording import describe_layers, output_layer
-from neuronym.targets import TARGETS, Target, _options, open_target
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.registry import parse
+from neuronym._core.torchvision_compat import prepare_torchvision
+from neuronym.extraction.describe import describe_layers, output_layer
+from neuronym.inputs.preprocess.base import Preprocess
+from neuronym.inputs.targets import _options
+from neuronym.inputs.targets.base import TARGETS, Target, open_target
 
 prepare_torchvision()
 
@@ -28,21 +29,21 @@ SHARED = Path(os.environ.get("NEURONYM_CHECK_DATA", Path(__file__).parents[2] / 
 @pytest.fixture
 def offline(monkeypatch, tmp_path):
     """No host name resolves, and torch's cache of downloads is empty."""
-    from neuronym import _hub
+    from neuronym._core import hub
 
     def unknown(*_: object, **__: object):
         raise OSError("no such host")
 
-    monkeypatch.setattr(_hub.urllib.request, "getproxies", dict)
-    monkeypatch.setattr(_hub.socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(hub.urllib.request, "getproxies", dict)
+    monkeypatch.setattr(hub.socket, "getaddrinfo", unknown)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "torch-hub"))
-    _hub.reachable.cache_clear()
+    hub.reachable.cache_clear()
     yield
-    _hub.reachable.cache_clear()
+    hub.reachable.cache_clear()
 
 
 def run(target: Target) -> torch.Tensor:
-    from neuronym.recording import tensor_of
+    from neuronym.extraction.hooks import tensor_of
 
     batch = torch.zeros(2, *target.preprocess.size, 3, dtype=torch.uint8)
     with torch.no_grad():
@@ -186,7 +187,7 @@ def test_published_files_are_recognised_by_their_hash(tmp_path, monkeypatch):
 
     from torchvision.models import ResNet50_Weights
 
-    from neuronym.targets import torchvision_models
+    from neuronym.inputs.targets import torchvision_models
 
     file = tmp_path / "renamed.pth"
     file.write_bytes(b"content")
@@ -220,7 +221,7 @@ def test_special_cases_of_torchvision_take_published_files(tmp_path):
     """Networks whose published weights need other settings, or have older key names."""
     from torchvision.models import get_model
 
-    from neuronym.targets import torchvision_models as tv
+    from neuronym.inputs.targets import torchvision_models as tv
 
     file = tmp_path / "w.pth"
     dense = get_model("densenet121", weights=None).state_dict()
@@ -468,8 +469,8 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tinynets.py").write_text(
         "import torch\n"
-        "from neuronym.preprocess import Preprocess\n"
-        "from neuronym.targets import Target\n"
+        "from neuronym.inputs.preprocess.base import Preprocess\n"
+        "from neuronym.inputs.targets.base import Target\n"
         "def net():\n    torch.manual_seed(0)\n"
         "    return torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3))\n"
         "def pair():\n    return net(), Preprocess((9, 7))\n"

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from neuronym._errors import NeuronymError, UsageError
-from neuronym.targets.weights import load_weights, read_weights
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym.inputs.targets.weights import load_weights, read_weights
 
 
 def small(classes: int = 5, seed: int = 0) -> nn.Module:

@@ -10,10 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuronym import topk as topk_module
-from neuronym._errors import UsageError
-from neuronym.topk import TopK, topk
-from neuronym.unit_stats import UnitStats, abstentions
+from neuronym._core.errors import UsageError
+from neuronym._core.numerics import topk as topk_module
+from neuronym._core.numerics.topk import TopK, UnitStats, abstentions, topk
 
 MAX = float(np.finfo(np.float32).max)
 VALUES = st.sampled_from(

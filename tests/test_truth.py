@@ -12,20 +12,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from neuronym._errors import NeuronymError, UsageError
-from neuronym.atlas import Atlas
-from neuronym.truth import (
-    Annotations,
-    Answer,
-    agreeing,
-    alpha,
-    export_annotations,
-    import_annotations,
-    merge,
-    open_truth,
-    read_answers,
-    write_answers,
-)
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym.analysis.truth.agreement import agreeing, alpha, merge
+from neuronym.analysis.truth.base import Answer
+from neuronym.analysis.truth.files import read_answers, write_answers
+from neuronym.analysis.truth.open import export_annotations, import_annotations, open_truth
+from neuronym.analysis.truth.store import Annotations
+from neuronym.atlas.reader import Atlas
 
 CLASSES = ["tench, Tinca tinca", "goldfish", "Cardigan"]
 

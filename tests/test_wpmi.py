@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from neuronym import _compiled
-from neuronym._errors import UsageError
-from neuronym.similarity import SIMILARITIES, SoftWpmi, Wpmi, _engines, _problem, _products
-from neuronym.similarity._problem import Limits
+from neuronym._core.errors import UsageError
+from neuronym._core.numerics import compiled
+from neuronym.similarity import blocks, wpmi
+from neuronym.similarity.base import SIMILARITIES
+from neuronym.similarity.blocks import Limits
+from neuronym.similarity.kernels import wpmi_torch
+from neuronym.similarity.wpmi import SoftWpmi, Wpmi
 
 ENGINES = ["compiled", "torch"]
 
@@ -23,8 +26,8 @@ ENGINES = ["compiled", "torch"]
 def engine(request, monkeypatch):
     """Both ways to compute; without numba only one of them can be tested."""
     if request.param == "torch":
-        monkeypatch.setattr(_compiled, "available", lambda: False)
-    elif not _compiled.available():
+        monkeypatch.setattr(compiled, "available", lambda: False)
+    elif not compiled.available():
         pytest.skip("numba is not installed")
     return request.param
 
@@ -153,7 +156,7 @@ def test_sizes_around_the_borders_of_tiles(engine, sizes, kind, prior, monkeypat
     expected = oracle(similarity, activations, images, texts)[0]
     every = [Limits(), Limits(5, 7, 300, 40, rows=11, tile=32), Limits(1, 1, 1, 1, 1, 1)]
     for limits in every[: 3 if n < 40 else 2]:
-        monkeypatch.setattr(_problem, "LIMITS", limits)
+        monkeypatch.setattr(blocks, "LIMITS", limits)
         scores = similarity.scores(activations, images, texts)
         top = similarity.top(activations, images, texts, 9)
         if n == 1:  # one image says the same about every unit
@@ -246,13 +249,13 @@ def score_all(prior="probe"):
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Enough tiles and blocks for five threads."""
-    monkeypatch.setattr(_problem, "LIMITS", Limits(rows=64, tile=32))
+    monkeypatch.setattr(blocks, "LIMITS", Limits(rows=64, tile=32))
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
 
 
-@pytest.mark.skipif(not _compiled.available(), reason="torch's own products may differ")
+@pytest.mark.skipif(not compiled.available(), reason="torch's own products may differ")
 @pytest.mark.parametrize("prior", ["layer", "probe"])
 def test_any_number_of_threads_gives_the_same_bits(small_tiles, prior):
     found = set()
@@ -289,7 +292,7 @@ def run_python(code, **environment):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-@pytest.mark.skipif(not _compiled.available(), reason="torch's own threads do not survive a fork")
+@pytest.mark.skipif(not compiled.available(), reason="torch's own threads do not survive a fork")
 def test_works_in_a_forked_process():
     code = """
 import multiprocessing, test_wpmi as t
@@ -304,7 +307,7 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
 @pytest.mark.parametrize(
     ("begin", "environment", "expected"),
     [
-        ("", {}, str(_compiled.available())),
+        ("", {}, str(compiled.available())),
         ("", {"NUMBA_DISABLE_JIT": "1"}, "False"),
         ("sys.modules['numba'] = None", {}, "False"),
     ],
@@ -314,22 +317,22 @@ def test_numba_is_looked_for_when_it_is_needed(begin, environment, expected):
     code = f"""
 import sys
 {begin}
-import neuronym.similarity, neuronym.topk
-from neuronym import _compiled
+import neuronym.similarity.wpmi, neuronym._core.numerics.topk
+from neuronym._core.numerics import compiled
 loaded = sys.modules.get("numba") is not None
-print(loaded, _compiled.available())
+print(loaded, compiled.available())
 """
     assert run_python(code, **environment) == ["False", expected]
 
 
 def test_the_device_decides():
     images = np.zeros((3, 2), np.float32)
-    assert _engines.device_for("cuda:1", images) == "cuda:1"
-    assert _engines.device_for(torch.device("cpu"), images) == "cpu"
-    assert _engines.device_for("mps", images) == "cpu"  # it has no float64
-    assert _engines.device_for(None, torch.from_numpy(images)) == "cpu"
-    assert _engines.engine("cuda:1") is _products
-    assert _engines.name("cuda:1") == "torch on cuda"
+    assert wpmi.device_for("cuda:1", images) == "cuda:1"
+    assert wpmi.device_for(torch.device("cpu"), images) == "cpu"
+    assert wpmi.device_for("mps", images) == "cpu"  # it has no float64
+    assert wpmi.device_for(None, torch.from_numpy(images)) == "cpu"
+    assert wpmi.engine("cuda:1") is wpmi_torch
+    assert wpmi.name("cuda:1") == "torch on cuda"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
@@ -347,7 +350,7 @@ def test_cuda(prior):
 
 @pytest.mark.parametrize("kind", ["soft-wpmi", "wpmi"])
 def test_evidence_of_any_sets(engine, kind, monkeypatch):
-    monkeypatch.setattr(_problem, "LIMITS", Limits(rows=13, tile=16))
+    monkeypatch.setattr(blocks, "LIMITS", Limits(rows=13, tile=16))
     images, texts, _ = world("themed", 97, 83, (1,))
     similarity = SIMILARITIES[kind].make(top_k=6, a=20.0)
     sets = np.random.default_rng(2).integers(0, 50, (11, 6))
@@ -378,7 +381,7 @@ def test_memory():
     code = """
 import re
 import numpy as np, torch
-from neuronym.similarity import SoftWpmi
+from neuronym.similarity.wpmi import SoftWpmi
 def status(what): return int(re.search(what + r":\\s+(\\d+)", open("/proc/self/status").read())[1])
 torch.set_num_threads(2)
 rng = np.random.default_rng(0)

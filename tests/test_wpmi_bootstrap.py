@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neuronym import _compiled
-from neuronym._errors import UsageError
-from neuronym.similarity import SIMILARITIES, SoftWpmi, _problem
-from neuronym.similarity._problem import Limits
+from neuronym._core.errors import UsageError
+from neuronym._core.numerics import compiled
+from neuronym.similarity import blocks
+from neuronym.similarity.base import SIMILARITIES
+from neuronym.similarity.blocks import Limits
+from neuronym.similarity.wpmi import SoftWpmi
 from test_wpmi import (  # noqa: F401
     engine,
     evidence,
@@ -43,7 +45,7 @@ def case():
 @pytest.mark.parametrize("prior", ["layer", "probe"])
 @pytest.mark.parametrize("kind", ["soft-wpmi", "wpmi"])
 def test_replica(case, engine, kind, prior, limits, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(_problem, "LIMITS", limits)
+    monkeypatch.setattr(blocks, "LIMITS", limits)
     images, texts, activations, sets, candidates = case
     similarity = SIMILARITIES[kind].make(top_k=12, a=20.0, prior=prior)
     arrays = similarity.top(activations, images, texts).arrays
@@ -84,7 +86,7 @@ def test_both_engines_agree(case, monkeypatch):
     similarity = SoftWpmi(top_k=12, a=10)
     given = log_normalisers(images, texts, 10), np.linspace(-60, -40, 61)
     first = similarity.resample(sets, candidates, images, texts, *given)
-    monkeypatch.setattr(_compiled, "available", lambda: False)
+    monkeypatch.setattr(compiled, "available", lambda: False)
     second = similarity.resample(sets, candidates, images, texts, *given)
     np.testing.assert_allclose(first, second, atol=2e-5)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from neuronym._compat import prepare_torchvision
+from neuronym._core.torchvision_compat import prepare_torchvision
 
 prepare_torchvision()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from neuronym._compat import prepare_torchvision
+from neuronym._core.torchvision_compat import prepare_torchvision
 from tiny_encoders import randomise
 
 prepare_torchvision()

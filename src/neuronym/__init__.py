@@ -13,46 +13,48 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from neuronym._errors import NeuronymError, UsageError
-    from neuronym.api import analyse, dissect, label
-    from neuronym.atlas import Atlas
-    from neuronym.atlas import open_atlas as open
-    from neuronym.concepts.base import ConceptSet
-    from neuronym.encoders.base import Encoder
-    from neuronym.labellers.base import Labeller, Labels, LayerLabels
-    from neuronym.preprocess import Preprocess
-    from neuronym.probes.base import Annotation, Mask, Probe, RawImage
-    from neuronym.recording import record
-    from neuronym.report.compare import compare
+    from neuronym._core.errors import NeuronymError, UsageError
+    from neuronym.analysis.comparison import compare
+    from neuronym.analysis.trust.run import analyse
+    from neuronym.atlas.reader import Atlas
+    from neuronym.atlas.reader import open_atlas as open
+    from neuronym.atlas.unit import Unit
+    from neuronym.extraction.hooks import record
+    from neuronym.inputs.concepts.base import ConceptSet
+    from neuronym.inputs.encoders.base import Encoder
+    from neuronym.inputs.preprocess.base import Preprocess
+    from neuronym.inputs.probes.base import Annotation, Mask, Probe, RawImage
+    from neuronym.inputs.targets.base import Target
+    from neuronym.labelling.base import Labeller, Labels, LayerLabels
+    from neuronym.labelling.run import label
+    from neuronym.pipeline.run import dissect
     from neuronym.similarity.base import Similarity
-    from neuronym.targets.base import Target
-    from neuronym.unit import Unit
 
 # Public name → where it lives. Nothing is imported before it is asked for, so that
 # `import neuronym` and `neuronym --help` stay fast and free of torch.
 _HOMES = {
-    "NeuronymError": "neuronym._errors",
-    "UsageError": "neuronym._errors",
-    "dissect": "neuronym.api",
-    "label": "neuronym.api",
-    "analyse": "neuronym.api",
-    "compare": "neuronym.report.compare",
-    "Labeller": "neuronym.labellers.base",
-    "Labels": "neuronym.labellers.base",
-    "LayerLabels": "neuronym.labellers.base",
-    "Atlas": "neuronym.atlas",
-    "Unit": "neuronym.unit",
-    "open": "neuronym.atlas:open_atlas",
-    "ConceptSet": "neuronym.concepts.base",
-    "Encoder": "neuronym.encoders.base",
-    "Preprocess": "neuronym.preprocess",
-    "Annotation": "neuronym.probes.base",
-    "Mask": "neuronym.probes.base",
-    "Probe": "neuronym.probes.base",
-    "RawImage": "neuronym.probes.base",
-    "record": "neuronym.recording",
+    "NeuronymError": "neuronym._core.errors",
+    "UsageError": "neuronym._core.errors",
+    "dissect": "neuronym.pipeline.run",
+    "label": "neuronym.labelling.run",
+    "analyse": "neuronym.analysis.trust.run",
+    "compare": "neuronym.analysis.comparison",
+    "Labeller": "neuronym.labelling.base",
+    "Labels": "neuronym.labelling.base",
+    "LayerLabels": "neuronym.labelling.base",
+    "Atlas": "neuronym.atlas.reader",
+    "Unit": "neuronym.atlas.unit",
+    "open": "neuronym.atlas.reader:open_atlas",
+    "ConceptSet": "neuronym.inputs.concepts.base",
+    "Encoder": "neuronym.inputs.encoders.base",
+    "Preprocess": "neuronym.inputs.preprocess.base",
+    "Annotation": "neuronym.inputs.probes.base",
+    "Mask": "neuronym.inputs.probes.base",
+    "Probe": "neuronym.inputs.probes.base",
+    "RawImage": "neuronym.inputs.probes.base",
+    "record": "neuronym.extraction.hooks",
     "Similarity": "neuronym.similarity.base",
-    "Target": "neuronym.targets.base",
+    "Target": "neuronym.inputs.targets.base",
 }
 
 __all__ = [

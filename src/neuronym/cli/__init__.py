@@ -12,7 +12,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that cannot show ✓ shows a question mark
             stream.reconfigure(errors="replace")
-    from neuronym._errors import NeuronymError
+    from neuronym._core.errors import NeuronymError
     from neuronym.cli.app import app
 
     try:
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def _say(text: str) -> None:
-    from neuronym.terminal import printable
+    from neuronym._core.terminal import printable
 
     print(printable(text, lines=True), file=sys.stderr, flush=True)
 

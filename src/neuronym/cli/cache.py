@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from neuronym._core.terminal import add_row, console, size
 from neuronym.cli.output import JsonOption, print_json
-from neuronym.terminal import add_row, console, size
 
 app = typer.Typer(
     help="Look at and empty the cache of activations and embeddings.", no_args_is_help=True
@@ -26,7 +26,7 @@ CacheOption = Annotated[
 @app.command("list")
 def list_cache(cache: CacheOption = None, json: JsonOption = False) -> None:
     """Show what is cached, most recently used first."""
-    from neuronym.cache import Cache
+    from neuronym.extraction.cache import Cache
 
     store = Cache(cache)
     found = store.list()
@@ -78,8 +78,8 @@ def prune(
     json: JsonOption = False,
 ) -> None:
     """Remove cached arrays; without options, all of them. Atlases are not touched."""
-    from neuronym._checks import choice
-    from neuronym.cache import KINDS, Cache
+    from neuronym._core.checks import choice
+    from neuronym.extraction.cache import KINDS, Cache
 
     if kind is not None:
         choice("kind", kind, KINDS)

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
+from neuronym._core.terminal import command, printable
 from neuronym.cli.evaluating import MatchOption, SynonymsOption
 from neuronym.cli.inspecting import MethodOption
 from neuronym.cli.output import JsonOption, QuietOption, print_json
-from neuronym.terminal import command, printable
 
 _TRUTH = (
     "classes (unit i of the output layer is class i), annotations (people's, in each atlas), or a "
@@ -89,10 +89,10 @@ def calibrate(
 
       neuronym calibrate demo-atlas --truth truth.csv --match lemma --signs fit,margin,stability
     """
-    from neuronym import progress
-    from neuronym.atlas import open_atlas
-    from neuronym.calibrating import DEFAULT_SIGNS
-    from neuronym.calibrating import calibrate as fit
+    from neuronym._core import progress
+    from neuronym.analysis.trust.calibrate import DEFAULT_SIGNS
+    from neuronym.analysis.trust.calibrate import calibrate as fit
+    from neuronym.atlas.reader import open_atlas
     from neuronym.report import reliability_sheet
     from neuronym.report.figures import check_format, save
 
@@ -126,7 +126,7 @@ def calibrate(
         )
         return
     if not quiet:
-        from neuronym.tables import print_table
+        from neuronym._core.tables import print_table
 
         print_table(reliability_sheet.table(made.named))
         weights = zip(made.calibrator.signs, made.calibrator.coefficients, strict=True)

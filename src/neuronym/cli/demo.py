@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from neuronym.cli.output import QuietOption
-from neuronym.settings import DissectSettings
+from neuronym.inputs.settings import DissectSettings
 
 #: A real ImageNet network, another one behind the encoder, the embedded images and words.
 DEMO = {

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neuronym._core.terminal import counted, duration, printable, size
 from neuronym.cli.options import from_settings
 from neuronym.cli.output import JsonOption, QuietOption, print_json
-from neuronym.settings import DissectSettings, from_file
-from neuronym.terminal import counted, duration, printable, size
+from neuronym.inputs.settings import DissectSettings, from_file
 
 if TYPE_CHECKING:
-    from neuronym.atlas import Atlas
-    from neuronym.pipeline import Plan
+    from neuronym.atlas.reader import Atlas
+    from neuronym.pipeline.run import Plan
 
 
 _CONFIG = "Settings from a TOML or JSON file or an atlas; options given here go first."
@@ -64,8 +64,9 @@ def run(
     quiet: bool = False,
 ) -> Atlas | None:
     """Plan, announce, carry out, summarise."""
-    from neuronym import pipeline, progress
-    from neuronym.atlas_writer import check_free
+    from neuronym._core import progress
+    from neuronym.atlas.writer import check_free
+    from neuronym.pipeline import run as pipeline
 
     started = time.monotonic()
     if settings.out and not dry_run:
@@ -125,7 +126,7 @@ def _announce(plan: Plan) -> None:
 def _dry_run(plan: Plan, json: bool) -> None:
     from dataclasses import asdict
 
-    from neuronym.pipeline import estimate
+    from neuronym.pipeline.estimate import estimate
 
     cost = estimate(plan)
     if json:

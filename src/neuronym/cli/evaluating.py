@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from neuronym._core.terminal import printable
 from neuronym.cli.inspecting import AtlasArgument
 from neuronym.cli.output import JsonOption, QuietOption
-from neuronym.terminal import printable
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from neuronym.evaluation import Subject
-    from neuronym.tables import Table
+    from neuronym._core.tables import Table
+    from neuronym.analysis.evaluation.base import Subject
+
 
 _TRUTH = (
     "classes (unit i of the output layer is class i), annotations (people's, in the atlas), or a "
@@ -86,7 +87,7 @@ def evaluate(
 
       neuronym evaluate demo-atlas --truth annotations --out tables --format latex
     """
-    from neuronym.evaluation import table as make
+    from neuronym.analysis.evaluation.open import table as make
 
     form = "json" if json else form
     _check(form, out, truth, several=True)
@@ -131,7 +132,7 @@ def table(
 
       neuronym table demo-atlas correctness:precision=0.8 --truth classes --format csv
     """
-    from neuronym.evaluation import open_table
+    from neuronym.analysis.evaluation.open import open_table
 
     opened = open_table(name)
     if truth is None and "truth" in opened.needs:
@@ -153,10 +154,10 @@ def _subject(
     all_labels: bool,
     quiet: bool,
 ) -> Subject:
-    from neuronym import progress
-    from neuronym.atlas import open_atlas
-    from neuronym.evaluation import open_subject
-    from neuronym.material import Material
+    from neuronym._core import progress
+    from neuronym.analysis.evaluation.open import open_subject
+    from neuronym.atlas.context import Material
+    from neuronym.atlas.reader import open_atlas
 
     if synonyms is not None and match != "synonyms":
         raise typer.BadParameter("--synonyms needs --match synonyms.")
@@ -181,8 +182,8 @@ def _subject(
 
 def _check(form: str | None, out: Path | None, truth: str | None, several: bool = False) -> None:
     """Refuse at once what could only fail after the tables are made."""
-    from neuronym._checks import misuse
-    from neuronym.tables import check_format, format_of
+    from neuronym._core.checks import misuse
+    from neuronym._core.tables import check_format, format_of
 
     chosen = check_format(form) if form else None
     if out is None:
@@ -196,7 +197,7 @@ def _check(form: str | None, out: Path | None, truth: str | None, several: bool 
 
 def _give(tables: list[Table], form: str | None, out: Path | None, quiet: bool) -> None:
     """Print tables, or write them; several of them into a folder or into one file."""
-    from neuronym.tables import as_text, format_of, write_tables
+    from neuronym._core.tables import as_text, format_of, write_tables
 
     if out is None:
         print(as_text(tables, form or "terminal"), end="")

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neuronym._core.terminal import command, counted, printable
 from neuronym.cli.output import JsonOption, QuietOption, print_json
-from neuronym.terminal import command, counted, printable
 
 if TYPE_CHECKING:
-    from neuronym.interchange import Exported, Imported
+    from neuronym.interchange.exporting import Exported
+    from neuronym.interchange.importing import Imported
+
 
 _FORMAT = "clip-search, clip-dissect, netdissect, milan or annotations."
 _TO = "clip-search, clip-dissect, netdissect, milan, annotations, or site (plain web pages)."
@@ -75,9 +77,11 @@ def import_(
 
       neuronym import annotations truth.csv --out demo-atlas
     """
-    from neuronym import progress
-    from neuronym.atlas import open_atlas
-    from neuronym.interchange import AnnotationsFile, import_labels, open_format
+    from neuronym._core import progress
+    from neuronym.atlas.reader import open_atlas
+    from neuronym.interchange.annotations import AnnotationsFile
+    from neuronym.interchange.importing import import_labels
+    from neuronym.interchange.open import open_format
 
     chosen = open_format(kind)
     if isinstance(chosen, AnnotationsFile):
@@ -108,7 +112,7 @@ def import_(
 
 
 def _refuse(kind: str, **given: object) -> None:
-    from neuronym._checks import misuse
+    from neuronym._core.checks import misuse
 
     for name, value in given.items():
         if value is not None:
@@ -205,14 +209,16 @@ def export(
 
       neuronym export before-atlas after-atlas --format site --out site
     """
-    from neuronym._checks import misuse
-    from neuronym.atlas import open_atlas
+    from neuronym._core.checks import misuse
+    from neuronym.atlas.reader import open_atlas
 
     if kind == "site":
         _refuse("site", method=method)
         _export_site(atlas, out, overwrite, json, quiet)
         return
-    from neuronym.interchange import AnnotationsFile, export_labels, open_format
+    from neuronym.interchange.annotations import AnnotationsFile
+    from neuronym.interchange.exporting import export_labels
+    from neuronym.interchange.open import open_format
 
     chosen = open_format(kind)
     if len(atlas) > 1:
@@ -247,8 +253,8 @@ def export(
 
 
 def _export_site(atlases: list[str], out: Path, overwrite: bool, json: bool, quiet: bool) -> None:
-    from neuronym import progress
-    from neuronym.atlas import open_atlas
+    from neuronym._core import progress
+    from neuronym.atlas.reader import open_atlas
     from neuronym.web.export import export_site
 
     pages = export_site(

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from neuronym._core.terminal import add_row, console
 from neuronym.cli.output import JsonOption, print_json
-from neuronym.terminal import add_row, console
 
 AtlasArgument = Annotated[str, typer.Argument(metavar="ATLAS", help="The folder of an atlas.")]
 MethodOption = Annotated[
@@ -33,10 +33,9 @@ def layers(
 
       neuronym layers efficientnet-lite0 --layers '_blocks.*'
     """
-    from neuronym._compat import prepare_torchvision
-    from neuronym.layers import default_layers
-    from neuronym.recording import describe_layers, resolve_layers
-    from neuronym.targets import open_target
+    from neuronym._core.torchvision_compat import prepare_torchvision
+    from neuronym.extraction.describe import default_layers, describe_layers, resolve_layers
+    from neuronym.inputs.targets.base import open_target
 
     prepare_torchvision()
     network = open_target(target, weights=weights)
@@ -86,8 +85,8 @@ def show(
 
       neuronym show demo-atlas _fc:417 --figure balloon.png
     """
-    from neuronym._checks import misuse
-    from neuronym.atlas import open_atlas
+    from neuronym._core.checks import misuse
+    from neuronym.atlas.reader import open_atlas
     from neuronym.report import summary
 
     opened = open_atlas(atlas)
@@ -134,8 +133,8 @@ def list_names(
     json: JsonOption = False,
 ) -> None:
     """List the names that exist: targets, probes, concepts, encoders, methods, tables and more."""
-    from neuronym._checks import choice
-    from neuronym.registries import registries
+    from neuronym._core.checks import choice
+    from neuronym.cli.registries import registries
 
     kinds: dict[str, Any] = registries()
     if kind is not None:
@@ -190,7 +189,7 @@ def _short_names(aliases: dict[str, str]) -> list[str]:
 
 def doctor(json: JsonOption = False) -> None:
     """Check this installation: versions, devices, optional parts, cache."""
-    from neuronym.report.doctor import examine, print_report
+    from neuronym.cli.doctor_report import examine, print_report
 
     found = examine()
     print_json(found) if json else print_report(found)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from neuronym._core.terminal import command, duration, printable
 from neuronym.cli.inspecting import AtlasArgument
 from neuronym.cli.output import JsonOption, QuietOption, print_json
-from neuronym.terminal import command, duration, printable
 
 if TYPE_CHECKING:
     import numpy as np
+
 
 _METHOD = (
     "The method, with parameters: clip-avg:k=10, clip-dissect:cos, … See `neuronym list methods`."
@@ -59,11 +60,12 @@ def label(
 
       neuronym label demo-atlas --method netdissect:quantile=0.01 --layers _blocks.15
     """
-    from neuronym import labelling, progress
-    from neuronym.atlas import open_atlas
-    from neuronym.atlas_writer import AtlasWriter
-    from neuronym.labellers import open_labeller
-    from neuronym.material import Material
+    from neuronym._core import progress
+    from neuronym.atlas.context import Material
+    from neuronym.atlas.reader import open_atlas
+    from neuronym.atlas.writer import AtlasWriter
+    from neuronym.labelling import run as labelling
+    from neuronym.labelling.base import open_labeller
 
     opened, labeller = open_atlas(atlas), open_labeller(method)
     chosen = [name.strip() for name in layers.split(",")] if layers else None
@@ -90,7 +92,7 @@ def label(
             opened,
             labeller,
             layers=chosen,
-            count=labels,
+            labels=labels,
             overwrite=overwrite,
             progress=shown,
             **given,
@@ -139,12 +141,12 @@ def compare(
 
       neuronym compare demo-atlas --synonyms 0.7 --figure agreement.png
     """
-    from neuronym import progress
-    from neuronym._errors import NeuronymError
-    from neuronym.atlas import open_atlas
-    from neuronym.material import Material
+    from neuronym._core import progress
+    from neuronym._core.errors import NeuronymError
+    from neuronym.analysis.comparison import compare as compare_methods
+    from neuronym.atlas.context import Material
+    from neuronym.atlas.reader import open_atlas
     from neuronym.report import comparison_sheet
-    from neuronym.report.compare import compare as compare_methods
 
     opened = open_atlas(atlas)
     chosen = [name.strip() for name in methods.split(",")] if methods else None

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from neuronym._json import clean
+from neuronym._core.json import clean
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the result.")]

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
+from neuronym._core.terminal import printable, size
 from neuronym.cli.inspecting import AtlasArgument, MethodOption
 from neuronym.cli.output import JsonOption, QuietOption, print_json
-from neuronym.terminal import printable, size
 
 LayersOption = Annotated[
     str | None, typer.Option(metavar="L,…", help="Only these layers. Default: all.")
@@ -60,7 +60,7 @@ def figure(
       neuronym figure demo-atlas neuron --unit _fc:417 --images 10
     """
     from neuronym.report.figures import check_format, save, style
-    from neuronym.report.plots import FIGURES, draw
+    from neuronym.report.plots.base import FIGURES, draw
 
     FIGURES[name]
     path = out or Path(f"{name}.png")
@@ -104,19 +104,20 @@ def report(
 
       neuronym report demo-atlas --truth classes --out report.md
     """
-    from neuronym import progress
-    from neuronym._checks import choice
-    from neuronym.report import document, summary
+    from neuronym._core import progress
+    from neuronym._core.checks import choice
+    from neuronym.report import summary
+    from neuronym.report.document import write
 
     if form is not None:
-        choice("format", form, document.FORMATS)
-        out = out if out != Path("report.html") else Path(f"report{document.FORMATS[form]}")
-    document.prepare(out, form)
+        choice("format", form, write.FORMATS)
+        out = out if out != Path("report.html") else Path(f"report{write.FORMATS[form]}")
+    write.prepare(out, form)
     shown = progress.automatic(quiet or json)
     seen = _view(atlas, layers, method, truth=truth)
     with contextlib.redirect_stdout(sys.stderr):
-        made = document.build(seen, shown)
-        files = document.write(made, out, form)
+        made = write.build(seen, shown)
+        files = write.write(made, out, form)
     if json:
         print_json(
             {
@@ -140,8 +141,8 @@ def report(
 
 
 def _view(atlas: str, layers: str | None, method: str | None, **options: object):
-    from neuronym.atlas import open_atlas
-    from neuronym.report.plots import view
+    from neuronym.atlas.reader import open_atlas
+    from neuronym.report.plots.base import view
 
     chosen = [name.strip() for name in layers.split(",")] if layers else None
     return view(open_atlas(atlas), layers=chosen, method=method, **options)

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuronym._errors import UsageError
+from neuronym._core.errors import UsageError
+from neuronym._core.terminal import command, printable
 from neuronym.cli.inspecting import AtlasArgument, MethodOption
 from neuronym.cli.output import JsonOption, print_json
-from neuronym.terminal import command, printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from neuronym.atlas import Atlas
-    from neuronym.search import Hits, Searcher
+    from neuronym.atlas.reader import Atlas
+    from neuronym.search.hits import Hits
+    from neuronym.search.searcher import Searcher
+
 
 _IN = (
     "Where to look: labels, images (annotations and paths of the highest images), scores (of every "
@@ -76,9 +78,9 @@ def search(
 
       neuronym search demo-atlas --like _fc:417 --by activations
     """
-    from neuronym._checks import choice
-    from neuronym.atlas import open_atlas
-    from neuronym.search import Searcher
+    from neuronym._core.checks import choice
+    from neuronym.atlas.reader import open_atlas
+    from neuronym.search.searcher import Searcher
 
     choice("format", form, ("table", "classic"))
     given = [
@@ -141,7 +143,7 @@ def _layers(atlas: Atlas, text: str) -> list[str]:
 
 def _unit(atlas: Atlas, text: str) -> None:
     """How to look at a neuron, where the word is the name of one."""
-    from neuronym.unit import unit_name
+    from neuronym.atlas.unit import unit_name
 
     with contextlib.suppress(UsageError):
         layer, unit = unit_name(text)
@@ -156,9 +158,9 @@ def _records(units: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _picture(path: Path) -> Any:
-    from neuronym._checks import misuse
-    from neuronym._errors import CorruptImageError
-    from neuronym.probes import images
+    from neuronym._core.checks import misuse
+    from neuronym._core.errors import CorruptImageError
+    from neuronym.inputs.probes import images
 
     try:
         return images.decode(images.read_file(path))
@@ -167,7 +169,7 @@ def _picture(path: Path) -> Any:
 
 
 def _like(searcher: Searcher, name: str, by: str, layers: list[str] | None) -> Hits:
-    from neuronym.unit import unit_name
+    from neuronym.atlas.unit import unit_name
 
     every = len(searcher.relations.units)
     return searcher.like(*unit_name(name), by=by, layers=layers, count=every)
@@ -176,7 +178,7 @@ def _like(searcher: Searcher, name: str, by: str, layers: list[str] | None) -> H
 def _show(hits: Hits, limit: int, top: int) -> None:
     from rich.table import Table
 
-    from neuronym.terminal import add_row, console
+    from neuronym._core.terminal import add_row, console
 
     out = console()
     hidden = " Show them with --abstained." if hits.hidden else ""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from neuronym.terminal import printable
+from neuronym._core.terminal import printable
 
 AtlasesArgument = Annotated[
     list[str], typer.Argument(metavar="ATLAS…", help="The folders of one or several atlases.")
@@ -63,7 +63,7 @@ def annotate(
 def _run(atlases: list[str], port: int, host: str, no_open: bool, *, writing: bool) -> None:
     import secrets
 
-    from neuronym.atlas import open_atlas
+    from neuronym.atlas.reader import open_atlas
     from neuronym.web import serving
 
     opened = [open_atlas(atlas) for atlas in atlases]

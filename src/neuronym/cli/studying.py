@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuronym._errors import NeuronymError
+from neuronym._core.errors import NeuronymError
+from neuronym._core.tables import print_table
+from neuronym._core.terminal import duration, printable, size
 from neuronym.cli.output import JsonOption, QuietOption, print_json
-from neuronym.tables import print_table
-from neuronym.terminal import duration, printable, size
 
 if TYPE_CHECKING:
-    from neuronym.grid import Cost
+    from neuronym.pipeline.grid import Cost
+
 
 _PARTS = (
     "What to measure beside the published score, of images, bootstrap, halves, order, words, "
@@ -110,9 +111,9 @@ def stability(
 
       neuronym stability demo-atlas --parts prompts --template "a photo of a {}" --template "{}."
     """
-    from neuronym import progress
+    from neuronym._core import progress
+    from neuronym.analysis.stability.study import Settings, study
     from neuronym.report import stability_report
-    from neuronym.stability import Settings, study
 
     settings = Settings(
         resamples=resamples,
@@ -169,10 +170,10 @@ def grid(
 
       neuronym grid grid.toml --out study
     """
-    from neuronym import grid as grids
-    from neuronym import progress
+    from neuronym._core import progress
+    from neuronym.analysis.stability.study import Settings
+    from neuronym.pipeline import grid as grids
     from neuronym.report import stability_report
-    from neuronym.stability import Settings
 
     cells, settings = grids.read(file), Settings(**_parts(parts))
     if dry_run:
@@ -188,7 +189,9 @@ def grid(
             progress=progress.automatic(quiet),
             say=lambda text: None if quiet else print(printable(text), file=sys.stderr),
         )
-    table = stability_report.write_grid(made, out)
+    table = stability_report.write_several(
+        made.studies, out, [f"Failed: {one.cell.name}. {one.error}" for one in made.failed]
+    )
     if json:
         print_json(
             {

@@ -89,7 +89,7 @@ def significance(
 
       neuronym significance demo-atlas --fdr 0.01 --sets 50000
     """
-    from neuronym.trust.significance import Significance
+    from neuronym.analysis.trust.significance import Significance
 
     origins = {"device": device, "workers": workers, "cache": cache}
     given = [Significance(sets, fdr, seed)]
@@ -105,11 +105,11 @@ def _run(
     json: bool,
     quiet: bool,
 ) -> None:
-    from neuronym import progress
-    from neuronym.analysing import analyse
-    from neuronym.atlas import open_atlas
+    from neuronym._core import progress
+    from neuronym.analysis.trust.base import open_analysis
+    from neuronym.analysis.trust.run import analyse
+    from neuronym.atlas.reader import open_atlas
     from neuronym.report import trust_sheet
-    from neuronym.trust import open_analysis
 
     with contextlib.redirect_stdout(sys.stderr):  # what user code prints is no result of ours
         made = analyse(

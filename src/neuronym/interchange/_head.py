@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from neuronym._names import Name
-from neuronym.concepts.imagenet import imagenet
+from neuronym._core.registry import Name
+from neuronym.inputs.concepts.imagenet import imagenet
 from neuronym.interchange import _labels, images
 from neuronym.interchange.base import Published
 

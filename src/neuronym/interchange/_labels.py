@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from neuronym.interchange.base import NO_LABEL
-from neuronym.labellers import LayerLabels
+from neuronym.labelling.base import LayerLabels
 
 #: concept, score (NaN: none), and the values of further columns.
 Label = tuple

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from neuronym import schema
-from neuronym._checks import Verbatim, misuse
-from neuronym._errors import NeuronymError, UsageError
+from neuronym._core.checks import Verbatim, misuse
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym.atlas import schema
 
 #: More units no layer has; a number above would only make memory run out.
 MAX_UNITS = 10_000_000

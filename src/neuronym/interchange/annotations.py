@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from neuronym._checks import Verbatim, misuse
-from neuronym.atlas import Atlas
+from neuronym._core.checks import Verbatim, misuse
+from neuronym.analysis.truth.open import export_annotations, import_annotations
+from neuronym.atlas.reader import Atlas
 from neuronym.interchange.base import FORMATS
-from neuronym.truth import export_annotations, import_annotations
 
 
 @FORMATS.register("annotations")

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from neuronym._registry import Registry
-from neuronym.labellers import LayerLabels
+from neuronym._core.registry import Registry
+from neuronym.labelling.base import LayerLabels
 
-FORMATS = Registry("format", "formats")
+FORMATS = Registry("format", "formats", "neuronym.interchange")
 
 #: Why a unit abstains whose label is empty in a file: no format has a place for the reason.
 NO_LABEL = "no label in the file"

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from neuronym import schema
-from neuronym._checks import Verbatim, misuse
-from neuronym._files import atomic_write
-from neuronym.atlas import Atlas
+from neuronym._core.checks import Verbatim, misuse
+from neuronym._core.storage import atomic_write
+from neuronym.atlas import schema
+from neuronym.atlas.reader import Atlas
 from neuronym.interchange.base import Format, Published
-from neuronym.labellers import LayerLabels
+from neuronym.labelling.base import LayerLabels
 
 
 @dataclass(frozen=True, eq=False)

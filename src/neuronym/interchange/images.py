@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from neuronym import _fingerprint, schema
-from neuronym._checks import Verbatim, misuse
-from neuronym._errors import CorruptImageError
-from neuronym._types import Progress
-from neuronym.atlas_writer import AtlasWriter
+from neuronym._core import hashing
+from neuronym._core.checks import Verbatim, misuse
+from neuronym._core.errors import CorruptImageError
+from neuronym._core.progress import Progress
+from neuronym.atlas import schema
+from neuronym.atlas.writer import AtlasWriter, save_thumb
+from neuronym.inputs.probes.base import RawImage
+from neuronym.inputs.probes.images import read_file
 from neuronym.interchange.base import Published
-from neuronym.probes.base import RawImage
-from neuronym.probes.images import read_file
-from neuronym.stages import save_thumb
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def write(
         "root": None if root is None else str(root),
         "skipped": [list(entry) for entry in damaged.items()],
         "unannotated": [],
-        "fingerprint": _fingerprint.of_texts(texts),
+        "fingerprint": hashing.of_texts(texts),
     }
     writer.finish("images", [file], probe=probe)
     writer.finish("thumbs", ["thumbs"] if found else [])

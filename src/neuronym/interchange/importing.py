@@ -9,17 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from neuronym import _fingerprint, labelling, schema
-from neuronym._checks import Verbatim, misuse
-from neuronym._types import Progress, silent
-from neuronym.atlas import Atlas, open_atlas
-from neuronym.atlas_writer import AtlasWriter, read_manifest
+from neuronym._core import hashing
+from neuronym._core.checks import Verbatim, misuse
+from neuronym._core.progress import Progress, silent
+from neuronym.atlas import schema
+from neuronym.atlas.context import Material
+from neuronym.atlas.reader import Atlas, open_atlas
+from neuronym.atlas.schema import read_manifest
+from neuronym.atlas.writer import AtlasWriter
 from neuronym.interchange import images
 from neuronym.interchange._head import NOTE, in_order, manifest_of, words_of
 from neuronym.interchange.base import Format, Published
-from neuronym.labellers import LABELLERS, Labeller, Labels
-from neuronym.material import Material
-from neuronym.similarity import SIMILARITIES
+from neuronym.labelling import run as labelling
+from neuronym.labelling.base import LABELLERS, Labeller, Labels
+from neuronym.similarity.base import SIMILARITIES
 
 #: Where images are looked for (None: nowhere), threads that decode them, display for long work.
 _How = tuple[Path | None, int, Progress]
@@ -113,7 +116,7 @@ def import_labels(
     published = kind.read(path)
     facts = {
         "format": kind.name,
-        "files": [{"path": str(f), "hash": _fingerprint.of_bytes(f.read_bytes())} for f in files],
+        "files": [{"path": str(f), "hash": hashing.of_bytes(f.read_bytes())} for f in files],
         **published.facts,
         "note": NOTE,
     }
@@ -193,7 +196,9 @@ def _extend(reader: _Reader, atlas: Atlas, overwrite: bool, how: _How) -> Import
     take = bool(published.images and atlas.imported and (own or atlas.images.empty))
     if how[0] is not None and not take:
         raise misuse("images", f"left out: {atlas.folder} has images of its own", str(how[0]))
-    atlas = labelling.label(atlas, reader, layers=list(layers), overwrite=overwrite)
+    atlas = labelling.label(
+        atlas, reader, layers=list(layers), overwrite=overwrite, progress=silent
+    )
     gathered = images.Gathered()
     if take:
         writer = AtlasWriter.extend(atlas.folder)

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from neuronym._checks import Verbatim, misuse
+from neuronym._core.checks import Verbatim, misuse
+from neuronym.inputs.probes.broden import plain_name
 from neuronym.interchange import _labels, _rows
 from neuronym.interchange.base import FORMATS, Format, Published
-from neuronym.probes.broden import plain_name
 
 _BEST = ["unit", "category", "label", "score"]
 _COUNTS = ("truth", "activation", "intersect")

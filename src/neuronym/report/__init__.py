@@ -1,0 +1,1 @@
+"""An atlas in text, figures and one document."""

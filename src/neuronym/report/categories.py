@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from neuronym._errors import NeuronymError
-from neuronym.matching import fold
+from neuronym._core.errors import NeuronymError
+from neuronym._core.words import fold
 
 if TYPE_CHECKING:
-    from neuronym.atlas import Atlas
+    from neuronym.atlas.reader import Atlas
+
 
 #: Words that stand for each category; `other` is what names nothing one could see in a picture.
 SEEDS: Mapping[str, tuple[str, ...]] = {
@@ -133,6 +134,6 @@ def _seeds(atlas: Atlas, **origins: Any) -> tuple[dict[str, np.ndarray], str]:
 
 
 def _embed(atlas: Atlas, words: Sequence[str], **origins: Any) -> np.ndarray:
-    from neuronym.material import Material
+    from neuronym.atlas.context import Material
 
     return Material(atlas, **origins).embed_words(words)

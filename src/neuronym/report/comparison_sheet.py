@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuronym._errors import NeuronymError
-from neuronym._files import atomic_write
-from neuronym.matching import threshold_text
-from neuronym.report.compare import Comparison
+from neuronym._core.errors import NeuronymError
+from neuronym._core.storage import atomic_write
+from neuronym.analysis.comparison import Comparison
+from neuronym.analysis.matching import threshold_text
 from neuronym.report.figures import INK, PALE, new
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
 
 _PANELS = 6
 #: Disagreements that are printed.
@@ -25,7 +26,7 @@ _LISTED = 10
 
 def print_comparison(found: Comparison) -> None:
     """Methods, agreement pair by pair, and the most confident disagreements."""
-    from neuronym.terminal import console, counted, duration
+    from neuronym._core.terminal import console, counted, duration
 
     out = console()
     out.print(f"{len(found.methods)} methods on {found.target}\n", style="bold")
@@ -96,7 +97,7 @@ def synonyms(found: Comparison) -> str:
 def _print(out: Any, headings: tuple[str, ...], rows: list[tuple], names: int = 1) -> None:
     from rich.table import Table
 
-    from neuronym.terminal import add_row
+    from neuronym._core.terminal import add_row
 
     table = Table(box=None)
     for place, heading in enumerate(headings):

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neuronym._checks import misuse
-from neuronym._errors import NeuronymError
-from neuronym.cache import default_root
-from neuronym.terminal import printable
+from neuronym._core.checks import misuse
+from neuronym._core.errors import NeuronymError
+from neuronym._core.terminal import printable
+from neuronym.extraction.cache import default_root
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
 
 #: Text; text of lesser weight, still dark enough for small print; lines that only guide the eye.
 INK, PALE, FAINT = "#1f2430", "#5b6270", "#d5d9e0"

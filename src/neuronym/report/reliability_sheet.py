@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from neuronym._core.tables import Column, Table
+from neuronym.analysis.trust.reliability import Reliability
 from neuronym.report.figures import COLOURS, FAINT, INK, PALE, new, shown, style
-from neuronym.tables import Column, Table
-from neuronym.trust.reliability import Reliability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
 
 _ACROSS = 3
 _TITLE = 34  # characters over a panel

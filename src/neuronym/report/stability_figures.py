@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from neuronym.analysis.stability.measures import mean_interval
+from neuronym.analysis.stability.study import Study
 from neuronym.report.figures import COLOURS, FAINT, INK, PALE, new, shown, style
-from neuronym.stability.measures import mean_interval
-from neuronym.stability.study import Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from neuronym.atlas import Atlas
+    from neuronym.atlas.reader import Atlas
+
 
 _HATCHES = ("", "////", "....", "xxxx")  # for more configurations than there are colours
 _MARKS = "osD^vPX*"

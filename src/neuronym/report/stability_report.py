@@ -10,15 +10,14 @@ from typing import Any
 
 import pandas as pd
 
-from neuronym._files import atomic_write
-from neuronym.atlas import open_atlas
-from neuronym.grid import Grid
+from neuronym._core.storage import atomic_write
+from neuronym._core.tables import Column, Table, print_table, to_csv, to_markdown
+from neuronym._core.terminal import console, printable
+from neuronym.analysis.stability.configurations import short
+from neuronym.analysis.stability.study import HEAD, Study
+from neuronym.atlas.reader import open_atlas
 from neuronym.report import stability_figures
 from neuronym.report.figures import save
-from neuronym.stability.configurations import short
-from neuronym.stability.study import HEAD, Study
-from neuronym.tables import Column, Table, print_table, to_csv, to_markdown
-from neuronym.terminal import console, printable
 
 WARNING = (
     "This published score compares a vector's top 5 with itself: the labels at k = 5, 10 and 16 "
@@ -272,12 +271,16 @@ def write(study: Study, folder: Path) -> list[Path]:
     return [folder / "report.md", folder / HEAD, *made]
 
 
-def write_grid(grid: Grid, folder: Path) -> Table:
-    """Write the reports of a grid's studies, and the published table over all of them."""
-    for study in grid.studies:
+def write_several(studies: Sequence[Study], folder: Path, failures: Sequence[str] = ()) -> Table:
+    """Write the reports of several studies, and the published table over all of them.
+
+    Args:
+        failures: what could not be studied and why, a sentence each.
+    """
+    for study in studies:
         write(study, Path(study.folder))
-    several, rows = len(grid.studies) > 1, []
-    for study in grid.studies:
+    several, rows = len(studies) > 1, []
+    for study in studies:
         rows += [{"target": study.target[0], **row} for row in study.scores.to_dict("records")]
     columns = (
         *([Column("target")] if several else []),
@@ -285,7 +288,7 @@ def write_grid(grid: Grid, folder: Path) -> Table:
         Column("layer"),
         *_PUBLISHED,
     )
-    notes = [WARNING, *(f"Failed: {one.cell.name}. {one.error}" for one in grid.failed)]
+    notes = [WARNING, *failures]
     table = Table("stability", "The published stability score", columns, tuple(rows), tuple(notes))
     for ending, text in ((".md", to_markdown), (".csv", to_csv)):
         with atomic_write(folder / f"table{ending}") as file:

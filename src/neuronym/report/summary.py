@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 if TYPE_CHECKING:
-    from neuronym.atlas import Atlas, Unit
+    from neuronym.atlas.reader import Atlas
+    from neuronym.atlas.unit import Unit
 
 
 #: Columns of the table of layers that come from analyses.
@@ -110,7 +111,7 @@ def striking(labels: pd.DataFrame, count: int) -> pd.DataFrame:
 
 def print_method(atlas: Atlas, method: str) -> None:
     """What one method found: layers and striking neurons."""
-    from neuronym.terminal import console, counted
+    from neuronym._core.terminal import console, counted
 
     out, found = console(), facts(atlas, method)
     units = counted(sum(layer["units"] for layer in found["layers"]), "neuron")
@@ -127,7 +128,7 @@ def print_method(atlas: Atlas, method: str) -> None:
 def _print_layers(out: Any, found: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from neuronym.terminal import add_row
+    from neuronym._core.terminal import add_row
 
     table = Table(box=None)
     headings = ("layer", "neurons", "labelled", "abstained", "median score", "different labels")
@@ -163,7 +164,7 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
     """Layers, striking neurons, where things are, what to do next."""
     from rich.text import Text
 
-    from neuronym.terminal import command, console, counted, duration
+    from neuronym._core.terminal import command, console, counted, duration
 
     out, found = console(), facts(atlas)
     method, settled = next(iter(found["methods"].items()))
@@ -212,7 +213,7 @@ def _print_striking(
 ) -> None:
     from rich.table import Table
 
-    from neuronym.terminal import add_row
+    from neuronym._core.terminal import add_row
 
     if not found["striking"]:
         return
@@ -236,7 +237,7 @@ def print_unit(unit: Unit, method: str | None = None) -> None:
     """One neuron: facts, labels, exemplars."""
     from rich.table import Table
 
-    from neuronym.terminal import add_row, console
+    from neuronym._core.terminal import add_row, console
 
     method = unit.atlas.method(method)
     out, row = console(), unit.facts

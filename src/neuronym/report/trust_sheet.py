@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from neuronym import schema
+from neuronym.atlas import schema
 from neuronym.report.summary import score_text
 
 if TYPE_CHECKING:
-    from neuronym.atlas import Atlas
+    from neuronym.atlas.reader import Atlas
+
 
 #: Columns that a terminal has room for; a table with more is shown on its side.
 _ACROSS = 8
@@ -56,7 +57,7 @@ def print_trust(atlas: Atlas, method: str, analyses: Sequence[str]) -> None:
     """A table per analysis: counts of yes, medians of numbers; and what to do next."""
     from rich.table import Table
 
-    from neuronym.terminal import add_row, command, console
+    from neuronym._core.terminal import add_row, command, console
 
     out = console()
     out.print(f"Labels of {method} in {atlas.folder}\n", style="bold")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from neuronym._errors import NeuronymError
+from neuronym._core.errors import NeuronymError
 from neuronym.report.figures import FAINT, INK, PALE, new, shown
 from neuronym.report.summary import trust_text
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from neuronym.atlas import Unit
+    from neuronym.atlas.unit import Unit
+
 
 _ACCENT = "#2a6f97"
 
@@ -163,7 +164,7 @@ def _labels(axes: Axes, unit: Unit, count: int, method: str) -> None:
 
 def _predictions(unit: Unit, counts: Sequence[int], method: str) -> list[tuple[int, list[str]]]:
     """The three best labels when the similarity sees only so many images of each unit."""
-    from neuronym.similarity import open_similarity
+    from neuronym.similarity.base import open_similarity
 
     atlas = unit.atlas
     facts = atlas.manifest["methods"][method]

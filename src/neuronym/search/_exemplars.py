@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Int64
 
-from neuronym.relations import Units
 from neuronym.search._words import WordIndex
+from neuronym.search.relations import Units
 
 if TYPE_CHECKING:
-    from neuronym.atlas import Atlas
+    from neuronym.atlas.reader import Atlas
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from neuronym.relations import Relations
 from neuronym.search._words import WordIndex
+from neuronym.search.relations import Relations
 
 if TYPE_CHECKING:
-    from neuronym.atlas import Atlas
+    from neuronym.atlas.reader import Atlas
+
 
 _ROUNDING = 1e-5  # by which scores differ that were computed in another order
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from neuronym._errors import NeuronymError
-from neuronym.embeddings import IMAGES, EncoderPass
-from neuronym.relations import Relations
+from neuronym._core.errors import NeuronymError
+from neuronym.extraction.passes import IMAGES, EncoderPass
+from neuronym.search.relations import Relations
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from neuronym.encoders.base import Encoder
-    from neuronym.origins import Origins
+    from neuronym.atlas.sources import Origins
+    from neuronym.inputs.encoders.base import Encoder
 
 
 def by_encoder(

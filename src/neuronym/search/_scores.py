@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Float32
 
-from neuronym import _files, schema
-from neuronym._errors import NeuronymError
-from neuronym.similarity import open_similarity
-from neuronym.similarity._mutual_information import MutualInformation
+from neuronym._core import storage
+from neuronym._core.errors import NeuronymError
+from neuronym.atlas import schema
+from neuronym.similarity.base import open_similarity
+from neuronym.similarity.wpmi import MutualInformation
 
 if TYPE_CHECKING:
-    from neuronym.atlas import Atlas
+    from neuronym.atlas.reader import Atlas
+
 
 _KEPT = 1000  # embeddings of new words
 #: words → unit vectors `[word, dim]`.
@@ -46,7 +48,7 @@ class Scorer:
         self._words = {word: row for row, word in enumerate(atlas.concepts["concept"])}
         self._vectors: dict[str, np.ndarray] = {}
         self._path = atlas.folder / schema.method_file(method)
-        self._arrays = _files.read_arrays(self._path)[0] if self._path.exists() else {}
+        self._arrays = storage.read_arrays(self._path)[0] if self._path.exists() else {}
 
     def embedded(self, word: str) -> bool:
         """Whether a word's embedding is at hand."""

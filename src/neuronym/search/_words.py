@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int64
 
-from neuronym._checks import choice
-from neuronym.matching import fold
+from neuronym._core.checks import choice
+from neuronym._core.words import fold
 
 MATCHES = ("exact", "substring", "stem")
 

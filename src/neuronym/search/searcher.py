@@ -9,24 +9,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from neuronym._checks import choice
-from neuronym._errors import NeuronymError, UsageError
-from neuronym._held import held
-from neuronym.matching import fold
-from neuronym.relations import Relations, products
+from neuronym._core.cached import held
+from neuronym._core.checks import choice
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.terminal import counted
+from neuronym._core.words import fold
 from neuronym.search import _pictures
 from neuronym.search._exemplars import ExemplarIndex
 from neuronym.search._labels import Labels, Part
 from neuronym.search._scores import Scorer
 from neuronym.search.hits import Hits
-from neuronym.terminal import counted
+from neuronym.search.relations import Relations, products
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from neuronym.atlas import Atlas
-    from neuronym.encoders.base import Encoder
-    from neuronym.origins import Origins
+    from neuronym.atlas.reader import Atlas
+    from neuronym.atlas.sources import Origins
+    from neuronym.inputs.encoders.base import Encoder
+
 
 #: Where a word is looked for.
 PLACES = ("labels", "images", "scores")
@@ -186,7 +187,7 @@ class Searcher:
     @held
     def origins(self) -> Origins:
         """What the atlas was made from."""
-        from neuronym.origins import Origins
+        from neuronym.atlas.sources import Origins
 
         return self._given or Origins(self.atlas)
 

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neuronym._registry import Registry
-from neuronym._types import Progress, Rows, silent
-from neuronym.parameters import Parameterised
+from neuronym._core.progress import Progress, silent
+from neuronym._core.registry import Parameterised, Registry, opened
+from neuronym._core.types import Rows
 
 if TYPE_CHECKING:
     import torch
 
-SIMILARITIES = Registry("similarity", "similarities")
+
+SIMILARITIES = Registry("similarity", "similarities", "neuronym.similarity")
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,3 +114,20 @@ class Similarity(Parameterised, abc.ABC):
         """
         layers = [activations]
         return self.top_many(layers, images, texts, n, tie=tie, shared=shared, progress=progress)[0]
+
+
+def open_similarity(spec: str | Similarity) -> Similarity:
+    """A similarity from its name with parameters, or the similarity that is given.
+
+    Args:
+        spec: for example `soft-wpmi`, `soft-wpmi:top_k=5,a=10,prior=probe`, `cos`.
+
+    Raises:
+        UsageError: no such similarity, no such parameter, or a value that does not fit.
+
+    >>> open_similarity("wpmi:lam=0.5,top_k=7").spec
+    'wpmi:top_k=7,lam=0.5'
+    >>> open_similarity("soft-wpmi").settle(images=1000, sharpness=10).spec
+    'soft-wpmi:top_k=10,a=10'
+    """
+    return opened(SIMILARITIES, Similarity, spec)

@@ -1,1 +1,1 @@
-"""The site: pages over atlases, on a server or as files."""
+"""The site: pages, the server, and the export."""

@@ -10,14 +10,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from neuronym import _files
-from neuronym._errors import NeuronymError, UsageError
-from neuronym._json import clean
-from neuronym._types import Progress, silent
-from neuronym.atlas import Atlas
-from neuronym.matching import fold
+from neuronym._core import storage
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.json import clean
+from neuronym._core.progress import Progress, silent
+from neuronym._core.words import fold
+from neuronym.atlas.reader import Atlas
 from neuronym.web.addresses import FileAddresses, file_part, segment
-from neuronym.web.pages import KINDS, report
+from neuronym.web.pages import report
+from neuronym.web.pages.base import kinds
 from neuronym.web.server import static_files
 from neuronym.web.site import Site
 from neuronym.web.view import LISTED, View
@@ -48,17 +49,17 @@ def export_site(
     """
     earlier = _claim(out, overwrite)
     if not (out / MARK).exists():
-        _files.write_json(out / MARK, {"complete": False, "files": []})
+        storage.write_json(out / MARK, {"complete": False, "files": []})
     part = out / PART
     try:
         pages = _make(atlases, part, progress)
         files = {path.relative_to(part).as_posix() for path in part.rglob("*") if path.is_file()}
         # First, so that the next export knows them all should this one be stopped.
         told = {"complete": False, "files": sorted(files | earlier)}
-        _files.write_json(out / MARK, told)
+        storage.write_json(out / MARK, told)
         _move(files, part, out)
         _remove(earlier - files, out)
-        _files.write_json(out / MARK, {"complete": True, "pages": pages, "files": sorted(files)})
+        storage.write_json(out / MARK, {"complete": True, "pages": pages, "files": sorted(files)})
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return pages
@@ -105,12 +106,12 @@ def _move(files: set[str], part: Path, out: Path) -> None:
                 place.unlink()
             place.mkdir(exist_ok=True)
         except OSError as error:
-            raise _files.cannot_write(place, error) from error
+            raise storage.cannot_write(place, error) from error
     for name in sorted(files):
         try:
             (part / name).replace(out / name)
         except OSError as error:
-            raise _files.cannot_write(out / name, error) from error
+            raise storage.cannot_write(out / name, error) from error
 
 
 def _remove(files: set[str], out: Path) -> None:
@@ -174,7 +175,7 @@ def _told(what: str) -> Iterator[None]:
 def _pages(site: Site) -> Iterator[tuple[str, ...]]:
     yield ()
     for name, view in site.views.items():
-        for kind in KINDS.values():
+        for kind in kinds().values():
             for more in kind.every(view) if kind.every else ():
                 yield ("a", name, *([kind.name] if kind.name else []), *more)
 
@@ -186,7 +187,7 @@ def _put(path: Path, content: str | bytes) -> None:
             content.encode("utf-8", "replace") if isinstance(content, str) else content
         )
     except OSError as error:
-        raise _files.cannot_write(path, error) from error
+        raise storage.cannot_write(path, error) from error
 
 
 def search_files(view: View) -> Iterator[tuple[str, Any]]:

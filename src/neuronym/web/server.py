@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from neuronym._errors import NeuronymError, UsageError
-from neuronym.atlas import Atlas
-from neuronym.report.plots import FIGURES
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym.atlas.reader import Atlas
+from neuronym.report.plots.base import FIGURES
 from neuronym.web.addresses import Addresses, Asked
-from neuronym.web.pages import NotFoundError, Page, Query, annotate, report, search
+from neuronym.web.pages import annotate, report, search
+from neuronym.web.pages.base import NotFoundError, Page, Query
 from neuronym.web.site import POLICY, Message, Site
 from neuronym.web.uploads import parts_of
 from neuronym.web.view import View
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
+
 
 _HEADERS = {
     "Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'",

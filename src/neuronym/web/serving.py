@@ -9,8 +9,8 @@ import threading
 import webbrowser
 from collections.abc import Sequence
 
-from neuronym._checks import misuse
-from neuronym.atlas import Atlas
+from neuronym._core.checks import misuse
+from neuronym.atlas.reader import Atlas
 from neuronym.web.server import application
 
 

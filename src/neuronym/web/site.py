@@ -9,20 +9,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from neuronym._errors import NeuronymError
-from neuronym._held import held
-from neuronym._json import clean
-from neuronym.atlas import Atlas, open_atlas
-from neuronym.matching import fold
+from neuronym._core.cached import held
+from neuronym._core.errors import NeuronymError
+from neuronym._core.json import clean
+from neuronym._core.terminal import counted
+from neuronym._core.words import fold
+from neuronym.atlas.reader import Atlas, open_atlas
 from neuronym.report.summary import score_text
-from neuronym.terminal import counted
 from neuronym.web.addresses import Addresses, received, segment
-from neuronym.web.pages import KINDS, NotFoundError, Page, Query
+from neuronym.web.pages.base import NotFoundError, Page, Query, kinds
 from neuronym.web.view import View, stamp
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
+
 
 #: What a browser may load for a page: nothing that does not come from the site itself.
 POLICY = (
@@ -104,7 +105,7 @@ class Site:
         view = self.views.get(parts[1]) if len(parts) > 1 and parts[0] == "a" else None
         if view is None:
             raise NotFoundError("There is no such page.")
-        kind = KINDS.get(parts[2] if len(parts) > 2 else "")
+        kind = kinds().get(parts[2] if len(parts) > 2 else "")
         if kind is None or (kind.name == "annotate" and not self.writing):
             raise NotFoundError("There is no such page.")
         return kind.build(view, tuple(map(received, parts[3:])), query or Query())

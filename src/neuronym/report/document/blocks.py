@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neuronym.tables import Table
+from neuronym._core.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,6 +10,8 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
+from neuronym._core.tables import Table, to_html
+from neuronym._core.terminal import printable
 from neuronym.report.document.blocks import (
     Block,
     Bullets,
@@ -22,8 +24,6 @@ from neuronym.report.document.blocks import (
     Text,
 )
 from neuronym.report.figures import as_bytes, inline_svg
-from neuronym.tables import Table, to_html
-from neuronym.terminal import printable
 
 #: Larger drawings become pictures of pixels.
 _LARGEST_SVG = 400_000
@@ -34,7 +34,7 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 def to_page(document: Document) -> str:
     """The whole page."""
-    style = files("neuronym.report.document").joinpath("page.css").read_text("utf-8")
+    style = files(__package__).joinpath("page.css").read_text("utf-8")
     contents = "".join(f'<a href="#{s.name}">{_text(s.title)}</a>' for s in document.sections)
     lines = [
         "<!doctype html>",

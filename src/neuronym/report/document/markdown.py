@@ -8,7 +8,9 @@ import shutil
 from pathlib import Path
 from urllib.parse import quote
 
-from neuronym._files import atomic_write, cannot_write
+from neuronym._core.storage import atomic_write, cannot_write
+from neuronym._core.tables import Table, to_markdown
+from neuronym._core.terminal import printable
 from neuronym.report.document.blocks import (
     Block,
     Bullets,
@@ -20,8 +22,6 @@ from neuronym.report.document.blocks import (
     Text,
 )
 from neuronym.report.figures import save
-from neuronym.tables import Table, to_markdown
-from neuronym.terminal import printable
 
 
 def write(document: Document, path: Path) -> list[Path]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from neuronym._errors import NeuronymError
-from neuronym.atlas import Atlas
-from neuronym.material import Material
+from neuronym._core.errors import NeuronymError
+from neuronym.analysis.trust.base import ANALYSES, open_analysis
+from neuronym.atlas.context import Material
+from neuronym.atlas.reader import Atlas
 from neuronym.report.plots.base import View
-from neuronym.trust import ANALYSES, open_analysis
 
 
 def commands(seen: View) -> Iterator[tuple[str, str]]:

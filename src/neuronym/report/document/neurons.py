@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from neuronym.atlas.schema import TRUST
 from neuronym.report.document.blocks import Neuron, Neurons
 from neuronym.report.plots.base import View
 from neuronym.report.plots.neurons import Example
 from neuronym.report.summary import score_text, striking, trust_text
-from neuronym.schema import TRUST
 
 IMAGES = 6
 _NEXT = 3  # labels after the first

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from neuronym._errors import NeuronymError, UsageError
-from neuronym._types import Progress, silent
-from neuronym.evaluation import open_subject, table
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.progress import Progress, silent
+from neuronym._core.tables import Column, Table
+from neuronym.analysis.evaluation.open import open_subject, table
+from neuronym.atlas.schema import analysis_id
 from neuronym.report import summary
 from neuronym.report.document import missing, neurons, sentences
 from neuronym.report.document.blocks import (
@@ -24,8 +26,6 @@ from neuronym.report.document.blocks import (
 )
 from neuronym.report.plots.base import FIGURES, View, draw
 from neuronym.report.plots.neurons import chosen
-from neuronym.schema import analysis_id
-from neuronym.tables import Column, Table
 
 _OF_LAYERS = ("scores",)
 _OF_LABELS = ("concepts", "ranks", "categories")
@@ -230,7 +230,7 @@ def agreement(seen: View) -> Table:
     Raises:
         NeuronymError: the methods have no layer in common.
     """
-    from neuronym.report.compare import compare
+    from neuronym.analysis.comparison import compare
     from neuronym.report.comparison_sheet import synonyms
 
     found = compare(seen.atlas)

@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from neuronym import schema
-from neuronym._errors import NeuronymError
+from neuronym._core.errors import NeuronymError
+from neuronym._core.tables import Table
+from neuronym.atlas import schema
 from neuronym.report.categories import MEASURED
 from neuronym.report.plots.base import View, numbered
 from neuronym.report.summary import score_text
-from neuronym.tables import Table
 
 
 def part(some: int, total: int) -> str:
@@ -158,7 +158,7 @@ def caveats(seen: View, drawn: set[str]) -> Iterator[str]:
 
 
 def _layer_prior(facts: dict[str, Any]) -> bool:
-    from neuronym.similarity import open_similarity
+    from neuronym.similarity.base import open_similarity
 
     try:
         return (

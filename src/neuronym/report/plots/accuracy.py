@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neuronym._errors import NeuronymError
-from neuronym.evaluation import table
+from neuronym._core.errors import NeuronymError
+from neuronym.analysis.evaluation.open import table
 from neuronym.report.figures import FAINT, PALE, new, shown
 from neuronym.report.plots.base import FIGURES, View, key, method_colour, short, title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
 
 _MARKS = "osD^vPX*"
 

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from neuronym import schema
-from neuronym._checks import misuse
-from neuronym._registry import Registry
-from neuronym.atlas import Atlas
-from neuronym.evaluation import Subject, open_subject
+from neuronym._core.checks import misuse
+from neuronym._core.registry import Registry
+from neuronym.analysis.evaluation.base import Subject
+from neuronym.analysis.evaluation.open import open_subject
+from neuronym.atlas import schema
+from neuronym.atlas.reader import Atlas
 from neuronym.report.figures import COLOURS, INK, PALE, shown, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FIGURES = Registry("figure", "figures")
+
+FIGURES = Registry("figure", "figures", "neuronym.report.plots")
 #: A figure of one panel per layer shows so many layers of bars at most.
 MOST = 6
 #: Inches of the widest figures, as wide as a page of the report.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+
 _COLOURS = dict(zip(CATEGORIES, (*COLOURS, FAINT), strict=True))
 #: Ink on the bars that are too dark for black, or follow the page.
 _ON = {"object": "white", "other": INK}

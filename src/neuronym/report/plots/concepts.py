@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+
 #: Labels per layer, as many as the published study lists.
 LABELS = 26
 

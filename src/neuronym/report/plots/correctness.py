@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neuronym._errors import NeuronymError
-from neuronym.evaluation import table
-from neuronym.evaluation.curves import precision_at
-from neuronym.evaluation.judging import judge
+from neuronym._core.errors import NeuronymError
+from neuronym.analysis.evaluation.curves import precision_at
+from neuronym.analysis.evaluation.judging import judge
+from neuronym.analysis.evaluation.open import table
 from neuronym.report.figures import FAINT, new, shown
 from neuronym.report.plots.base import (
     FIGURES,
@@ -27,6 +27,7 @@ from neuronym.report.plots.base import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
 
 _GROUPS = {
     "mean_top1": "first label\nright",

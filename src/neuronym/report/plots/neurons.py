@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from neuronym._errors import NeuronymError
-from neuronym.evaluation.judging import judge
+from neuronym._core.errors import NeuronymError
+from neuronym.analysis.evaluation.judging import judge
 from neuronym.report.figures import COLOURS, FAINT, INK, new, shown
 from neuronym.report.plots.base import FIGURES, View, short, title
 from neuronym.report.summary import score_text, striking
@@ -18,6 +18,7 @@ from neuronym.report.unit_sheet import draw_exemplar
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
+
 
 #: Images of each example, as many as the published study shows.
 IMAGES = 10

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+
 _NAMED = 10  # more layers than these are told apart by a colour bar
 
 

@@ -8,9 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from neuronym._errors import UsageError
-from neuronym.matching import fold
-from neuronym.truth import Annotations, Answer
+from neuronym._core.errors import UsageError
+from neuronym._core.words import fold
+from neuronym.analysis.truth.base import Answer
+from neuronym.analysis.truth.store import Annotations
 from neuronym.web.addresses import received
 from neuronym.web.pages.base import NotFoundError, Page, Query, page
 from neuronym.web.pages.unit import read

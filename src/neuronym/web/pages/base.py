@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from neuronym._errors import UsageError
+from neuronym._core.errors import UsageError
+from neuronym._core.registry import import_files
 from neuronym.web.view import View
 
 
@@ -72,7 +74,14 @@ class Kind:
     every: Callable[[View], Iterator[tuple[str, ...]]] | None
 
 
-KINDS: dict[str, Kind] = {}
+_KINDS: dict[str, Kind] = {}
+
+
+@functools.cache
+def kinds() -> dict[str, Kind]:
+    """All kinds of pages, by the part of the address that stands for them."""
+    import_files("neuronym.web.pages")
+    return _KINDS
 
 
 def page(
@@ -82,7 +91,7 @@ def page(
     """Decorator: register what builds the pages at `/a/<atlas>/<name>/…`."""
 
     def decorate(build: Callable[[View, tuple[str, ...], Query], Page]) -> Any:
-        KINDS[name] = Kind(name, build, every)
+        _KINDS[name] = Kind(name, build, every)
         return build
 
     return decorate

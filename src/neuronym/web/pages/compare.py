@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from neuronym._errors import NeuronymError
-from neuronym.matching import fold
-from neuronym.report.compare import compare
+from neuronym._core.errors import NeuronymError
+from neuronym._core.words import fold
+from neuronym.analysis.comparison import compare
 from neuronym.web.pages.base import NotFoundError, Page, Query, page
 from neuronym.web.view import Card, View
 

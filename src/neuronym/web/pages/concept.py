@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from neuronym._errors import NeuronymError
-from neuronym.matching import fold
-from neuronym.terminal import counted
+from neuronym._core.errors import NeuronymError
+from neuronym._core.terminal import counted
+from neuronym._core.words import fold
 from neuronym.web.addresses import segment
 from neuronym.web.pages.base import NotFoundError, Page, Query, page
 from neuronym.web.view import Card, View, by_layer, number

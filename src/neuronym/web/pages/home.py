@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from neuronym.evaluation.bins import BINS
+from neuronym._core.terminal import counted
+from neuronym.analysis.evaluation.bins import BINS
 from neuronym.report.summary import facts
-from neuronym.terminal import counted
 from neuronym.web.pages.base import Page, Query, page
 from neuronym.web.view import Card, View
 

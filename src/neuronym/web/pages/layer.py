@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from neuronym._errors import NeuronymError
-from neuronym.terminal import counted
+from neuronym._core.errors import NeuronymError
+from neuronym._core.terminal import counted
 from neuronym.web.pages.base import NotFoundError, Page, Query, page
 from neuronym.web.view import Card, View
 

@@ -7,20 +7,21 @@ import threading
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from neuronym._errors import NeuronymError
-from neuronym.report.document import build
+from neuronym._core.errors import NeuronymError
+from neuronym._core.tables import Table, as_data
+from neuronym.analysis.truth.open import open_truth
+from neuronym.atlas.unit import unit_name
 from neuronym.report.document.blocks import Block, Bullets, Code, Commands, Neurons, Picture, Text
+from neuronym.report.document.write import build
 from neuronym.report.figures import as_bytes, style
-from neuronym.report.plots import view as seen
-from neuronym.tables import Table, as_data
-from neuronym.truth import open_truth
-from neuronym.unit import unit_name
+from neuronym.report.plots.base import view as seen
 from neuronym.web.addresses import segment
 from neuronym.web.pages.base import NotFoundError, Page, Query, page
 from neuronym.web.view import View
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
 
 _LARGEST_SVG = 400_000  # larger drawings become pictures of pixels
 _DRAWING = threading.Lock()  # matplotlib has one style for the whole process

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from neuronym._errors import NeuronymError
-from neuronym.schema import TRUST
+from neuronym._core.errors import NeuronymError
+from neuronym.atlas.schema import TRUST
 from neuronym.web.pages.base import NotFoundError, Page, Query, page
 from neuronym.web.view import Card, Exemplar, Label, View, number
 

@@ -1,0 +1,1 @@
+"""Streaming numbers: top-k, statistics per unit, matrix products, compiled loops."""

@@ -1,0 +1,219 @@
+"""Files written whole or not at all, and arrays read without loading them."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import struct
+import tempfile
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+
+from neuronym._core.errors import NeuronymError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+_DTYPES = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I16": np.int16,
+    "I8": np.int8,
+    "U64": np.uint64,
+    "U32": np.uint32,
+    "U16": np.uint16,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
+_CODES = {np.dtype(kind): code for code, kind in _DTYPES.items()}
+_DISK = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.EBUSY,
+}
+
+
+@contextmanager
+def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO]:
+    """Open a temporary neighbour of `path`; on success flush it to disk and rename it to `path`.
+
+    Raises:
+        NeuronymError: the disk is full or the folder cannot be written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(
+            prefix=f".{path.name}.", suffix=".tmp", dir=path.parent
+        )
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        encoding = None if "b" in mode else "utf-8"
+        with os.fdopen(handle, mode, encoding=encoding) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "there is a folder of this name")
+        os.replace(temporary, path)
+    except OSError as error:
+        _remove(temporary)
+        if error.errno not in _DISK:
+            raise  # not the disk's fault: something that was read on the way
+        raise cannot_write(path, error) from error
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def cannot_write(path: Path, error: OSError) -> NeuronymError:
+    """The error for a full or read-only disk."""
+    return NeuronymError(
+        f"Cannot write {path}: {error.strerror or error}. "
+        "Nothing that was finished is lost: free space or fix permissions, then run the same "
+        "command again."
+    )
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def remove_leftovers(folder: Path, older_than: float = 0.0) -> None:
+    """Remove temporary files that a killed process left behind, at least so many seconds old."""
+    for path in folder.rglob(".*.tmp"):
+        try:
+            if time.time() - path.stat().st_mtime >= older_than:
+                path.unlink()
+        except OSError:
+            pass
+
+
+def _remove(path: str) -> None:
+    with suppress(OSError):
+        os.unlink(path)
+
+
+def write_json(path: Path, data: object) -> None:
+    """Write JSON atomically: two-space indentation, keys in the order given."""
+    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError:  # a path that is not UTF-8: escapes can hold it
+        encoded = (json.dumps(data, indent=2, allow_nan=False) + "\n").encode()
+    with atomic_write(path) as file:
+        file.write(encoded)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> None:
+    """Write named arrays as one safetensors file, atomically, with a checksum of their values."""
+    about = {**about, "crc32": _checksum(arrays)}
+    write_array_blocks(path, {k: (v.dtype, v.shape, [v]) for k, v in arrays.items()}, about)
+
+
+def intact(arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> bool:
+    """Whether arrays from a file of `write_arrays` still have the checksum they had."""
+    return about.get("crc32") == _checksum(arrays)
+
+
+def _checksum(arrays: Mapping[str, np.ndarray]) -> str:
+    total = 0
+    for name, array in arrays.items():
+        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        total = zlib.crc32(data, zlib.crc32(name.encode(), total))
+    return f"{total:08x}"
+
+
+def write_array_blocks(
+    path: Path,
+    arrays: Mapping[str, tuple[np.dtype | type, tuple[int, ...], Iterable[np.ndarray]]],
+    about: Mapping[str, str],
+) -> None:
+    """Write a safetensors file whose arrays come in blocks of rows, never whole in memory."""
+    header: dict[str, object] = {"__metadata__": dict(about)}
+    offset = 0
+    for name, (kind, shape, _) in arrays.items():
+        size = int(np.dtype(kind).itemsize * np.prod(shape, dtype=np.int64))
+        header[name] = {
+            "dtype": _CODES[np.dtype(kind)],
+            "shape": list(shape),
+            "data_offsets": [offset, offset + size],
+        }
+        offset += size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with atomic_write(path) as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name, (kind, shape, blocks) in arrays.items():
+            wanted = int(np.prod(shape, dtype=np.int64))
+            for block in blocks:
+                data = np.ascontiguousarray(block, dtype=kind)
+                wanted -= data.size
+                file.write(data.reshape(-1).view(np.uint8).data)
+            if wanted:
+                raise ValueError(f"array {name!r}: {wanted} values missing of shape {shape}")
+
+
+def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Open a safetensors file: memory-mapped arrays (read-only) and its string metadata.
+
+    Raises:
+        NeuronymError: the file is truncated or not safetensors.
+    """
+    try:
+        size = path.stat().st_size
+        with open(path, "rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > min(size, 100_000_000):
+                raise ValueError("header too long")
+            header = json.loads(file.read(length))
+        about = header.pop("__metadata__", {})
+        start, arrays = 8 + length, {}
+        whole = (
+            np.memmap(path, dtype=np.uint8, mode="r") if size > start else np.zeros(start, np.uint8)
+        )
+        for name, entry in header.items():
+            low, high = entry["data_offsets"]
+            if start + high > size:
+                raise ValueError("file is shorter than its header says")
+            kind = np.dtype(_DTYPES[entry["dtype"]])
+            arrays[name] = whole[start + low : start + high].view(kind).reshape(entry["shape"])
+        return arrays, about
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+        raise NeuronymError(f"{path} is not a readable safetensors file: {error}.") from error
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """A parquet file, read within this thread.
+
+    Where pyarrow has made threads, Python's way out may abort at the end of a program that also
+    uses torch (exit code 134). Atlases are small enough to do without.
+
+    Raises:
+        OSError, pa.ArrowInvalid: it is not there, or damaged.
+    """
+    import pyarrow.parquet as pq
+
+    with open(path, "rb") as opened:  # a path with a colon would be taken for a URI
+        return pq.ParquetFile(opened, pre_buffer=False).read(columns, use_threads=False)

@@ -1,0 +1,1 @@
+"""Is a label right, is it stable, can it be relied on?"""

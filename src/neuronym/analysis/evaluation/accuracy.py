@@ -1,0 +1,84 @@
+"""How many units get the right label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from neuronym._core.intervals import wilson
+from neuronym._core.tables import Column, Table
+from neuronym.analysis.evaluation.base import TABLES, StudyTable, Subject, groups, heading
+from neuronym.analysis.evaluation.judging import judge
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_COUNTS = (
+    ("top1", "top-1"),
+    ("top3", "top-3"),
+    ("top5", "top-5"),
+    ("incorrect", ""),
+    ("non_interpretable", "non-interpretable"),
+    ("total", ""),
+    ("abstained", ""),
+)
+_SHARES = (
+    ("top1_share", "top-1"),
+    ("top5_share", "top-5"),
+    ("top5_labelled", "top-5 of labelled"),
+)
+_NOTES = (
+    "top-n: units with a right label among the first n; incorrect: interpretable units without one "
+    "among the first five, which includes those the method gives no label (abstained); "
+    "non-interpretable: by the truth. Shares are of the interpretable units, with 95 % Wilson "
+    "intervals; the last one of those that have labels.",
+)
+
+
+@TABLES.register("accuracy")
+@dataclass(frozen=True)
+class Accuracy(StudyTable):
+    """Top-1, top-3 and top-5 accuracy per layer and method, against a truth.
+
+    Of the units whose truth is known: `top1`, `top3`, `top5` have a right label among the first
+    1, 3, 5; `incorrect` are interpretable and have none among the first five; so top5 + incorrect
+    + non_interpretable = total.
+    """
+
+    name: ClassVar[str] = "accuracy"
+    needs: ClassVar[tuple[str, ...]] = ("truth",)
+
+    def make(self, subject: Subject) -> Table:
+        """Count."""
+        frames, notes = judge(subject, subject.abstains)
+        rows = [key | _row(frame) for key, frame in groups(subject, frames)]
+        columns = (
+            Column("layer"),
+            Column("method"),
+            *(Column(name, text, "count") for name, text in _COUNTS),
+            *(
+                Column(name, text, "percent", interval=(f"{name}_low", f"{name}_high"))
+                for name, text in _SHARES
+            ),
+        )
+        totals = sum(row["layer"] == "all" for row in rows)
+        title = heading(subject.atlas, "Accuracy")
+        return Table(self.name, title, columns, tuple(rows), (*notes, *_NOTES), totals)
+
+
+def _row(units: pd.DataFrame) -> dict[str, Any]:
+    some = units[units["interpretable"]]
+    top = {n: int(some["rank"].between(1, n).sum()) for n in (1, 3, 5)}
+    labelled = int(some["labelled"].sum())
+    row: dict[str, Any] = {f"top{n}": count for n, count in top.items()} | {
+        "incorrect": len(some) - top[5],
+        "non_interpretable": len(units) - len(some),
+        "total": len(units),
+        "abstained": int((~units["labelled"]).sum()),
+    }
+    shares = (top[1], len(some)), (top[5], len(some)), (top[5], labelled)
+    for (name, _), (count, total) in zip(_SHARES, shares, strict=True):
+        row[name] = count / total if total else None
+        row[f"{name}_low"], row[f"{name}_high"] = wilson(count, total) if total else (None, None)
+    return row

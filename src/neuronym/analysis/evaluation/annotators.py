@@ -1,0 +1,77 @@
+"""How far several people agree about the same units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from neuronym._core.checks import misuse
+from neuronym._core.tables import Column, Table
+from neuronym.analysis.evaluation.base import TABLES, StudyTable, Subject, heading
+from neuronym.analysis.truth.agreement import RULE, agreeing, alpha, value
+from neuronym.analysis.truth.base import Answer
+from neuronym.analysis.truth.open import known_answers
+
+
+@TABLES.register("agreement")
+@dataclass(frozen=True)
+class Agreement(StudyTable):
+    """Krippendorff's alpha and percent agreement of annotators, per layer.
+
+    Reference: Krippendorff 2011, Computing Krippendorff's Alpha-Reliability.
+    """
+
+    name: ClassVar[str] = "agreement"
+    needs: ClassVar[tuple[str, ...]] = ("truth",)
+
+    def make(self, subject: Subject) -> Table:
+        """Compare all answers to the same units."""
+        if subject.known.source == "classes":
+            raise misuse(
+                "truth",
+                "annotations or a ground-truth file",
+                "classes",
+                "Classes have no annotators.",
+            )
+        answers = known_answers(subject.atlas, subject.known.source)
+        layers = [n for n in subject.atlas.layers if any(a.layer == n for a in answers)]
+        rows = [
+            {"layer": layer} | _row([a for a in answers if a.layer == layer]) for layer in layers
+        ]
+        if len(layers) > 1:
+            rows.append({"layer": "all"} | _row(answers))
+        columns = (
+            Column("layer"),
+            Column("annotators", "", "count"),
+            Column("units", "", "count"),
+            Column("several", "with several answers", "count"),
+            Column("unsure", "unsure answers", "count"),
+            Column("agree", "same answer", "percent"),
+            Column("alpha", "alpha", "number", 3),
+            Column("alpha_interpretable", "alpha of interpretable or not", "number", 3),
+        )
+        notes = (
+            "Same answer: of the pairs of answers to one unit, those with the same word (but for "
+            "case and underscores) or both non-interpretable. Alpha: Krippendorff's, nominal; 1 is "
+            "perfect, 0 what chance gives; – where nothing could differ.",
+            RULE,
+        )
+        title = heading(subject.atlas, "Agreement of annotators")
+        return Table(self.name, title, columns, tuple(rows), notes, int(len(layers) > 1))
+
+
+def _row(answers: list[Answer]) -> dict[str, Any]:
+    units: dict[tuple[str, int], list[str]] = {}
+    for answer in answers:
+        given = value(answer)
+        units.setdefault((answer.layer, answer.unit), []).extend([] if given is None else [given])
+    values = list(units.values())
+    return {
+        "annotators": len({answer.annotator for answer in answers}),
+        "units": len(units),
+        "several": sum(len(given) > 1 for given in values),
+        "unsure": sum(answer.status == "unsure" for answer in answers),
+        "agree": agreeing(values),
+        "alpha": alpha(values),
+        "alpha_interpretable": alpha([[bool(v) for v in given] for given in values]),
+    }

@@ -1,0 +1,114 @@
+"""What a table of the study is: a function of one atlas, its labels, and perhaps a truth."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from neuronym._core.checks import misuse
+from neuronym._core.registry import Parameterised, Registry
+from neuronym._core.tables import Table
+from neuronym.analysis.matching import Embed
+from neuronym.analysis.truth.base import Truth
+from neuronym.atlas.reader import Atlas
+
+TABLES = Registry("table", "tables", "neuronym.analysis.evaluation")
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What a table is about.
+
+    Attributes:
+        atlas: whose labels.
+        methods: method-ids, in the order of the rows.
+        truth: what the units respond to; None where it is not known.
+        match: when a label is right, see `matching.MATCHES`.
+        synonyms: cosine from which on words are synonyms. None: see `matching.vocabulary`.
+        embed: for words that are no concepts of the atlas.
+        trust: take units that do not beat chance as abstaining, as `Atlas.labels` does; see
+            `abstains`.
+        material: for `Material`, where a table needs more than labels: device, cache, progress.
+    """
+
+    atlas: Atlas
+    methods: tuple[str, ...]
+    truth: Truth | None = None
+    match: str = "exact"
+    synonyms: float | None = None
+    embed: Embed | None = None
+    trust: bool = True
+    material: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def abstains(self) -> bool:
+        """Whether units that do not beat chance count as abstaining.
+
+        Only where that was examined for all methods: else those examined would look worse.
+        """
+        return self.trust and all("significance" in self.atlas.analyses(m) for m in self.methods)
+
+    def layers(self, method: str) -> list[str]:
+        """The layers that a method has labelled."""
+        return self.atlas.labelled_layers(method)
+
+    @property
+    def known(self) -> Truth:
+        """The truth.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if self.truth is None:
+            raise misuse(
+                "truth",
+                "given for this table",
+                None,
+                "Write --truth classes, --truth annotations or --truth FILE.",
+            )
+        return self.truth
+
+
+class StudyTable(Parameterised, abc.ABC):
+    """A table; subclasses are frozen dataclasses of its parameters.
+
+    Attributes:
+        needs: `truth`, where nothing can be said without it.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    @abc.abstractmethod
+    def make(self, subject: Subject) -> Table:
+        """Compute it.
+
+        Raises:
+            UsageError, NeuronymError: the subject lacks something; says how to get it.
+        """
+
+
+def heading(atlas: Atlas, what: str) -> str:
+    """A title that names the network."""
+    return f"{what}: {atlas.manifest['target']['name']}"
+
+
+def groups(subject: Subject, frames: Sequence[Any]) -> Iterator[tuple[dict[str, str], Any]]:
+    """Rows to be: each layer of each method; with several layers, all of them together.
+
+    Args:
+        subject: whose methods.
+        frames: one per method, with a column `layer`.
+
+    Yields:
+        `layer` and `method` of the row, and the frame's rows that it is about. The sums come last.
+    """
+    sums = []
+    for method, frame in zip(subject.methods, frames, strict=True):
+        layers = [layer for layer in subject.atlas.layers if (frame["layer"] == layer).any()]
+        for layer in layers:
+            yield {"layer": layer, "method": method}, frame[frame["layer"] == layer]
+        if len(layers) > 1:
+            sums.append(({"layer": "all", "method": method}, frame))
+    yield from sums

@@ -1,0 +1,56 @@
+"""Which labels are most frequent in a layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from neuronym._core.registry import whole
+from neuronym._core.tables import Column, Table
+from neuronym.analysis.evaluation.base import TABLES, StudyTable, Subject, groups, heading
+
+
+@TABLES.register("concepts", syntax="concepts[:top=…]", example="concepts:top=10")
+@dataclass(frozen=True)
+class Frequency(StudyTable):
+    """The most frequent first labels of each layer, and how many units have them.
+
+    Args:
+        top: labels per layer; the study has 26.
+    """
+
+    name: ClassVar[str] = "concepts"
+
+    top: int = whole(26, low=1)
+
+    def make(self, subject: Subject) -> Table:
+        """Count; labels of equal frequency stand in alphabetical order."""
+        labels = [subject.atlas.labels(method=m, trust=subject.abstains) for m in subject.methods]
+        frames = [frame[(frame["rank"] == 1) & ~frame["abstained"]] for frame in labels]
+        rows = []
+        for key, frame in groups(subject, frames):
+            counts = frame["concept"].value_counts()
+            order = sorted(counts.index, key=lambda word: (-counts[word], word))
+            for place, word in enumerate(order[: self.top], 1):
+                share = counts[word] / len(frame)
+                rows.append(
+                    key
+                    | {
+                        "place": place,
+                        "concept": word,
+                        "units": int(counts[word]),
+                        "share": float(share),
+                        "different": len(counts),
+                    }
+                )
+        columns = (
+            Column("layer"),
+            Column("method"),
+            Column("place", "", "count"),
+            Column("concept"),
+            Column("units", "", "count"),
+            Column("share", "of the labelled", "percent"),
+            Column("different", "different labels", "count"),
+        )
+        title = heading(subject.atlas, f"The {self.top} most frequent first labels")
+        return Table(self.name, title, columns, tuple(rows))

@@ -1,0 +1,112 @@
+"""Each unit's labels held against what is known of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from neuronym._core.errors import NeuronymError
+from neuronym._core.words import fold
+from neuronym.analysis.evaluation.base import Subject
+from neuronym.analysis.matching import Vocabulary, threshold_text, vocabulary
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+#: Labels per unit that are looked at.
+DEPTH = 5
+_CHANCE = (
+    "Units that the analysis significance found no better than chance count as abstaining; "
+    "--all-labels counts their labels."
+)
+
+
+def judge(subject: Subject, trust: bool) -> tuple[list[pd.DataFrame], list[str]]:
+    """One row for each unit whose truth is known, by method; and what to say about it.
+
+    Args:
+        subject: with a truth.
+        trust: take units that do not beat chance as abstaining: they have no labels then.
+
+    Returns:
+        Per method a frame with `layer`; `unit`; `interpretable`: whether the truth is a word;
+        `labelled`: whether the method gives a label; `rank`: of the first right label among the
+        first five, 0 if there is none; `score`: of the first label, NaN if there is none.
+
+    Raises:
+        NeuronymError: no unit of the labelled layers has a known truth.
+    """
+    truth = subject.known.frame
+    sure = truth[truth["status"] != "unsure"]
+    labels = {}
+    for method in subject.methods:
+        frame = subject.atlas.labels(method=method, trust=trust)
+        labels[method] = frame[(frame["rank"] <= DEPTH) & ~frame["abstained"]]
+    words = _vocabulary(subject, sure, labels)
+    frames = []
+    for method in subject.methods:
+        here = sure[sure["layer"].isin(subject.layers(method))]
+        frame = here[["layer", "unit"]].reset_index(drop=True)
+        frame["interpretable"] = (here["status"] != "non-interpretable").to_numpy()
+        frame["rank"] = _ranks(here, labels[method], words, subject.match)
+        first = labels[method].loc[labels[method]["rank"] == 1, ["layer", "unit", "score"]]
+        frame = frame.merge(first.assign(labelled=True), "left", ["layer", "unit"])
+        frames.append(frame.assign(labelled=frame["labelled"].eq(True)))
+    if not any(map(len, frames)):
+        raise NeuronymError(
+            f"{subject.known.source} says nothing about the labelled layers of "
+            f"{subject.atlas.folder}."
+        )
+    notes = [*subject.known.notes, _match_note(subject, words)]
+    notes += _unnamed_note(subject, sure)
+    if trust:
+        notes.append(_CHANCE)
+    unsure = len(truth) - len(sure)
+    if unsure:
+        notes.append(f"Left out: {unsure:,} units of which the truth is unsure.")
+    return frames, notes
+
+
+def _vocabulary(subject: Subject, truth: pd.DataFrame, labels: dict) -> Vocabulary:
+    words = dict.fromkeys(word for names in truth["labels"] for word in names)
+    words |= dict.fromkeys(word for frame in labels.values() for word in frame["concept"].unique())
+    if subject.match != "synonyms":
+        return Vocabulary(words)
+    return vocabulary(subject.atlas, words, subject.synonyms, subject.embed)
+
+
+def _ranks(truth: pd.DataFrame, labels: pd.DataFrame, words: Vocabulary, match: str) -> np.ndarray:
+    """The rank of the first right label of each row of `truth`; 0 for none."""
+    place = {key: row for row, key in enumerate(zip(truth["layer"], truth["unit"], strict=True))}
+    rows = [place.get(key, -1) for key in zip(labels["layer"], labels["unit"], strict=True)]
+    known = np.array(rows, np.int64) >= 0
+    given = np.full((len(truth), DEPTH), -1)
+    given[np.array(rows, np.int64)[known], labels["rank"].to_numpy()[known] - 1] = words.numbers(
+        labels["concept"].to_numpy()[known]
+    )
+    right = np.full((len(truth), max(map(len, truth["labels"]), default=0)), -1)
+    for row, names in enumerate(truth["labels"]):
+        right[row, : len(names)] = words.numbers(names)
+    hits = words.pairs(given, right, match).any(2)
+    return np.where(hits.any(1), hits.argmax(1) + 1, 0) if len(truth) else np.zeros(0, np.int64)
+
+
+def _match_note(subject: Subject, words: Vocabulary) -> str:
+    if subject.match == "synonyms":
+        how = threshold_text(words, subject.synonyms is None)
+        return f"A label is right if it is a synonym. {how}"
+    same = "A label is right if it is the same word but for case and underscores"
+    return same + (", or its singular or plural." if subject.match == "lemma" else ".")
+
+
+def _unnamed_note(subject: Subject, truth: pd.DataFrame) -> list[str]:
+    """How many units no method that chooses among the concepts can name."""
+    concepts = {fold(word) for word in subject.atlas.concepts["concept"]}
+    words = [names for names in truth["labels"] if names]
+    out = sum(concepts.isdisjoint(map(fold, names)) for names in words)
+    return [
+        f"The truth of {out:,} of {len(words):,} units is no concept of the atlas: a method that "
+        "chooses among the concepts cannot name it exactly."
+    ] * bool(out)

@@ -1,0 +1,212 @@
+"""Real stability, one function per part: each gives columns per unit, by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+
+from neuronym._core.progress import Ticker
+from neuronym.analysis import matching
+from neuronym.analysis.stability.measures import jaccard, rbo, same_first
+from neuronym.analysis.stability.scoring import DEPTH, Scorer
+from neuronym.analysis.trust.base import open_analysis
+from neuronym.analysis.trust.bootstrap import Bootstrap
+from neuronym.atlas import schema
+from neuronym.similarity.base import Top
+
+#: Columns of every layer, in the order of the scorer's layers.
+Columns = list[dict[str, np.ndarray]]
+
+
+def image_counts(counts: Sequence[int], images: int) -> list[int]:
+    """The numbers of images that a probe has."""
+    return sorted({k for k in counts if k <= images})
+
+
+def number_of_images(scorer: Scorer, tick: Ticker, counts: Sequence[int]) -> Columns:
+    """Labels from each unit's k highest images, against those from the largest k.
+
+    Columns `images_<k>_same`, `images_<k>_jaccard`, `images_<k>_rbo` for every k but the largest.
+    """
+    shared = scorer.similarity.shared(scorer.images, scorer.texts, device=scorer.material.device)
+    found = {}
+    for k in counts:
+        found[k] = scorer.restricted(k, shared)
+        tick.advance()
+    last = counts[-1]
+    return _merged(_compared(found[k], found[last], f"images_{k}") for k in counts if k != last)
+
+
+def bootstrap(scorer: Scorer, tick: Ticker, resamples: int, seed: int) -> Columns:
+    """Labels from resamples of the images; see `trust.bootstrap`.
+
+    What the atlas holds of the analysis `bootstrap` with the same numbers is taken from there.
+    Columns `bootstrap_same`: share of the resamples with the unit's first label.
+    `bootstrap_jaccard`: mean overlap of the first five. `bootstrap_size`: of the concept set that
+    covers 90 % of the resamples. `bootstrap_covered`: the share that it covers.
+    """
+    wanted, atlas = Bootstrap(resamples=resamples, halves=1, seed=seed), scorer.material.atlas
+    method, layers = scorer.configuration.method, scorer.layers
+    entry = atlas.manifest.get("analyses", {}).get(schema.analysis_id(wanted.name, method), {})
+    there = entry and replace(open_analysis(entry["spec"]), halves=wanted.halves) == wanted
+    if there and set(layers) <= set(entry["layers"]):
+        found: Any = {layer: atlas.trust(wanted.name, layer, method=method) for layer in layers}
+    else:
+        found = wanted.run(scorer.material, method, layers).layers
+    names = {
+        "same": "stability",
+        "jaccard": "top5_jaccard",
+        "size": "set_size",
+        "covered": "coverage",
+    }
+    return [
+        {f"bootstrap_{n}": np.array(found[layer][c], np.float64) for n, c in names.items()}
+        for layer in layers
+    ]
+
+
+def split_halves(scorer: Scorer, tick: Ticker, splits: int, seed: int) -> Columns:
+    """Labels from one half of the images against those from the other, several random splits.
+
+    Which images make a half depends on their content, not on their order. Columns `halves_same`,
+    `halves_jaccard`, `halves_rbo`: means over the splits.
+    """
+    count, found = len(scorer.images), []
+    by_content = np.argsort(scorer.tie)
+    for split in range(splits):
+        rng = np.random.default_rng([seed, split])
+        shuffled = by_content[rng.permutation(count)]
+        halves = [scorer.within(np.sort(half)) for half in np.array_split(shuffled, 2)]
+        found.append(_compared(*halves, "halves"))
+        tick.advance()
+    return _mean(found)
+
+
+def image_order(scorer: Scorer, tick: Ticker, seed: int) -> Columns:
+    """Labels when images, activations and embeddings come in another order.
+
+    Column `order_same`: 1 where the first label is the same, which it should be everywhere.
+    """
+    order = np.random.default_rng(seed).permutation(len(scorer.images))
+    columns = []
+    for rows, full in zip(scorer.activations, scorer.full, strict=True):
+        shuffled = np.asarray(rows[0 : len(order)])[order]
+        (top,) = scorer.top(
+            activations=[shuffled], images=scorer.images[order], tie=scorer.tie[order]
+        )
+        columns.append({"order_same": same_first(top.concepts, full.concepts)})
+        tick.advance()
+    return columns
+
+
+def concept_subsets(
+    scorer: Scorer, tick: Ticker, subsets: int, share: float, seed: int, synonyms: float | None
+) -> Columns:
+    """Labels from random parts of the concept set.
+
+    Columns `words_kept`: of the subsets that hold the unit's label, the share in which it is the
+    first again. Of the subsets without it: `words_next`, the share in which the best of the other
+    labels that are left moves up, and `words_synonyms`, in which a synonym takes its place.
+    """
+    words = scorer.material.words
+    same = matching.vocabulary(scorer.configuration.atlas, words, synonyms)
+    size, found = max(1, round(share * len(words))), []
+    for subset in range(subsets):
+        rng = np.random.default_rng([seed, subset])
+        chosen = np.sort(rng.permutation(len(words))[:size])
+        tops = scorer.top(texts=scorer.texts[chosen])
+        found.append(
+            [
+                _moved(full.concepts, _numbers(top, chosen), chosen, same)
+                for full, top in zip(scorer.full, tops, strict=True)
+            ]
+        )
+        tick.advance()
+    return _mean(found)
+
+
+def _moved(
+    old: Int64[np.ndarray, "unit depth"],
+    new: Int64[np.ndarray, "unit depth"],
+    chosen: Int64[np.ndarray, " chosen"],
+    same: matching.Vocabulary,
+) -> dict[str, np.ndarray]:
+    """What became of each unit's first label in one subset."""
+    both = (old[:, 0] >= 0) & (new[:, 0] >= 0)
+    left = np.isin(old, chosen) & (old >= 0)
+    kept = np.where(both & left[:, 0], new[:, 0] == old[:, 0], np.nan)
+    following = np.where(left.any(1), old[np.arange(len(old)), left.argmax(1)], -1)
+    gone = both & ~left[:, 0]
+    alike = same.pairs(old[:, :1], new[:, :1], "synonyms")[:, 0, 0]
+    return {
+        "words_kept": kept,
+        "words_next": np.where(gone, new[:, 0] == following, np.nan),
+        "words_synonyms": np.where(gone, alike, np.nan),
+    }
+
+
+def _numbers(top: Top, chosen: np.ndarray) -> Int64[np.ndarray, "unit depth"]:
+    """The concepts of a subset by their numbers in the whole set."""
+    return np.where(top.concepts >= 0, chosen[top.concepts], -1)
+
+
+def other_prompts(
+    scorer: Scorer, tick: Ticker, templates: Sequence[str], synonyms: float | None
+) -> Columns:
+    """Labels when the words are embedded in other prompt templates.
+
+    Columns `prompts_same`, `prompts_synonyms`, `prompts_jaccard`, `prompts_rbo`: means over the
+    templates.
+
+    Raises:
+        NeuronymError, UsageError: the encoder cannot be opened.
+    """
+    words = scorer.material.words
+    same = matching.vocabulary(scorer.configuration.atlas, words, synonyms)
+    encoder, found = scorer.material.encoder(), []
+    for template in templates:
+        texts = scorer.material.embed_words(words, [template], encoder)
+        tops = scorer.top(texts=np.asarray(texts))
+        columns = _compared(tops, scorer.full, "prompts")
+        for own, top, full in zip(columns, tops, scorer.full, strict=True):
+            alike = same.pairs(top.concepts[:, :1], full.concepts[:, :1], "synonyms")[:, 0, 0]
+            own["prompts_synonyms"] = np.where(np.isfinite(own["prompts_same"]), alike, np.nan)
+        found.append(columns)
+        tick.advance()
+    return _mean(found)
+
+
+def _compared(left: Sequence[Top], right: Sequence[Top], name: str) -> Columns:
+    """Agreement of two series of rankings, layer by layer."""
+    return [
+        {
+            f"{name}_same": same_first(a.concepts, b.concepts),
+            f"{name}_jaccard": jaccard(a.concepts, b.concepts),
+            f"{name}_rbo": rbo(a.concepts[:, :DEPTH], b.concepts[:, :DEPTH]),
+        }
+        for a, b in zip(left, right, strict=True)
+    ]
+
+
+def _merged(series: Iterable[Columns]) -> Columns:
+    """Several series of columns as one."""
+    return [{k: v for own in layer for k, v in own.items()} for layer in zip(*series, strict=True)]
+
+
+def _mean(series: Sequence[Columns]) -> Columns:
+    """Means over repetitions, of those in which there was something to compare."""
+    return [
+        {name: _mean_known([own[name] for own in layer]) for name in layer[0]}
+        for layer in zip(*series, strict=True)
+    ]
+
+
+def _mean_known(values: Sequence[np.ndarray]) -> np.ndarray:
+    stacked = np.stack(values)
+    known = np.isfinite(stacked)
+    total = np.where(known, stacked, 0).sum(0)
+    return np.where(known.any(0), total / np.maximum(known.sum(0), 1), np.nan)

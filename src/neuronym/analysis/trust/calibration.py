@@ -1,0 +1,340 @@
+"""From signs to a probability: a logistic model, stored as JSON, applied with numpy alone."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from neuronym._core import storage
+from neuronym._core.checks import misuse, nearest
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym.analysis.trust.signs import SIGNS
+
+VERSION = 1
+#: What is stored of a calibrator; the rest of the file is about where it comes from.
+_NUMBERS = ("mean", "scale", "low", "high", "coefficients")
+#: Weight of the penalty ½·|coefficients|², which keeps them finite where units separate perfectly.
+_PENALTY = 1.0
+_FEWEST, _FEWEST_OF_EACH = 20, 3
+
+Units = Float64[np.ndarray, "unit sign"]
+PerUnit = Float64[np.ndarray, " unit"]
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrator:
+    """Probability that a rank-1 label is right, from its signs.
+
+    σ(intercept + Σ_s coefficient_s · (clip(sign_s, low_s, high_s) − mean_s) / scale_s), then,
+    where there are knots, the piecewise linear function through them.
+
+    Attributes:
+        name: what atlases record.
+        kind: of labels that it is for: `clip-dissect.soft-wpmi`.
+        signs: names, see `SIGNS`.
+        mean, scale: of each sign over the units it was fitted on.
+        low, high: the range of each sign there; it is not trusted beyond.
+        coefficients, intercept: of the standardised signs.
+        knots: log odds and probabilities of an isotonic correction, both rising; or None.
+        fitted_on: what it was fitted on, one entry per atlas.
+        measures: how well it did, see `calibrating.calibrate`.
+    """
+
+    name: str
+    kind: str
+    signs: tuple[str, ...]
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    coefficients: tuple[float, ...]
+    intercept: float
+    knots: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    fitted_on: tuple[Mapping[str, Any], ...] = ()
+    measures: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def caveat(self) -> str:
+        """What whoever reads a confidence has to know."""
+        units = sum(entry["units"] for entry in self.fitted_on)
+        targets = list(dict.fromkeys(str(entry["target"]) for entry in self.fitted_on))
+        more = [f"{len(targets) - 3} more networks"] if len(targets) > 3 else []
+        named = ", ".join([*targets[:3], *more]) or "unknown networks"
+        return (
+            f"Confidence by the calibrator {self.name}, fitted on {units:,} units of known truth "
+            f"({named}). What inner units respond to is not known: for them it says how often a "
+            "label with the same signs was right there."
+        )
+
+    def log_odds(self, signs: Mapping[str, PerUnit]) -> PerUnit:
+        """Before the isotonic correction; NaN where a sign is."""
+        values = np.stack([np.asarray(signs[name], np.float64) for name in self.signs], 1)
+        clipped = np.clip(values, self.low, self.high)
+        return self.intercept + ((clipped - self.mean) / self.scale) @ np.array(self.coefficients)
+
+    def probability(self, signs: Mapping[str, PerUnit]) -> PerUnit:
+        """Of each unit's label being right; NaN where a sign is.
+
+        Args:
+            signs: by name, one number per unit; see `signs.signs`.
+        """
+        odds = self.log_odds(signs)
+        if self.knots is None:
+            return sigmoid(odds)
+        found = np.interp(odds, *self.knots)
+        return np.where(np.isnan(odds), np.nan, found)
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is stored."""
+        return {"calibrator": VERSION, **vars(self)}
+
+    def save(self, path: str | Path) -> None:
+        """Write it as JSON."""
+        storage.write_json(Path(path), self.to_json())
+
+
+def sigmoid(odds: PerUnit) -> PerUnit:
+    """1 / (1 + exp(−odds)), without overflow."""
+    return (1 + np.tanh(np.asarray(odds, np.float64) / 2)) / 2
+
+
+def shipped() -> list[str]:
+    """Names of the calibrators that come with neuronym."""
+    folder = resources.files("neuronym.analysis.trust") / "calibrators"
+    return sorted(file.name.removesuffix(".json") for file in folder.iterdir())
+
+
+def open_calibrator(name: str | Calibrator) -> Calibrator:
+    """A calibrator that comes with neuronym, by its name, or one of your own, by its file.
+
+    Raises:
+        UsageError: there is none of that name, or the file is no calibrator.
+    """
+    if isinstance(name, Calibrator):
+        return name
+    if name in shipped():
+        file = resources.files("neuronym.analysis.trust") / "calibrators" / f"{name}.json"
+        return read(file.read_text("utf-8"), name)
+    path = Path(name)
+    if not path.is_file():
+        near = nearest(name, shipped())
+        raise misuse(
+            "calibrator",
+            f"one of {', '.join(shipped())}, or a file of `neuronym calibrate`",
+            name,
+            f"Nearest: {near[0]}." if near else "There is no such file.",
+        )
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise _malformed(str(path), "it is no text") from error
+    except OSError as error:
+        raise NeuronymError(f"{path} cannot be read: {error.strerror or error}.") from error
+    return read(text, str(path))
+
+
+def read(text: str, where: str) -> Calibrator:
+    """A calibrator from JSON.
+
+    Raises:
+        UsageError: it is none, or one of a later version; says what is wrong with it.
+    """
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _malformed(where, f"it is not JSON ({str(error).splitlines()[0]})") from error
+    if not isinstance(data, dict) or not isinstance(data.get("calibrator"), int):
+        raise _malformed(where, "it has no version")
+    if data["calibrator"] > VERSION:
+        raise UsageError(
+            f"{where} is a calibrator of format {data['calibrator']}, this neuronym reads up to "
+            f"{VERSION}: upgrade neuronym."
+        )
+    signs = data.get("signs")
+    if not isinstance(signs, list) or not signs:
+        raise _malformed(where, "it has no signs")
+    strangers = [sign for sign in signs if sign not in SIGNS]
+    if strangers:
+        raise _malformed(where, f"it needs the sign {strangers[0]!r}, which there is not")
+    for key in _NUMBERS:
+        if not _finite(data.get(key), len(signs)):
+            raise _malformed(where, f"{key} has not one number for each of its {len(signs)} signs")
+    if not _finite([data.get("intercept")], 1) or min(data["scale"]) <= 0:
+        raise _malformed(where, "intercept or scale are no such numbers")
+    for key in ("name", "kind"):
+        if not isinstance(data.get(key), str):
+            raise _malformed(where, f"it has no {key}")
+    return Calibrator(
+        data["name"],
+        data["kind"],
+        tuple(signs),
+        *(tuple(data[key]) for key in _NUMBERS),
+        data["intercept"],
+        _knots(data.get("knots"), where),
+        _entries(data.get("fitted_on"), where),
+        data.get("measures") if isinstance(data.get("measures"), dict) else {},
+    )
+
+
+def _knots(knots: object, where: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    if knots is None:
+        return None
+    fine = isinstance(knots, list) and len(knots) == 2 and isinstance(knots[0], list) and knots[0]
+    if not fine or not all(_finite(part, len(knots[0])) for part in knots):
+        raise _malformed(where, "its knots are not two lists of as many numbers")
+    odds, shares = knots
+    rising = all(np.all(np.diff(part) >= 0) for part in knots)
+    if not rising or min(shares) < 0 or max(shares) > 1:
+        raise _malformed(where, "its knots do not rise within 0…1")
+    return tuple(odds), tuple(shares)
+
+
+def _entries(entries: object, where: str) -> tuple[Mapping[str, Any], ...]:
+    if not isinstance(entries, list) or not all(
+        isinstance(e, dict) and isinstance(e.get("units"), int) and "target" in e for e in entries
+    ):
+        raise _malformed(where, "fitted_on does not say target and units of each atlas")
+    return tuple(entries)
+
+
+def _finite(values: object, count: int) -> bool:
+    return (
+        isinstance(values, list)
+        and len(values) == count
+        and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+        and all(math.isfinite(v) for v in values)
+    )
+
+
+def _malformed(where: str, why: str) -> UsageError:
+    return UsageError(f"{where} is not a calibrator: {why}. Make one with `neuronym calibrate`.")
+
+
+# -- fitting ----------------------------------------------------------------------------------
+
+
+def fit(
+    signs: Mapping[str, PerUnit],
+    right: Bool[np.ndarray, " unit"],
+    *,
+    kind: str,
+    name: str = "calibrator",
+    isotonic: bool = True,
+    seed: int = 0,
+) -> Calibrator:
+    """Fit a calibrator by penalised maximum likelihood.
+
+    Args:
+        signs: by name, one finite number per unit.
+        right: whether the unit's label is right.
+        kind: of labels, such as `clip-dissect.soft-wpmi`.
+        name: see `Calibrator`.
+        isotonic: correct the probabilities by a rising function, fitted on the log odds that ten
+            models give to the units that they were fitted without.
+        seed: of these folds.
+
+    Raises:
+        UsageError: too few units, too few of them right or wrong, or signs that are not finite.
+    """
+    values = np.stack([np.asarray(signs[name], np.float64) for name in signs], 1)
+    y = np.asarray(right, bool)
+    if not np.isfinite(values).all():
+        raise misuse("signs", "hold finite numbers", values[~np.isfinite(values)][0])
+    if len(y) < _FEWEST or min(y.sum(), (~y).sum()) < _FEWEST_OF_EACH:
+        raise UsageError(
+            f"Expected at least {_FEWEST} units of known truth, among them {_FEWEST_OF_EACH} with "
+            f"a right label and {_FEWEST_OF_EACH} with a wrong one, got {len(y)} units, "
+            f"{int(y.sum())} of them right. Add atlases."
+        )
+    mean, scale = values.mean(0), values.std(0)
+    scale = np.where(scale > 0, scale, 1)
+    z = (values - mean) / scale
+    weights, knots = _logistic(z, y), None
+    if isotonic:
+        odds = np.empty(len(y))
+        for inside, outside in folds(y, seed=seed):
+            part = _logistic(z[inside], y[inside])
+            odds[outside] = part[0] + z[outside] @ part[1:]
+        knots = _never_sure(*monotone(odds, y))
+    numbers = (mean, scale, values.min(0), values.max(0), weights[1:])
+    return Calibrator(
+        name,
+        kind,
+        tuple(signs),
+        *(tuple(part.tolist()) for part in numbers),
+        float(weights[0]),
+        knots,
+    )
+
+
+def _logistic(z: Units, right: Bool[np.ndarray, " unit"]) -> Float64[np.ndarray, " weight"]:
+    """Intercept and coefficients, by Newton's method on the penalised log-likelihood."""
+    design = np.concatenate([np.ones((len(z), 1)), z], 1)
+    penalty = np.full(design.shape[1], _PENALTY)
+    penalty[0] = 0
+    weights = np.zeros(design.shape[1])
+    for _ in range(100):
+        p = sigmoid(design @ weights)
+        slope = design.T @ (right - p) - penalty * weights
+        bend = (design.T * (p * (1 - p))) @ design + np.diag(penalty + 1e-9)
+        step = np.linalg.solve(bend, slope)
+        # Far from the optimum a whole Newton step can overshoot.
+        weights += step * min(1, 2 / max(np.abs(step).max(), 1e-12))
+        if np.abs(step).max() < 1e-10:
+            break
+    return weights
+
+
+def monotone(
+    odds: PerUnit, right: Bool[np.ndarray, " unit"]
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[int, ...]]:
+    """The rising step function nearest to `right` in squares, by pooling adjacent violators.
+
+    Returns:
+        Of each step the mean of its log odds, its height, and its number of units.
+
+    >>> monotone(np.array([0.0, 1.0, 2.0, 3.0]), np.array([False, True, False, True]))
+    ((0.0, 1.5, 3.0), (0.0, 0.5, 1.0), (1, 2, 1))
+    """
+    known, member = np.unique(odds, return_inverse=True)
+    hits = np.bincount(member, np.asarray(right, np.float64))
+    counts = np.bincount(member)
+    blocks: list[list[float]] = []  # sum of right, of odds, count
+    for odd, hit, count in zip(known.tolist(), hits.tolist(), counts.tolist(), strict=True):
+        blocks.append([hit, odd * count, count])
+        while len(blocks) > 1 and blocks[-2][0] * blocks[-1][2] >= blocks[-1][0] * blocks[-2][2]:
+            last = blocks.pop()
+            blocks[-1] = [a + b for a, b in zip(blocks[-1], last, strict=True)]
+    hit, odd, size = zip(*blocks, strict=True)
+    shares = (tuple(a / b for a, b in zip(part, size, strict=True)) for part in (odd, hit))
+    return (*shares, size)
+
+
+def _never_sure(
+    odds: tuple[float, ...], shares: tuple[float, ...], sizes: tuple[int, ...]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Knots without 0 and 1: none of n units right is no proof; 1 / (n + 2) by Laplace's rule."""
+    inner = [share for share in shares if 0 < share < 1]
+    low, high = 1 / (sizes[0] + 2), 1 - 1 / (sizes[-1] + 2)
+    low, high = min([low, *inner]), max([high, *inner])
+    return odds, tuple(min(max(share, low), high) for share in shares)
+
+
+def folds(
+    right: Bool[np.ndarray, " unit"], count: int = 10, seed: int = 0
+) -> Sequence[tuple[np.ndarray, np.ndarray]]:
+    """Units to fit on and units to try on, with as many right ones in each part."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(right))
+    order = order[np.argsort(np.asarray(right)[order], kind="stable")]
+    part = np.empty(len(right), np.int64)
+    part[order] = np.arange(len(right)) % min(count, len(right))
+    return [(np.flatnonzero(part != k), np.flatnonzero(part == k)) for k in range(part.max() + 1)]

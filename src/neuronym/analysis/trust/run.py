@@ -1,0 +1,161 @@
+"""Adds analyses of labels to an atlas."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from neuronym._core.checks import Verbatim, misuse
+from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.progress import Progress, automatic
+from neuronym.analysis.trust.base import ANALYSES, Analysis, open_analysis
+from neuronym.atlas import schema
+from neuronym.atlas.context import Material
+from neuronym.atlas.reader import Atlas, open_atlas, opened
+from neuronym.atlas.writer import AtlasWriter
+
+
+def analyse(
+    atlas: Atlas | str | Path,
+    analyses: str | Sequence[str | Analysis] | None = None,
+    *,
+    method: str | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **context: Any,
+) -> Atlas:
+    """Examine how far the labels of a method can be trusted; what is found goes into the atlas.
+
+    An analysis that is there already with the same parameters is not made again. Analyses that
+    another one reads are run before it, and those that read a new one again after it.
+
+    Args:
+        atlas: a complete one, or its folder.
+        analyses: names such as `significance:sets=2000`, or objects. None: all that can examine
+            the method's labels.
+        method: a method-id or another name of a method. None: the first one.
+        overwrite: make them again.
+        progress: display for long work; default: a bar on a terminal, lines elsewhere.
+        **context: target, probe, encoder: objects, where the atlas was made from objects rather
+            than names; device, workers, cache.
+
+    Returns:
+        The atlas with what was found: `atlas.trust("bootstrap")`, columns of `atlas.labels()`.
+
+    Raises:
+        UsageError: a wrong name, or an atlas that is not complete.
+        NeuronymError: something an analysis needs is missing. What was finished before stays.
+    """
+    atlas = opened(atlas)
+    if not atlas.manifest["complete"]:
+        raise UsageError(
+            f"Expected a complete atlas, got {atlas.folder}, whose run was interrupted. "
+            "Run its `neuronym dissect` command again first."
+        )
+    shown = automatic() if progress is None else progress
+    chosen, look = atlas.method(method), Material(atlas, progress=shown, **context)
+    asked = [analyses] if isinstance(analyses, str) else analyses
+    given = _able(look, chosen) if asked is None else [open_analysis(a) for a in asked]
+    names = [analysis.name for analysis in given]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise misuse("analyses", "different ones", Verbatim(f"{twice[0]} twice"))
+    wanted = in_order(given)
+    wanted += _readers(atlas, chosen, wanted)
+    for analysis in wanted:
+        analysis.check(look, chosen)
+    new: set[str] = set()
+    for analysis in wanted:
+        there = _there(atlas, analysis.name, chosen)
+        named = analysis.name in {one.name for one in given}
+        same = not named or (not overwrite and there and there["spec"] == analysis.spec)
+        if there and same and not new & set(analysis.after):
+            continue
+        new.add(analysis.name)
+        _add(Material(atlas, progress=shown, **context), analysis, chosen)
+        atlas = open_atlas(atlas.folder)
+    return atlas
+
+
+def _there(atlas: Atlas, analysis: str, method: str) -> dict[str, Any] | None:
+    """What the manifest says of an analysis, if its file is there and as large as it was."""
+    key = schema.analysis_id(analysis, method)
+    whole = AtlasWriter(atlas.folder, atlas.manifest).has(f"trust {key}")
+    return atlas.manifest.get("analyses", {}).get(key) if whole else None
+
+
+def _readers(atlas: Atlas, method: str, wanted: Sequence[Analysis]) -> list[Analysis]:
+    """The analyses of a method that are there and read wanted ones: new findings change theirs."""
+    names = {analysis.name for analysis in wanted}
+    entries = atlas.manifest.get("analyses", {})
+    there = [entries[schema.analysis_id(name, method)] for name in atlas.analyses(method)]
+    others = [open_analysis(entry["spec"]) for entry in there if entry["analysis"] not in names]
+    return [analysis for analysis in others if names & set(analysis.after)]
+
+
+def _able(material: Material, method: str) -> list[Analysis]:
+    """Those of all analyses that do not refuse the method.
+
+    Raises:
+        UsageError, NeuronymError: all refuse; says why.
+    """
+    found, refusals = [], []
+    for analysis in (open_analysis(entry.name) for entry in ANALYSES):
+        try:
+            for needed in in_order([analysis]):
+                needed.check(material, method)
+            found.append(analysis)
+        except NeuronymError as error:
+            refusals.append(error)
+    if not found:
+        raise refusals[0]
+    return found
+
+
+def in_order(analyses: Sequence[Analysis]) -> list[Analysis]:
+    """The analyses, each after those that it reads; what is lacking comes with its defaults."""
+    given = {analysis.name: analysis for analysis in analyses}
+    found: dict[str, Analysis] = {}
+
+    def add(name: str) -> None:
+        analysis = given.get(name) or open_analysis(name)
+        for earlier in analysis.after:
+            add(earlier)
+        found.setdefault(name, analysis)
+
+    for name in given:
+        add(name)
+    return list(found.values())
+
+
+def _add(material: Material, analysis: Analysis, method: str) -> None:
+    """Run one analysis over all layers that the method has labelled, and write its file."""
+    import pyarrow as pa
+
+    atlas, started = material.atlas, time.monotonic()
+    layers = atlas.labelled_layers(method)
+    writer = AtlasWriter.extend(atlas.folder)
+    try:
+        found = analysis.run(material, method, layers)
+        file = schema.trust_file(analysis.name, method)
+        parts = {
+            layer: {"layer": [layer] * material.units(layer), "unit": range(material.units(layer))}
+            | {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
+            for layer, columns in found.layers.items()
+        }
+        writer.join(file, "trust", layers, parts, ())
+        key = schema.analysis_id(analysis.name, method)
+        entry = {
+            "analysis": analysis.name,
+            "method": method,
+            "spec": analysis.spec,
+            "layers": layers,
+            **found.facts,
+            "seconds": round(time.monotonic() - started, 3),
+        }
+        entries = writer.manifest.get("analyses", {}) | {key: entry}
+        writer.finish(f"trust {key}", [file], analyses=entries)
+    finally:
+        writer.close()

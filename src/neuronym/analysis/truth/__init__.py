@@ -1,0 +1,1 @@
+"""Ground truth: what units respond to, from people, files, or the classes of an output layer."""

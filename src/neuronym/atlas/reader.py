@@ -1,0 +1,348 @@
+"""The read side of a finished run: `neuronym.open(path)`."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neuronym._core import hashing, storage
+from neuronym._core.checks import misuse, nearest
+from neuronym._core.errors import NeuronymError
+from neuronym.atlas import schema
+from neuronym.atlas.schema import MANIFEST, read_manifest
+from neuronym.atlas.unit import Unit, unit_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_KEYS = ["layer", "unit"]
+
+
+def opened(atlas: Atlas | str | Path) -> Atlas:
+    """The atlas itself, or the one in a folder; see `open_atlas`."""
+    return open_atlas(atlas) if isinstance(atlas, str | Path) else atlas
+
+
+def open_atlas(path: str | Path) -> Atlas:
+    """Open an atlas read-only.
+
+    Raises:
+        UsageError: there is no atlas at `path`.
+        NeuronymError: it is damaged, or made by a later version.
+    """
+    folder = Path(path)
+    manifest = read_manifest(folder) if folder.is_dir() else None
+    if manifest is None:
+        what = "no such folder" if not folder.exists() else f"no {MANIFEST} in it"
+        raise misuse(
+            "atlas",
+            "the folder of an atlas",
+            str(path),
+            f"There is {what}. Make one with `neuronym dissect`.",
+        )
+    return Atlas(folder, manifest)
+
+
+class Atlas:
+    """One finished run: tables as pandas frames, arrays memory-mapped."""
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        self.folder, self.manifest = folder, manifest
+        self._searchers: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        units = sum(layer["units"] for layer in self.layers.values())
+        return f"<Atlas {self.folder}: {self.manifest['target']['name']}, {units:,} units>"
+
+    # -- what there is ---------------------------------------------------------------------------
+
+    @property
+    def layers(self) -> dict[str, dict[str, Any]]:
+        """Layer name → its facts (units, shape, layout, pool), in network order."""
+        return {entry["layer"]: entry for entry in self.manifest["target"]["layers"]}
+
+    @property
+    def imported(self) -> str | None:
+        """The format of the files that this atlas was imported from; None if it was dissected."""
+        return (self.manifest.get("imported") or {}).get("format")
+
+    def class_names(self, layer: str) -> dict[int, str]:
+        """unit → class, for the output layer of a classifier of known classes; else empty."""
+        names = self.manifest["target"].get("class_names") or []
+        last = layer == list(self.layers)[-1]
+        fits = self.layers[layer]["units"] == len(names)
+        return dict(enumerate(names)) if last and fits else {}
+
+    @property
+    def methods(self) -> list[str]:
+        """The method-ids that have labels here, the first one first."""
+        stages = self.manifest["stages"]
+        return [name.removeprefix("labels ") for name in stages if name.startswith("labels ")]
+
+    def _table(self, file: str, layer: str | None = None, unit: int | None = None) -> pd.DataFrame:
+        """A table, or its rows about one layer or unit."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if layer is not None:
+            self.check_unit(layer, unit)
+        path = self.folder / file
+        try:
+            found = storage.read_table(path)
+            for column, wanted in (("layer", layer), ("unit", unit)):
+                if layer is not None and wanted is not None:
+                    found = found.filter(pc.equal(found[column], wanted))
+            return found.to_pandas(use_threads=False)
+        except (pa.ArrowInvalid, OSError, ValueError) as error:
+            if path.parent.name == "trust":
+                analysis, _, method = path.name.removesuffix(".parquet").partition(".")
+                raise NeuronymError(
+                    f"{path} is damaged or missing. Make it again with `neuronym trust "
+                    f"{self.folder} {analysis} --method {method} --overwrite`."
+                ) from error
+            if not isinstance(error, FileNotFoundError):
+                raise NeuronymError(
+                    f"{path} is damaged ({str(error).splitlines()[0]}). "
+                    "Repair the atlas: run its `neuronym dissect` command again with --resume, or, "
+                    "for labels that were added, `neuronym label` with --overwrite."
+                ) from error
+            raise NeuronymError(
+                f"{self.folder} has no {file}: the run did not get that far. "
+                "Run the same `neuronym dissect` command again to go on."
+            ) from None
+
+    @functools.cached_property
+    def images(self) -> pd.DataFrame:
+        """image_id, source, width, height, content_hash, annotations; in probe order."""
+        return self._table("images.parquet")
+
+    @functools.cached_property
+    def units(self) -> pd.DataFrame:
+        """layer, unit, min, mean, max, std, positive, nonfinite, dead."""
+        return self._table("units.parquet")
+
+    @functools.cached_property
+    def concepts(self) -> pd.DataFrame:
+        """concept, row."""
+        return self._table("concepts.parquet")
+
+    def exemplars(self, layer: str | None = None, unit: int | None = None) -> pd.DataFrame:
+        """layer, unit, rank, image_id, activation, y, x; the highest activating images."""
+        return self._table("exemplars.parquet", layer, unit)
+
+    def labels(
+        self,
+        layer: str | None = None,
+        unit: int | None = None,
+        *,
+        method: str | None = None,
+        trust: bool = True,
+    ) -> pd.DataFrame:
+        """layer, unit, rank, concept, score, abstained, reason of one labelling method.
+
+        Args:
+            layer, unit: only this layer or unit.
+            method: whose labels. None: the first method's.
+            trust: join what analyses found about each unit: `p`, `q`, `stability`, `confidence`,
+                as far as they were run. Units that do not beat chance are then marked as
+                abstained, with the reason; their rows keep concept and score.
+        """
+        method = self.method(method)
+        labels = self._table(schema.labels_file(method), layer, unit)
+        if not trust:
+            return labels
+        for analysis, columns in schema.JOINED.items():
+            if analysis in self.analyses(method):
+                found = self.trust(analysis, layer, unit, method=method)[[*_KEYS, *columns]]
+                labels = labels.merge(found, "left", _KEYS, suffixes=("", "_by_chance"))
+        if "reason_by_chance" in labels:
+            chance = labels.pop("reason_by_chance")
+            labels["reason"] = labels["reason"].fillna(chance)
+            labels["abstained"] |= chance.notna()
+        return labels
+
+    def analyses(self, method: str | None = None) -> list[str]:
+        """The analyses of a method's labels that are here, such as `significance`."""
+        method, stages = self.method(method), self.manifest["stages"]
+        entries = self.manifest.get("analyses", {}).items()
+        return [
+            e["analysis"]
+            for key, e in entries
+            if e["method"] == method and f"trust {key}" in stages
+        ]
+
+    def trust(
+        self,
+        analysis: str,
+        layer: str | None = None,
+        unit: int | None = None,
+        *,
+        method: str | None = None,
+    ) -> pd.DataFrame:
+        """What an analysis found about a method's labels: layer, unit, and its own columns.
+
+        Raises:
+            UsageError: the analysis was not run.
+        """
+        method = self.method(method)
+        if analysis not in self.analyses(method):
+            there = ", ".join(self.analyses(method)) or "none so far"
+            raise misuse(
+                "analysis",
+                f"one that {method} has here ({there})",
+                analysis,
+                f"Add it with `neuronym trust {self.folder} {analysis}`.",
+            )
+        return self._table(schema.trust_file(analysis, method), layer, unit)
+
+    def caveats(self, method: str | None = None) -> list[str]:
+        """What whoever reads the analyses of a method's labels has to know, in sentences."""
+        entries, chosen = self.manifest.get("analyses", {}), self.method(method)
+        found = [entries[schema.analysis_id(a, chosen)] for a in self.analyses(chosen)]
+        return [entry["caveat"] for entry in found if entry.get("caveat")]
+
+    def labelled_layers(self, method: str | None = None) -> list[str]:
+        """The layers that a method has labelled, in network order."""
+        facts = self.manifest.get("methods", {}).get(self.method(method), {})
+        return list(facts.get("layers", self.layers))
+
+    def method(self, name: str | None = None) -> str:
+        """The method-id that a name stands for: an id, the name as it was asked for, or its kind.
+
+        >>> atlas.method("csp:gamma=0.5")  # doctest: +SKIP
+        'csp.70fa9a'
+
+        Args:
+            name: None: the first method's.
+
+        Raises:
+            UsageError: there is no such method, or several of its kind.
+        """
+        methods = self.methods
+        if not methods:
+            raise NeuronymError(
+                f"{self.folder} has no labels yet. Run the same `neuronym dissect` command again."
+            )
+        if name is None:
+            return methods[0]
+        if name in methods:
+            return name
+        facts = self.manifest.get("methods", {})
+        for key in ("method", "labeller"):
+            found = [m for m in methods if facts.get(m, {}).get(key) == name]
+            if found:
+                break
+        if len(found) != 1:
+            near = nearest(name, methods)
+            remedy = f"Nearest: {', '.join(near)}." if near else ""
+            raise misuse("method", f"one of {', '.join(methods)}", name, remedy)
+        return found[0]
+
+    def check_unit(self, layer: str, unit: int | None = None) -> None:
+        """Raise UsageError unless the layer (and unit) are in this atlas."""
+        if layer not in self.layers:
+            near = nearest(layer, self.layers) or list(self.layers)
+            remedy = f"Nearest: {', '.join(near[:5])}."
+            raise misuse("layer", f"one of the atlas's {len(self.layers)} layers", layer, remedy)
+        count = self.layers[layer]["units"]
+        if unit is not None and not 0 <= unit < count:
+            raise misuse("unit", f"a number 0…{count - 1} in {layer}", unit)
+
+    # -- arrays ----------------------------------------------------------------------------------
+
+    def activations(self, layer: str) -> np.ndarray:
+        """float32 `[image, unit]`, memory-mapped.
+
+        Raises:
+            NeuronymError: they were not kept.
+        """
+        self.check_unit(layer)
+        if self.imported:
+            raise self.lacks("activations")
+        path = self.folder / schema.activations_file(layer)
+        arrays = storage.read_arrays(path)[0] if path.exists() else {}
+        if "activations" not in arrays:
+            raise NeuronymError(
+                f"{self.folder} holds no activations of {layer} (kept: "
+                f"{self.manifest.get('kept', 'none')}). Make it again with --keep all --overwrite; "
+                "what is in the cache is not computed again."
+            )
+        return arrays["activations"]
+
+    def embeddings(self) -> dict[str, np.ndarray]:
+        """`images` `[image, dim]` and `concepts` `[concept, dim]`, float32 unit vectors.
+
+        Raises:
+            NeuronymError: the atlas was imported, so it has none.
+        """
+        if self.imported:
+            raise self.lacks("embeddings")
+        return storage.read_arrays(self.folder / "arrays/embeddings.safetensors")[0]
+
+    def lacks(self, what: str) -> NeuronymError:
+        """The error where something is asked for that an imported atlas cannot have."""
+        return NeuronymError(
+            f"{self.folder} was imported from {self.imported} files, which hold no {what}. "
+            "What needs them works on atlases made by `neuronym dissect`."
+        )
+
+    @property
+    def tie(self) -> np.ndarray:
+        """int64 `[image]`: the place of each image in the order of content hashes (then ids)."""
+        images = self.images
+        return hashing.tie_order(list(images["content_hash"].fillna("")), list(images["image_id"]))
+
+    def thumb(self, image_id: str) -> Path | None:
+        """The small copy of an image, if the atlas has one; nothing outside of the atlas."""
+        content_hash = self._hashes.get(image_id)
+        if not (isinstance(content_hash, str) and content_hash.isalnum()):
+            return None
+        path = self.folder / schema.thumb_file(content_hash)
+        return path if path.is_file() and not path.is_symlink() else None
+
+    @functools.cached_property
+    def _hashes(self) -> dict[str, str]:
+        return dict(zip(self.images["image_id"], self.images["content_hash"], strict=True))
+
+    # -- units and search ------------------------------------------------------------------------
+
+    def __getitem__(self, key: tuple[str, int] | str) -> Unit:
+        layer, unit = unit_name(key) if isinstance(key, str) else key
+        self.check_unit(layer, unit)
+        return Unit(self, layer, int(unit))
+
+    def search(self, text: str, *, method: str | None = None, **options: Any) -> pd.DataFrame:
+        """Units by a word or phrase, one row each, best first.
+
+        Args:
+            text: what to look for, in any case; it need not be in the concept set.
+            method: whose labels; default the first method's.
+            **options: match, places, layers, top, abstained; see `neuronym.search.Searcher.find`.
+
+        Returns:
+            layer, unit, rank, concept, score, found, matched, images; see `neuronym.search.Hits`.
+        """
+        from neuronym.search.searcher import Searcher
+
+        method = self.method(method)
+        if method not in self._searchers:
+            self._searchers[method] = Searcher(self, method)
+        return self._searchers[method].find(text, **options).units
+
+    def serve(self, *, port: int = 0, browse: bool = True) -> None:
+        """Open the site of this atlas in a browser, until it is stopped (Ctrl-C).
+
+        Args:
+            port: to listen at; 0: any free one.
+            browse: open a browser.
+        """
+        from neuronym.web import serving
+
+        bound = serving.listen("127.0.0.1", port)
+        address = serving.address("127.0.0.1", bound, None, None)
+        print(f"Serving {self.folder} at {address}")
+        serving.serve([self], bound, browse=address if browse else None)

@@ -1,0 +1,1 @@
+"""One pass over the images: activations of the target, embeddings of the encoder."""

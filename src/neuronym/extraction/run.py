@@ -1,0 +1,484 @@
+"""One pass over the probe: each image is decoded once and feeds every network.
+
+The pass works shard by shard. A shard is a run of consecutive images; its key is the hash of their
+content hashes. Whatever a network has already computed for a shard is taken from the cache, so a
+pass that was killed goes on behind its last finished shard, and batches begin anew with each shard,
+so the result does not depend on where it was killed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from neuronym._core import hashing
+from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
+from neuronym._core.progress import Progress, silent
+from neuronym.extraction.cache import Cache, ShardedRows, Shelf
+from neuronym.inputs.preprocess.base import Preprocess
+from neuronym.inputs.probes.base import Probe, RawImage
+
+#: Larger encoded images are read again for decoding rather than held in memory.
+_HOLD_BYTES = 1 << 18
+
+
+@dataclass(frozen=True, eq=False)
+class Glance:
+    """One image, read and hashed but not decoded."""
+
+    index: int
+    content_hash: str
+    annotations: tuple[tuple[str, str, float], ...] = ()
+    error: str | None = None
+    warning: str | None = None
+    raw: RawImage | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """One decoded image: its size, and uint8 pixels for each preprocessing, or an error."""
+
+    index: int
+    width: int = 0
+    height: int = 0
+    pixels: tuple[np.ndarray, ...] = ()
+    error: str | None = None
+    passing: bool = False  # the error may be gone the next time
+
+
+class Loader:
+    """Threads that read and decode images of a probe. Use as a context manager."""
+
+    def __init__(self, probe: Probe, workers: int) -> None:
+        self.probe = probe
+        self._threads = ThreadPoolExecutor(max(1, workers), thread_name_prefix="neuronym-load")
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def glance(self, indices: Sequence[int]) -> list[Future[Glance]]:
+        """Start reading, hashing and collecting annotations."""
+        return [self._threads.submit(self._glance, index) for index in indices]
+
+    def decode(
+        self, glances: Sequence[Glance], steps: Sequence[Preprocess | Any]
+    ) -> list[Future[Decoded]]:
+        """Start decoding and preprocessing, once per image for all networks."""
+        return [self._threads.submit(self._decode, glance, steps) for glance in glances]
+
+    def _glance(self, index: int) -> Glance:
+        try:
+            raw = self.probe.read(index)
+            content_hash = raw.content_hash
+        except CorruptImageError as error:
+            return Glance(index, "unreadable", error=str(error))
+        held = raw if _size(raw) <= _HOLD_BYTES else None
+        try:
+            annotations = self._annotations(index)
+        except CorruptImageError as error:
+            # The image itself is fine; its annotations are lost, and that is said.
+            return Glance(index, content_hash, (), warning=str(error), raw=held)
+        return Glance(index, content_hash, annotations, raw=held)
+
+    def _annotations(self, index: int) -> tuple[tuple[str, str, float], ...]:
+        """Image-wide labels (area 1) and masks (their share of the image)."""
+        found: dict[tuple[str, str], float] = {}
+        for mask in self.probe.masks(index):
+            key = (mask.category, mask.name)
+            share = float(np.count_nonzero(mask.pixels) / max(mask.pixels.size, 1))
+            found[key] = min(1.0, found.get(key, 0.0) + share)
+        for label in self.probe.labels(index):
+            found[label.category, label.name] = 1.0
+        return tuple((*key, area) for key, area in sorted(found.items()))
+
+    def _decode(self, glance: Glance, steps: Sequence[Preprocess | Any]) -> Decoded:
+        if glance.error is not None:
+            return Decoded(glance.index, error=glance.error)
+        try:
+            raw = glance.raw or self.probe.read(glance.index)
+        except CorruptImageError as error:
+            return Decoded(glance.index, error=str(error), passing=True)
+        try:
+            image = raw.decode()
+            pixels = tuple(step.pixels(image) for step in steps)
+            width, height = raw.size
+        except CorruptImageError as error:
+            return Decoded(glance.index, error=str(error))
+        return Decoded(glance.index, width, height, pixels)
+
+
+def decoder() -> str:
+    """What decides which images can be decoded: Pillow's version and its formats."""
+    import PIL
+    from PIL import Image
+
+    Image.init()
+    return f"Pillow {PIL.__version__}: {' '.join(sorted(Image.OPEN))}"
+
+
+def _size(raw: RawImage) -> int:
+    if isinstance(raw.data, bytes):
+        return len(raw.data)
+    if isinstance(raw.data, np.ndarray):
+        return raw.data.nbytes
+    return raw.data.width * raw.data.height * 3
+
+
+#: Images per shard, rounded down to whole batches.
+SHARD_IMAGES = 256
+
+
+class Consumer(Protocol):
+    """A network that is fed with the probe's images and yields named arrays `[image, …]`."""
+
+    preprocess: Preprocess
+    shelves: Mapping[str, Shelf]
+
+    def running(self) -> AbstractContextManager[None]:
+        """A context for any number of calls, which may then share what they set up."""
+
+    def __call__(
+        self, pixels: np.ndarray, wanted: Sequence[str]
+    ) -> Mapping[str, Mapping[str, np.ndarray]]:
+        """uint8 `[image, height, width, 3]` → for each wanted output its arrays."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """What is known of one readable image."""
+
+    image_id: str
+    source: str | None
+    width: int
+    height: int
+    content_hash: str
+    annotations: tuple[tuple[str, str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An image that could not be read."""
+
+    image_id: str
+    reason: str
+
+
+@dataclass
+class Extraction:
+    """What a pass leaves: image rows, skipped images, and the shards of every output.
+
+    `unannotated` images were read, but not their labels or masks.
+    """
+
+    images: list[ImageRow] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    unannotated: list[Skipped] = field(default_factory=list)
+    parts: dict[str, list[tuple[Path, int]]] = field(default_factory=dict)
+    computed: int = 0
+
+    def rows(self, output: str, array: str, columns: int, dtype: np.dtype | type) -> ShardedRows:
+        """One array of one output over all images, `[image, column]`."""
+        return ShardedRows(self.parts.get(output, []), array, columns, dtype)
+
+    @property
+    def tie(self) -> np.ndarray:
+        """int64 `[image]`: the place of each image in the order of content hashes (then ids)."""
+        images = self.images
+        return hashing.tie_order(
+            [image.content_hash for image in images], [image.image_id for image in images]
+        )
+
+
+@dataclass
+class _Shard:
+    """A run of images on its way through the pass.
+
+    `key` names what was decoded: the content of all images and which of them were readable, so
+    that cached arrays always have the rows that the shard has.
+    """
+
+    glances: list[Glance]
+    known: bool  # whether sizes and errors come from the cache
+    width: np.ndarray
+    height: np.ndarray
+    errors: dict[str, str]  # place → reason
+    wanted: list[list[str]]  # per consumer the outputs that the cache lacks
+
+    @property
+    def content(self) -> str:
+        """Names the images as they lie there."""
+        return hashing.of_texts(glance.content_hash for glance in self.glances)
+
+    @property
+    def key(self) -> str:
+        """Names the images as they were decoded."""
+        return hashing.of_texts([self.content, *sorted(self.errors, key=int)])
+
+    @property
+    def rows(self) -> int:
+        """Readable images."""
+        return len(self.glances) - len(self.errors)
+
+
+def extract(
+    probe: Probe,
+    consumers: Sequence[Consumer],
+    cache: Cache,
+    *,
+    batch_size: int = 32,
+    workers: int = 2,
+    progress: Progress = silent,
+) -> Extraction:
+    """Feed all images to all consumers, keeping finished shards in the cache.
+
+    Raises:
+        UsageError: the probe is empty or repeats an image id.
+        NeuronymError: no image could be read, or the disk is full.
+    """
+    if len(probe) == 0:
+        raise UsageError(f"Expected `probe` to hold at least one image, got none in {probe.name}.")
+    for index in range(len(probe)):
+        if not _storable(probe.image_id(index)):
+            raise UsageError(
+                f"Expected image ids of {probe.name} to be UTF-8 text, not empty, "
+                f"got {probe.image_id(index)!r}."
+            )
+    repeated = [i for i, n in Counter(map(probe.image_id, range(len(probe)))).items() if n > 1]
+    if repeated:
+        raise UsageError(
+            f"Expected image ids of {probe.name} to be unique, got {repeated[0]!r} twice."
+        )
+    # What can be decoded depends on Pillow and its plugins; installing one makes a new shelf.
+    sizes = cache.shelf("images", {"what": "sizes and errors of images", "decoder": decoder()})
+    done = Extraction(parts={name: [] for consumer in consumers for name in consumer.shelves})
+    with ExitStack() as stack:
+        for consumer in consumers:
+            stack.enter_context(consumer.running())
+        loader = stack.enter_context(Loader(probe, workers))
+        behind = stack.enter_context(_Behind())
+        tick = stack.enter_context(progress("reading the probe", len(probe)))
+        lookahead = max(2, -(-2 * workers // batch_size) + 1)
+        batches = _ahead(_batches(probe, consumers, sizes, loader, batch_size), lookahead)
+        collected: _Collected = {}
+        decoded: list[Decoded] = []
+        for shard, futures, last in batches:
+            if futures is not None:
+                some = [future.result() for future in futures]
+                _feed(consumers, shard, some, collected)
+                decoded += [replace(image, pixels=()) for image in some]
+                tick.advance(len(some))
+                done.computed += len(some)
+            else:
+                tick.advance(len(shard.glances), instant=True)
+            if last and decoded:
+                _settle(shard, consumers, sizes, loader, behind, decoded, collected, batch_size)
+            if last:
+                _enter(probe, consumers, shard, done)
+                collected, decoded = {}, []
+    if not done.images:
+        first = done.skipped[0]
+        raise NeuronymError(
+            f"None of the {len(probe):,} images of {probe.name} could be read; the first, "
+            f"{first.image_id}: {first.reason}"
+        )
+    return done
+
+
+def _storable(identity: object) -> bool:
+    """Whether an id can stand in a table and on a line of its own."""
+    try:
+        return isinstance(identity, str) and bool(identity.encode()) and "\0" not in identity
+    except UnicodeEncodeError:
+        return False
+
+
+_Collected = dict[str, list[Mapping[str, np.ndarray]]]
+_Step = tuple[_Shard, "list[Future[Decoded]] | None", bool]
+
+
+def _batches(
+    probe: Probe, consumers: Sequence[Consumer], sizes: Shelf, loader: Loader, batch_size: int
+) -> Iterator[_Step]:
+    """Shards cut into batches whose decoding has been started; None for a shard from the cache."""
+    length = max(batch_size, SHARD_IMAGES // batch_size * batch_size)
+    ranges = [range(s, min(s + length, len(probe))) for s in range(0, len(probe), length)]
+    waiting: deque[list[Future[Glance]]] = deque()
+    for number, _ in enumerate(ranges):
+        while len(waiting) < 2 and number + len(waiting) < len(ranges):
+            waiting.append(loader.glance(ranges[number + len(waiting)]))
+        glances = [future.result() for future in waiting.popleft()]
+        shard = _plan(glances, consumers, sizes)
+        if shard.known and not any(shard.wanted):
+            yield shard, None, True
+            continue
+        for start in range(0, len(glances), batch_size):
+            futures = loader.decode(glances[start : start + batch_size], _steps(consumers, shard))
+            yield shard, futures, start + batch_size >= len(glances)
+
+
+def _steps(consumers: Sequence[Consumer], shard: _Shard) -> list[Preprocess]:
+    """What has to be made of an image: once for networks that see the same pixels."""
+    pairs = zip(consumers, shard.wanted, strict=True)
+    return list(dict.fromkeys(c.preprocess.pixel_steps for c, names in pairs if names))
+
+
+def _ahead(steps: Iterator[_Step], count: int) -> Iterator[_Step]:
+    """Keep `count` items started before they are needed."""
+    started: deque[_Step] = deque()
+    for step in steps:
+        started.append(step)
+        if len(started) > count:
+            yield started.popleft()
+    yield from started
+
+
+def _plan(glances: list[Glance], consumers: Sequence[Consumer], sizes: Shelf) -> _Shard:
+    empty = np.zeros(len(glances), np.int32)
+    shard = _Shard(glances, False, empty, empty, {}, [list(c.shelves) for c in consumers])
+    found = sizes.read(shard.content) if sizes.has(shard.content, len(glances)) else None
+    if found is None:
+        return shard
+    arrays, about = found
+    shard.known, shard.errors = True, json.loads(about["errors"])
+    shard.width, shard.height = arrays["width"], arrays["height"]
+    shard.wanted = _lacking(shard, consumers)
+    return shard
+
+
+def _lacking(shard: _Shard, consumers: Sequence[Consumer]) -> list[list[str]]:
+    """Per consumer the outputs that the cache does not have for this shard."""
+    if not shard.rows:
+        return [[] for _ in consumers]
+    return [
+        [name for name, shelf in c.shelves.items() if not shelf.has(shard.key, shard.rows)]
+        for c in consumers
+    ]
+
+
+def _feed(
+    consumers: Sequence[Consumer],
+    shard: _Shard,
+    images: Sequence[Decoded],
+    collected: _Collected,
+) -> None:
+    """Run every network that has something to compute on one batch."""
+    readable = [image for image in images if image.error is None]
+    if not readable:
+        return
+    batches = {
+        step: np.stack([image.pixels[place] for image in readable])
+        for place, step in enumerate(_steps(consumers, shard))
+    }
+    for consumer, names in zip(consumers, shard.wanted, strict=True):
+        if names:
+            for name, arrays in consumer(batches[consumer.preprocess.pixel_steps], names).items():
+                collected.setdefault(name, []).append(arrays)
+
+
+def _settle(
+    shard: _Shard,
+    consumers: Sequence[Consumer],
+    sizes: Shelf,
+    loader: Loader,
+    behind: _Behind,
+    decoded: list[Decoded],
+    collected: _Collected,
+    batch_size: int,
+) -> None:
+    """Write what is new of a shard that has been decoded."""
+    errors = {str(p): d.error for p, d in enumerate(decoded) if d.error is not None}
+    expected = shard.errors if shard.known else errors
+    shard.width = np.array([image.width for image in decoded], np.int32)
+    shard.height = np.array([image.height for image in decoded], np.int32)
+    shard.errors = errors
+
+    def write() -> None:
+        _write(shard, consumers, collected)
+        if not any(image.passing for image in decoded):
+            # An error that may pass is not kept: the next run tries again.
+            arrays = {"width": shard.width, "height": shard.height}
+            sizes.write(shard.content, arrays, {"errors": json.dumps(errors)})
+
+    behind.start(write)
+    if errors.keys() == expected.keys():
+        return
+    # Other images were readable than when the rest of this shard was cached: compute that too.
+    behind.wait()
+    shard.wanted = _lacking(shard, consumers)
+    rest: _Collected = {}
+    for start in range(0, len(shard.glances), batch_size):
+        batch = shard.glances[start : start + batch_size]
+        futures = loader.decode(batch, _steps(consumers, shard))
+        _feed(consumers, shard, [future.result() for future in futures], rest)
+    _write(shard, consumers, rest)
+
+
+class _Behind:
+    """Writes one shard to disk while the networks are at the next. Use as a context manager."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="neuronym-write")
+        self._started: Future[None] | None = None
+
+    def __enter__(self) -> _Behind:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._thread.shutdown()
+        if kind is None:
+            self.wait()
+
+    def start(self, write: Callable[[], None]) -> None:
+        """Begin to write, when what was begun before is on disk."""
+        self.wait()
+        self._started = self._thread.submit(write)
+
+    def wait(self) -> None:
+        """Until nothing is left to write; raises what writing raised."""
+        started, self._started = self._started, None
+        if started is not None:
+            started.result()
+
+
+def _write(shard: _Shard, consumers: Sequence[Consumer], collected: _Collected) -> None:
+    for consumer in consumers:
+        for name, shelf in consumer.shelves.items():
+            if name in collected:
+                batches = collected[name]
+                whole = {k: np.concatenate([b[k] for b in batches]) for k in batches[0]}
+                shelf.write(shard.key, whole, {})
+
+
+def _enter(probe: Probe, consumers: Sequence[Consumer], shard: _Shard, done: Extraction) -> None:
+    """Enter a finished shard and its images."""
+    for consumer in consumers:
+        for name, shelf in consumer.shelves.items():
+            done.parts[name].append((shelf.path(shard.key), shard.rows))
+    for place, glance in enumerate(shard.glances):
+        identity = probe.image_id(glance.index)
+        if str(place) in shard.errors:
+            done.skipped.append(Skipped(identity, shard.errors[str(place)]))
+            continue
+        if glance.warning is not None:
+            done.unannotated.append(Skipped(identity, glance.warning))
+        done.images.append(
+            ImageRow(
+                identity,
+                probe.source(glance.index),
+                int(shard.width[place]),
+                int(shard.height[place]),
+                glance.content_hash,
+                glance.annotations,
+            )
+        )

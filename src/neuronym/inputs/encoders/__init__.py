@@ -1,0 +1,1 @@
+"""Encoders: image–text models that put images and words into one space."""

@@ -1,0 +1,343 @@
+"""What a probe is: an ordered set of images; lists of images and data sets as probes."""
+
+from __future__ import annotations
+
+import abc
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neuronym._core import hashing
+from neuronym._core.checks import Verbatim, misuse
+from neuronym._core.errors import CorruptImageError
+from neuronym._core.registry import Registry
+from neuronym.inputs.probes import images
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+PROBES = Registry("probe", "probes", "neuronym.inputs.probes")
+
+
+@dataclass(frozen=True, order=True)
+class Annotation:
+    """An image-wide label, for example `Annotation("texture", "striped")`."""
+
+    category: str
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """The pixels of one concept in one image: `pixels` is boolean, `[height, width]`."""
+
+    category: str
+    name: str
+    pixels: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class RawImage:
+    """One image before decoding: the encoded bytes of a file, or decoded pixels."""
+
+    data: bytes | Image | np.ndarray
+
+    @cached_property
+    def content_hash(self) -> str:
+        """Hash of the encoded bytes, or of shape and pixels where there are no such bytes."""
+        if isinstance(self.data, bytes):
+            return hashing.of_bytes(self.data)
+        return hashing.of_array(np.asarray(images.to_rgb(self.data)))
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels of the upright image, for files from the header alone.
+
+        This is the size that masks have. `decode` may return a huge image reduced.
+
+        Raises:
+            CorruptImageError: the bytes are not a readable image.
+        """
+        return (images.size if isinstance(self.data, bytes) else images.size_of)(self.data)
+
+    def decode(self) -> Image:
+        """The image in RGB, turned upright.
+
+        Raises:
+            CorruptImageError: the bytes are not a readable image.
+        """
+        return (
+            images.decode(self.data) if isinstance(self.data, bytes) else images.to_rgb(self.data)
+        )
+
+
+class Probe(abc.ABC):
+    """An ordered set of images. Subclasses say how many, their ids, and how to read one."""
+
+    #: The full name that opens this probe again, or a description if it was made in Python.
+    name: str
+
+    @abc.abstractmethod
+    def __len__(self) -> int: ...
+
+    @abc.abstractmethod
+    def image_id(self, index: int) -> str:
+        """The stable, unique id of an image: for files, the path below the probe's root.
+
+        Text of any kind; it is only shown and compared, never opened as a path.
+        """
+
+    @abc.abstractmethod
+    def read(self, index: int) -> RawImage:
+        """The image, not yet decoded.
+
+        Raises:
+            CorruptImageError: nothing can be read there.
+        """
+
+    def source(self, index: int) -> str | None:
+        """The path of the image's file, if it has one."""
+        return None
+
+    def labels(self, index: int) -> Sequence[Annotation]:
+        """Image-wide labels."""
+        return ()
+
+    def masks(self, index: int) -> Sequence[Mask]:
+        """Pixel masks, each of the image's own height and width."""
+        return ()
+
+    def vocabulary(self) -> Sequence[Annotation]:
+        """All annotations (labels and masks) that can occur here, sorted, without repeats.
+
+        What the probe declares: no image is read to find out.
+        """
+        return ()
+
+
+#: The category of a data set's class names.
+CLASS = "class"
+
+
+def valid_text(name: str | bytes) -> str:
+    r"""A file name as text that every file format can hold.
+
+    Names on disk are bytes; those that are not UTF-8 are shown with backslash escapes, and so are
+    lone surrogates in text from elsewhere.
+
+    >>> valid_text(b"caf\xe9.png")
+    'caf\\xe9.png'
+    """
+    try:
+        data = name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        data = name.encode("utf-8", "backslashreplace")
+    return data.decode("utf-8", "backslashreplace")
+
+
+def unique(ids: Sequence[str]) -> list[str]:
+    """The same ids, with `~2`, `~3`… behind repeated ones.
+
+    >>> unique(["a", "b", "a"])
+    ['a', 'b', 'a~2']
+    """
+    taken, result = set(ids), []
+    seen: set[str] = set()
+    for name in ids:
+        fresh, count = name, 1
+        while fresh in seen or (count > 1 and fresh in taken):
+            count += 1
+            fresh = f"{name}~{count}"
+        seen.add(fresh)
+        result.append(fresh)
+    return result
+
+
+def raw_image(item: Any) -> RawImage:
+    """Encoded bytes for a path or bytes, pixels for anything else that is an image."""
+    if isinstance(item, str | os.PathLike):
+        return RawImage(images.read_file(Path(item)))
+    if isinstance(item, bytes | bytearray | memoryview):
+        return RawImage(bytes(item))
+    return RawImage(images.to_rgb(item))
+
+
+class ListProbe(Probe):
+    """Images given as a list of PIL images, arrays, tensors, paths or encoded bytes.
+
+    Paths are their own ids; other images are numbered: `000000`, `000001`, …
+
+    Raises:
+        UsageError: the list is empty or holds something that is not an image.
+    """
+
+    def __init__(self, items: Sequence[Any]) -> None:
+        self._items = list(items)
+        if not self._items:
+            raise misuse("probe", "at least one image", Verbatim("an empty list"))
+        ids = []
+        for number, item in enumerate(self._items):
+            if isinstance(item, str | os.PathLike):
+                ids.append(valid_text(Path(item).as_posix()))
+            elif _is_image(item):
+                ids.append(f"{number:06d}")
+            else:
+                raise misuse(
+                    "probe",
+                    "a list of PIL images, arrays, tensors, paths or bytes",
+                    Verbatim(f"{type(item).__name__} at position {number}"),
+                )
+        self._ids = unique(ids)
+        self.name = f"{len(self._items)} images given in Python"
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def image_id(self, index: int) -> str:
+        return self._ids[index]
+
+    def source(self, index: int) -> str | None:
+        item = self._items[index]
+        return valid_text(os.fspath(item)) if isinstance(item, str | os.PathLike) else None
+
+    def read(self, index: int) -> RawImage:
+        return raw_image(self._items[index])
+
+
+class DatasetProbe(Probe):
+    """Any data set with a length and numbered items, such as a torch `Dataset`.
+
+    An item is an image, `(image, label, …)`, or a dictionary with `image` and perhaps `label`.
+    Integer labels are named by the data set's `classes`. Items must not change between two
+    readings: give the data set without random augmentation, and without normalisation. They are
+    read one at a time, because a data set need not be safe to read from several threads.
+
+    Args:
+        dataset: the data set.
+        name: the name that opens it again, if there is one.
+        category: the category of its labels.
+        parallel: items may be read from several threads at once.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        name: str | None = None,
+        *,
+        category: str = CLASS,
+        parallel: bool = False,
+        rename: Callable[[str], str] = str,
+    ) -> None:
+        self._dataset = dataset
+        self._category = category
+        self._lock = None if parallel else threading.Lock()
+        self._last: tuple[int, Any] | None = None
+        try:
+            self._length = len(dataset)
+        except (TypeError, NotImplementedError):
+            raise misuse(
+                "probe",
+                "a data set with a length and numbered items",
+                Verbatim(f"{type(dataset).__name__}, which has no length"),
+                "Take a list of its first images instead.",
+            ) from None
+        if self._length < 1:
+            raise misuse("probe", "at least one image", Verbatim("an empty data set"))
+        self._classes = [rename(name) for name in _class_names(dataset)]
+        self.name = name or f"{type(dataset).__name__} of {self._length} images given in Python"
+
+    def __len__(self) -> int:
+        return self._length
+
+    def image_id(self, index: int) -> str:
+        if not 0 <= index < self._length:
+            raise IndexError(index)
+        return f"{index:06d}"
+
+    def source(self, index: int) -> str | None:
+        samples = getattr(self._dataset, "samples", None)
+        if isinstance(samples, list) and len(samples) == self._length:
+            path = samples[index][0] if isinstance(samples[index], tuple) else None
+            return valid_text(os.fspath(path)) if isinstance(path, str | os.PathLike) else None
+        return None
+
+    def read(self, index: int) -> RawImage:
+        item = self._item(index)
+        if isinstance(item, Mapping):
+            if "image" not in item:
+                raise misuse(
+                    "probe", "a data set whose items have the key 'image'", sorted(map(str, item))
+                )
+            item = item["image"]
+        elif isinstance(item, tuple | list):
+            item = item[0] if item else None
+        return raw_image(item)
+
+    def labels(self, index: int) -> Sequence[Annotation]:
+        targets = getattr(self._dataset, "targets", None)
+        if hasattr(targets, "__getitem__") and len(targets) == self._length:
+            label = targets[index]
+        else:
+            item = self._item(index)
+            if isinstance(item, Mapping):
+                label = item.get("label")
+            else:
+                label = item[1] if isinstance(item, tuple | list) and len(item) > 1 else None
+        name = self._label_name(label)
+        return (Annotation(self._category, name),) if name else ()
+
+    def vocabulary(self) -> Sequence[Annotation]:
+        names = set(self._classes)
+        targets = getattr(self._dataset, "targets", None)
+        if not names and isinstance(targets, list | tuple):
+            names = {valid_text(label) for label in targets if isinstance(label, str)}
+        return sorted(Annotation(self._category, name) for name in names)
+
+    def _label_name(self, label: Any) -> str | None:
+        if isinstance(label, str):
+            return valid_text(label)
+        if getattr(label, "ndim", None) == 0 and hasattr(label, "item"):
+            label = label.item()
+        if isinstance(label, int) and 0 <= label < len(self._classes):
+            return self._classes[label]
+        return None
+
+    def _item(self, index: int) -> Any:
+        if not 0 <= index < self._length:
+            raise IndexError(index)
+        if self._lock is None:
+            return self._fetch(index)
+        with self._lock:
+            # The label is often asked for right after the image: do not decode twice.
+            if self._last is None or self._last[0] != index:
+                self._last = (index, self._fetch(index))
+            return self._last[1]
+
+    def _fetch(self, index: int) -> Any:
+        try:
+            return self._dataset[index]
+        except (OSError, SyntaxError) as error:  # what Pillow raises for damaged files
+            raise CorruptImageError(valid_text(f"cannot be read: {error}")) from error
+
+
+def _class_names(dataset: Any) -> list[str]:
+    classes = getattr(dataset, "classes", None)
+    if not isinstance(classes, list | tuple):
+        return []
+    # Some data sets give several synonyms per class; the first is the usual one.
+    firsts = (name[0] if isinstance(name, tuple | list) and name else name for name in classes)
+    return [valid_text(str(name)) for name in firsts]
+
+
+def _is_image(item: Any) -> bool:
+    from PIL.Image import Image
+
+    array = hasattr(item, "shape") and (hasattr(item, "__array__") or hasattr(item, "detach"))
+    return array or isinstance(item, Image | bytes | bytearray | memoryview)

@@ -1,0 +1,234 @@
+"""A folder of images, with the names of its sub-folders as labels and, where present, masks."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from neuronym._core.checks import Verbatim, misuse
+from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
+from neuronym._core.registry import Name, known_params, write
+from neuronym.inputs.probes import images
+from neuronym.inputs.probes.base import (
+    PROBES,
+    Annotation,
+    Mask,
+    Probe,
+    RawImage,
+    unique,
+    valid_text,
+)
+from neuronym.inputs.probes.masks import MaskFolder, read_names
+
+#: Files with these endings, in any case, are images.
+SUFFIXES = frozenset(
+    {
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".apng",
+        ".webp",
+        ".gif",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".jp2",
+        ".avif",
+        ".ico",
+        ".heic",
+        ".heif",
+    }
+)
+_SKIPPED = {"__MACOSX"}
+
+
+@PROBES.register(
+    "folder",
+    syntax="folder:PATH[,labels=no|CATEGORY][,masks=PATH|no][,names=a|b|…|FILE]",
+    example="folder:photos",
+)
+def open_folder(name: Name) -> Probe:
+    """A folder of images, searched recursively; sub-folder names become labels.
+
+    Raises:
+        UsageError: no such folder, no images in it, or masks without names.
+    """
+    known_params(name, "labels", "masks", "names")
+    if not name.detail:
+        got = Verbatim(f"{write(name)} without a path")
+        raise misuse("probe", "folder:PATH, the path of a folder of images", got)
+    root = Path(name.detail).expanduser()
+    _check_folder(root)
+    masks_at = name.params.get("masks")
+    inner = root
+    if (root / "images").is_dir() and (root / "masks").is_dir():
+        inner, masks_at = root / "images", masks_at or str(root / "masks")
+    elif masks_at is None and "names" in name.params:
+        raise misuse("names", "left out where there are no masks", name.params["names"])
+    masks = None
+    if masks_at not in (None, "no"):
+        folder = Path(masks_at).expanduser()
+        _check_folder(folder)
+        masks = MaskFolder(folder, read_names(name.params.get("names"), [root, folder.parent]))
+    category = valid_text(name.params.get("labels", "folder"))
+    return FolderProbe(
+        inner, valid_text(write(name)), None if category == "no" else category, masks
+    )
+
+
+class FolderProbe(Probe):
+    """The images below a folder, in the order of their paths.
+
+    The id of an image is its path below the folder, with `/` between names.
+
+    Args:
+        root: the folder.
+        name: the name that opens it again.
+        category: of the labels that the names of sub-folders give, or None for no labels.
+        masks: where the pixel masks are, or None.
+
+    Raises:
+        UsageError: there are no images in the folder.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        name: str,
+        category: str | None = "folder",
+        masks: MaskFolder | None = None,
+    ) -> None:
+        self.name = name
+        self._root, self._category, self._masks = root, category, masks
+        found, others = _walk(root)
+        if not found:
+            raise UsageError(f"{_no_images(root, others)} {_FORMATS_READ}")
+        pairs = sorted((valid_text(path), path) for path in found)
+        self._paths = [path for _, path in pairs]
+        self._ids = unique([text for text, _ in pairs])
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def image_id(self, index: int) -> str:
+        return self._ids[index]
+
+    def source(self, index: int) -> str | None:
+        return valid_text(str(self._root / self._paths[index]))
+
+    def read(self, index: int) -> RawImage:
+        return RawImage(images.read_file(self._root / self._paths[index]))
+
+    def labels(self, index: int) -> Sequence[Annotation]:
+        if self._category is None:
+            return ()
+        # Not from the id: in a file name, `~2` is ours.
+        parents = PurePosixPath(valid_text(self._paths[index])).parts[:-1]
+        return tuple(Annotation(self._category, part) for part in dict.fromkeys(parents))
+
+    def masks(self, index: int) -> Sequence[Mask]:
+        if self._masks is None:
+            return ()
+        try:
+            raw = self.read(index)
+            return self._masks.read(self._paths[index], raw)
+        except CorruptImageError as error:
+            raise CorruptImageError(f"{self._ids[index]}: {error}") from error
+
+    def vocabulary(self) -> Sequence[Annotation]:
+        names = {label for index in range(len(self)) for label in self.labels(index)}
+        return sorted(names | set(self._masks.vocabulary() if self._masks else ()))
+
+
+_FORMATS_READ = "Images are files named " + ", ".join(
+    f"*{suffix}" for suffix in (".jpg", ".png", ".webp", ".gif", ".bmp", ".tif", ".ppm", ".avif")
+)
+
+
+def _check_folder(root: Path) -> None:
+    if root.is_dir():
+        return
+    got = Verbatim(f"{root}, which {'is a file' if root.exists() else 'does not exist'}")
+    remedy = f"Its folder is {root.absolute().parent}." if root.is_file() else ""
+    raise misuse("folder", "an existing folder", got, remedy)
+
+
+def _no_images(root: Path, others: Counter[str]) -> str:
+    total = sum(others.values())
+    if not total:
+        return f"The folder {root} is empty: it holds no files."
+    kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common(4))
+    more = ", …" if len(others) > 4 else ""
+    return f"The folder {root} holds no images, but {total} other files ({kinds}{more})."
+
+
+def _walk(root: Path) -> tuple[list[str], Counter[str]]:
+    """Paths of the images below `root` (posix, relative) and a count of the other files' endings.
+
+    Every physical folder is read once, however many symbolic links lead to it, so that loops end;
+    a folder's own place goes before a link to it.
+    """
+    found: list[str] = []
+    others: Counter[str] = Counter()
+    visited = {_identity(root)}
+    folders, links = [""], []
+    while folders or links:
+        if folders:
+            folder = folders.pop()
+        else:
+            links.sort(reverse=True)
+            folder = links.pop()
+            identity = _identity(root / folder)
+            if identity in visited:
+                continue
+            visited.add(identity)
+        try:
+            entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
+        except OSError as error:
+            raise NeuronymError(
+                f"Cannot read the folder {root / folder}: {error.strerror or error}."
+            ) from error
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name in _SKIPPED:
+                continue
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            kind = _kind(entry)
+            if kind == "folder":
+                if entry.is_symlink():
+                    links.append(path)
+                elif (identity := _identity(Path(entry.path))) not in visited:
+                    visited.add(identity)
+                    folders.append(path)
+            elif kind == "file":
+                suffix = os.path.splitext(entry.name)[1].lower()
+                if suffix in SUFFIXES:
+                    found.append(path)
+                else:
+                    others[suffix or "without ending"] += 1
+    return found, others
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    """`folder`, `file`, or `other` for pipes, sockets and devices, which reading would wait for.
+
+    A link that leads nowhere, or round in circles, is a file: one that cannot be read.
+    """
+    try:
+        if entry.is_dir():
+            return "folder"
+        return "file" if entry.is_file() or not os.path.exists(entry.path) else "other"
+    except OSError:
+        return "file"
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino

@@ -1,0 +1,224 @@
+"""Data sets of Hugging Face: from the hub, or from a folder on this machine."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from neuronym._core import hub
+from neuronym._core.checks import Verbatim, missing_extra, misuse, nearest
+from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
+from neuronym._core.registry import Name, known_params, write
+from neuronym.inputs.probes import images
+from neuronym.inputs.probes.base import CLASS, PROBES, Annotation, Probe, RawImage, valid_text
+
+
+@PROBES.register(
+    "hf",
+    syntax="hf:NAME|PATH[,config=…][,split=…][,column=…]",
+    example="hf:uoft-cs/cifar100,split=test",
+    extra="hf",
+)
+def open_hub(name: Name) -> Probe:
+    """A data set of Hugging Face by its name, or a local folder of one; class names become labels.
+
+    Raises:
+        UsageError: no such data set, configuration, split or column.
+        NeuronymError: no network, or files that cannot be read.
+        MissingExtraError: the package datasets is absent.
+    """
+    known_params(name, "config", "split", "column")
+    if not name.detail:
+        raise misuse(
+            "probe", "hf:NAME or hf:PATH", Verbatim(f"{write(name)} without a name or a path")
+        )
+    try:
+        import datasets
+    except ImportError:
+        raise missing_extra("A probe of Hugging Face", "datasets", "hf") from None
+    local = Path(name.detail).expanduser().exists()
+    loaded = (_load_local if local else _load_from_hub)(datasets, name)
+    split, dataset = _pick_split(loaded, name)
+    return HubProbe(dataset, valid_text(write(name)), split, name.params.get("column"))
+
+
+class HubProbe(Probe):
+    """A data set of Hugging Face with a column of images.
+
+    Ids are the split and the row: `test/000017`. Encoded images stay encoded, to be hashed.
+
+    Args:
+        dataset: a `datasets.Dataset`.
+        name: the name that opens it again.
+        split: the name of its split.
+        column: the column of images; None: the only one, or that called `image`.
+
+    Raises:
+        UsageError: no such column, or no column of images.
+    """
+
+    def __init__(
+        self, dataset: Any, name: str | None = None, split: str = "row", column: str | None = None
+    ) -> None:
+        import datasets
+
+        if not len(dataset):
+            raise misuse("probe", "at least one image", Verbatim("an empty data set"))
+        self.name = name or f"Hugging Face data set of {len(dataset)} images given in Python"
+        self._split = split
+        self._column = _image_column(datasets, dataset, column)
+        encoded = dataset.with_format(None).cast_column(self._column, datasets.Image(decode=False))
+        self._images = encoded.select_columns([self._column])
+        self._classes = _class_columns(datasets, dataset.features)
+        self._labels = encoded.select_columns(list(self._classes)) if self._classes else None
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def image_id(self, index: int) -> str:
+        return f"{self._split}/{self._inside(index):06d}"
+
+    def source(self, index: int) -> str | None:
+        path = self._cell(index).get("path")
+        return valid_text(path) if path and Path(path).is_file() else None
+
+    def read(self, index: int) -> RawImage:
+        cell = self._cell(index)
+        if cell.get("bytes") is not None:
+            return RawImage(cell["bytes"])
+        if cell.get("path"):
+            return RawImage(images.read_file(Path(cell["path"])))
+        raise CorruptImageError("is an empty cell")
+
+    def labels(self, index: int) -> Sequence[Annotation]:
+        if self._labels is None:
+            return ()
+        found = []
+        for column, value in self._labels[self._inside(index)].items():
+            names = self._classes[column]
+            for code in value if isinstance(value, list) else [value]:
+                if code is not None and 0 <= code < len(names):  # −1: unlabelled
+                    found.append(Annotation(_category(column), names[code]))
+        return tuple(dict.fromkeys(found))
+
+    def vocabulary(self) -> Sequence[Annotation]:
+        columns = self._classes.items()
+        return sorted(
+            {Annotation(_category(col), name) for col, names in columns for name in names}
+        )
+
+    def _cell(self, index: int) -> dict[str, Any]:
+        return self._images[self._inside(index)][self._column] or {}
+
+    def _inside(self, index: int) -> int:
+        if not 0 <= index < len(self._images):
+            raise IndexError(index)
+        return index
+
+
+def _category(column: str) -> str:
+    return CLASS if column in ("label", "labels") else column
+
+
+def _image_column(datasets: Any, dataset: Any, column: str | None) -> str:
+    found = [key for key, kind in dataset.features.items() if isinstance(kind, datasets.Image)]
+    columns = ", ".join(dataset.column_names)
+    if column is not None:
+        if column not in found:
+            near = (
+                f"Nearest: {', '.join(nearest(column, found))}." if nearest(column, found) else ""
+            )
+            of = ", ".join(found) or f"none of {columns} holds images"
+            raise misuse("column", f"a column of images ({of})", column, near)
+        return column
+    if not found:
+        raise misuse(
+            "probe", "a data set with a column of images", Verbatim(f"the columns {columns}")
+        )
+    if len(found) > 1 and "image" not in found:
+        raise misuse(
+            "column",
+            "given where there are several columns of images",
+            Verbatim("none"),
+            f"Write column= and one of {', '.join(found)}.",
+        )
+    return "image" if "image" in found else found[0]
+
+
+def _class_columns(datasets: Any, features: Any) -> dict[str, list[str]]:
+    found = {}
+    for column, kind in features.items():
+        inner = getattr(kind, "feature", kind)
+        if isinstance(inner, datasets.ClassLabel):
+            found[column] = list(inner.names)
+    return found
+
+
+def _load_local(datasets: Any, name: Name) -> Any:
+    path = Path(name.detail).expanduser()
+    try:
+        with hub.quiet(), _no_bars():
+            if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+                return datasets.load_from_disk(str(path))
+            if path.is_file():
+                return datasets.load_dataset(path.suffix.lstrip("."), data_files=str(path))
+            return datasets.load_dataset(str(path), name.params.get("config"))
+    except Exception as error:
+        raise NeuronymError(
+            f"{path} cannot be read as a data set of Hugging Face: {hub.reason(error)}. Expected "
+            "a folder written by save_to_disk, or parquet files with a column of images. A folder "
+            "of image files is opened with folder:PATH."
+        ) from error
+
+
+def _load_from_hub(datasets: Any, name: Name) -> Any:
+    from huggingface_hub import constants
+
+    otherwise = (
+        "Without the hub, give the path of a local data set, use your own images with folder:PATH, "
+        "or the embedded probe `synthetic`."
+    )
+    with hub.hub(f"The data set {name.detail}", otherwise), _no_bars():
+        try:
+            return datasets.load_dataset(name.detail, name.params.get("config"))
+        except datasets.exceptions.DatasetNotFoundError as error:
+            if constants.HF_HUB_OFFLINE:
+                raise
+            raise misuse("probe", "hf:NAME of a data set on the hub", name.detail) from error
+        except ValueError as error:  # several configurations, or an unknown one
+            raise UsageError(
+                f"The data set {name.detail} cannot be opened: {hub.reason(error)}."
+            ) from error
+
+
+def _pick_split(loaded: Any, name: Name) -> tuple[str, Any]:
+    """The split that is asked for, else `train`, else the first."""
+    wanted = name.params.get("split")
+    if hasattr(loaded, "column_names") and not isinstance(loaded, dict):
+        own = str(loaded.split) if loaded.split is not None else None
+        if wanted is not None and wanted != own:
+            raise misuse("split", f"left out or {own}: {name.detail} is one split", wanted)
+        return own or "row", loaded
+    if wanted is None:
+        wanted = "train" if "train" in loaded else next(iter(loaded))
+    if wanted not in loaded:
+        raise misuse("split", f"one of {', '.join(loaded)}", wanted)
+    return wanted, loaded[wanted]
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Keep progress bars and log lines of datasets off the terminal."""
+    import datasets
+
+    with ExitStack() as stack:
+        logger = logging.getLogger("datasets")
+        stack.callback(logger.setLevel, logger.level)
+        logger.setLevel(logging.CRITICAL)
+        if not datasets.utils.are_progress_bars_disabled():
+            stack.callback(datasets.utils.enable_progress_bars)
+            datasets.utils.disable_progress_bars()
+        yield

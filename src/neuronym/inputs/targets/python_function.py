@@ -1,0 +1,120 @@
+"""Your own network, from a function."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from neuronym._core.checks import Verbatim, misuse, nearest
+from neuronym._core.errors import NeuronymError
+from neuronym._core.hub import reason
+from neuronym._core.registry import Name
+from neuronym.inputs.preprocess.base import Preprocess
+from neuronym.inputs.targets._options import only, spell
+from neuronym.inputs.targets.base import TARGETS, Target, of_module
+from neuronym.inputs.targets.weights import load_weights
+
+_FORM = "python:MODULE:FUNCTION, such as python:mynets:small_cnn"
+
+
+@TARGETS.register("python", syntax="python:MODULE:FUNCTION", example="python:mynets:small_cnn")
+def python_target(name: Name, weights: Path | None) -> Target:
+    """Your own network: what a function of an importable module, or of a file here, returns.
+
+    The function is called without arguments and returns a torch module, a pair of a torch module
+    and a `Preprocess`, or a `Target`. Its module is looked for in the current folder too.
+
+    Args:
+        name: `python:MODULE:FUNCTION`.
+        weights: a file of weights to load into it.
+
+    Raises:
+        UsageError: there is no such module or function, or it returns something else.
+        NeuronymError: importing the module or calling the function fails.
+    """
+    only(name, {"weights": "a file"})
+    stated = name.params.get("weights")
+    if weights is None and stated is not None:
+        weights = Path(stated)
+    maker = _function(name)
+    try:
+        made = maker()
+    except Exception as error:
+        raise NeuronymError(
+            f"{spell(name)} failed: {type(error).__name__}: {reason(error)}."
+        ) from error
+    preprocess: Preprocess | None = None
+    if isinstance(made, tuple) and len(made) == 2 and isinstance(made[1], Preprocess):
+        made, preprocess = made
+    shown = spell(name, weights)
+    if isinstance(made, Target):
+        target = made
+    elif isinstance(made, nn.Module):
+        target = of_module(made, preprocess, shown)
+    else:
+        raise misuse(
+            "target",
+            "a function that returns a torch module, (module, Preprocess) or Target",
+            Verbatim(f"{spell(name)}, which returns {type(made).__name__}"),
+        )
+    if weights is not None:
+        load_weights(target.model, weights, name=spell(name))
+    return replace(target, name=shown, maker=maker)
+
+
+def _function(name: Name) -> Callable[[], Any]:
+    module_name, colon, function = name.detail.rpartition(":")
+    if not colon or not module_name or not function:
+        raise misuse("target", _FORM, Verbatim(spell(name)))
+    if "/" in module_name or module_name.endswith(".py"):
+        stem = Path(module_name).stem
+        raise misuse(
+            "target",
+            f"name a module, not a file ({_FORM})",
+            module_name,
+            f"Run in the folder of the file and write python:{stem}:{function}.",
+        )
+    here = os.getcwd()
+    added = here not in sys.path
+    if added:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and module_name.split(".")[0] == error.name.split(".")[0]:
+            raise misuse(
+                "target",
+                f"name an importable module ({_FORM})",
+                module_name,
+                f"Looked in {here} and in the installed packages.",
+            ) from error
+        raise _broken(module_name, error) from error
+    except Exception as error:
+        raise _broken(module_name, error) from error
+    finally:
+        if added:
+            sys.path.remove(here)
+    found = getattr(module, function, None)
+    if not callable(found):
+        known = [k for k, v in vars(module).items() if callable(v) and not k.startswith("_")]
+        near = nearest(function, known)
+        raise misuse(
+            "target",
+            f"name a function of {module_name}",
+            function,
+            f"Nearest: {', '.join(near)}." if near else "",
+        )
+    return found
+
+
+def _broken(module: str, error: Exception) -> NeuronymError:
+    return NeuronymError(
+        f"The module {module} cannot be imported: {type(error).__name__}: {reason(error)}."
+    )

@@ -1,0 +1,1 @@
+"""Concepts for every unit: labelling methods, and adding their labels to an atlas."""

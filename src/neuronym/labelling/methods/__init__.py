@@ -1,0 +1,1 @@
+"""Labelling methods, one file each."""

@@ -1,0 +1,1 @@
+"""From names to an atlas: the one place that chains the stages."""

@@ -1,0 +1,1 @@
+"""Inner loops of the similarities: compiled for the CPU, and in torch."""

@@ -1,0 +1,117 @@
+"""From tiles of scores to all scores and to the best concepts of every unit."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from neuronym._core.checks import integer
+from neuronym._core.numerics.topk import TopK, as_array
+from neuronym._core.progress import Progress, silent
+from neuronym._core.types import Rows
+from neuronym.similarity.base import Similarity, Top
+from neuronym.similarity.blocks import Problem, with_duplicates
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A scoring about to be done.
+
+    Attributes:
+        reasons: per unit why it abstains, or None.
+        tiles: (first distinct text, float32 scores `[living unit, text]`), in ascending order.
+        engine: see `Top.engine`.
+    """
+
+    reasons: tuple[str | None, ...]
+    tiles: Iterator[tuple[int, Float[np.ndarray, "living text"]]]
+    engine: str = ""
+
+    @property
+    def living(self) -> Int64[np.ndarray, " living"]:
+        """The units that do not abstain."""
+        return np.flatnonzero([reason is None for reason in self.reasons])
+
+
+class Tiled(Similarity):
+    """A similarity that scores one tile of concepts after the other, for all units at once."""
+
+    @abc.abstractmethod
+    def _plan(
+        self, problem: Problem, shared: Mapping[str, np.ndarray] | None, progress: Progress
+    ) -> Plan:
+        """Do what comes before the tiles: rank images, find out who abstains."""
+
+    def scores(
+        self, activations: Rows, images: Rows, texts: Rows, *, tie: np.ndarray | None = None
+    ) -> np.ndarray:
+        """All scores, float32 `[unit, concept]`; rows of abstaining units are NaN."""
+        problem = Problem.of(activations, images, texts, tie)
+        plan = self._plan(problem, None, silent)
+        living = plan.living
+        found = np.full((problem.units, len(problem.member)), np.nan, np.float32)
+        distinct = np.empty((len(living), len(problem.texts)), np.float32)
+        if len(living):
+            for low, tile in plan.tiles:
+                distinct[:, low : low + tile.shape[1]] = tile
+            found[living] = distinct[:, problem.member]
+        return found
+
+    def top_many(
+        self,
+        layers: Sequence[Rows],
+        images: Rows,
+        texts: Rows,
+        n: int = 20,
+        *,
+        tie: np.ndarray | None = None,
+        shared: Mapping[str, np.ndarray] | None = None,
+        device: torch.device | str | None = None,
+        progress: Progress = silent,
+    ) -> list[Top]:
+        """`top` of several layers of one probe, as if they were one: no score depends on others."""
+        n = min(integer("n", n, 1), texts.shape[0])
+        problems = Problem.of_layers(layers, images, texts, tie)
+        if not problems:
+            return []
+        problem = replace(problems[0], activations=SideBySide(layers))
+        plan = self._plan(problem, shared, progress)
+        living = plan.living
+        scores = np.full((problem.units, n), np.nan, np.float32)
+        concepts = np.full((problem.units, n), -1, np.int64)
+        if len(living):
+            best = TopK(len(living), min(n, len(problem.texts)))
+            with progress("scoring concepts", len(problem.texts)) as tick:
+                for low, tile in plan.tiles:
+                    texts_here = np.arange(low, low + tile.shape[1])
+                    best.update(tile.T, texts_here, texts_here)
+                    tick.advance(tile.shape[1])
+            ranked = best.result()
+            scores[living], concepts[living] = with_duplicates(
+                ranked.values, ranked.indices, problem.member, n
+            )
+        ends = np.cumsum([rows.shape[1] for rows in layers]).tolist()
+        cuts = [slice(low, high) for low, high in zip([0, *ends], ends, strict=False)]
+        return [
+            Top(scores[cut], concepts[cut], plan.reasons[cut], engine=plan.engine) for cut in cuts
+        ]
+
+
+class SideBySide:
+    """The activations of several layers of one probe as one array `[image, unit]`."""
+
+    def __init__(self, layers: Sequence[Rows]) -> None:
+        self._layers = layers
+        self.shape = (layers[0].shape[0], sum(rows.shape[1] for rows in layers))
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        blocks = [as_array(layer[rows]) for layer in self._layers]
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, 1)
