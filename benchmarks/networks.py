@@ -18,8 +18,7 @@ from benchmarks.clock import Clock
 from neuronym import dissect
 from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym.extraction.cache import Cache
-from neuronym.extraction.describe import choose_layers
-from neuronym.extraction.passes import IMAGES, EncoderPass, TargetPass
+from neuronym.extraction.passes import IMAGES, EncoderPass, TargetPass, choose_layers
 from neuronym.extraction.run import extract
 from neuronym.inputs.encoders.base import Encoder
 from neuronym.inputs.encoders.dual import DualEncoder

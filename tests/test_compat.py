@@ -11,7 +11,7 @@ from torch import nn
 
 from neuronym._core import torchvision_compat
 from neuronym._core.hashing import of_module
-from neuronym.extraction.hooks import record
+from neuronym.extraction.recording import record
 
 
 def python(code: str) -> str:

@@ -144,7 +144,7 @@ def test_names(monkeypatch, name, asked, classes):
         return target(name=spec)
 
     monkeypatch.setattr(targets, "open_target", open_target, raising=False)
-    monkeypatch.setattr("neuronym.inputs.encoders.conse.minilm", Toy)
+    monkeypatch.setattr("neuronym.inputs.encoders.sentences.minilm", Toy)
     monkeypatch.setattr("neuronym.inputs.encoders.conse.CLASSES", 4)
     encoder = open_encoder(name)
     assert seen == [asked]

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neuronym.extraction import folding
-from neuronym.extraction.hooks import record
+from neuronym.extraction.precision import Folding, find_folding
+from neuronym.extraction.recording import record
 
 CPU = torch.device("cpu")
 SIZE = (9, 11)
@@ -82,13 +82,13 @@ def sequence(conv: nn.Module, norm: nn.Module) -> nn.Module:
     return nn.Sequential(conv, norm, nn.ReLU(inplace=True), nn.Conv2d(norm.num_features, 4, 1))
 
 
-def found(model: nn.Module, layers: list[str], dtype: str = "float32") -> folding.Folding:
+def found(model: nn.Module, layers: list[str], dtype: str = "float32") -> Folding:
     def run(batch: Tensor) -> list[Tensor]:
         with record(model, layers) as acts:
             model(batch)
         return list(acts.values())
 
-    return folding.find(run, SIZE, CPU, dtype)
+    return find_folding(run, SIZE, CPU, dtype)
 
 
 FOLDED: list[tuple[nn.Module, list[str], tuple[int, ...]]] = [

@@ -1,7 +1,8 @@
 import pytest
 
 from neuronym._core.errors import UsageError
-from neuronym.extraction.describe import choose_layers, default_layers, describe_layers
+from neuronym.extraction.passes import choose_layers, default_layers
+from neuronym.extraction.recording import describe_layers
 from neuronym.inputs.targets.base import open_target
 
 DEFAULTS = {

@@ -18,8 +18,7 @@ from helpers import ListProbe
 from neuronym._core import devices
 from neuronym._core.progress import silent
 from neuronym.extraction.cache import Cache
-from neuronym.extraction.describe import choose_layers
-from neuronym.extraction.passes import IMAGES, EncoderPass, TargetPass
+from neuronym.extraction.passes import IMAGES, EncoderPass, TargetPass, choose_layers
 from neuronym.extraction.precision import (
     AT_ONCE_ON_CPU,
     AT_ONCE_ON_ONE_THREAD,

@@ -12,9 +12,14 @@ from torch import nn
 
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym.extraction.cache import Cache
-from neuronym.extraction.describe import choose_layers, describe_layers, output_layer
-from neuronym.extraction.hooks import record, resolve_layers, tensor_of
-from neuronym.extraction.passes import TargetPass
+from neuronym.extraction.passes import TargetPass, choose_layers
+from neuronym.extraction.recording import (
+    describe_layers,
+    output_layer,
+    record,
+    resolve_layers,
+    tensor_of,
+)
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.targets.base import Target
 

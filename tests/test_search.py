@@ -11,8 +11,8 @@ from PIL import Image
 
 import neuronym as nym
 from helpers import png
+from neuronym.atlas.context import Origins
 from neuronym.atlas.reader import Atlas
-from neuronym.atlas.sources import Origins
 from neuronym.inputs.probes.base import Annotation, Probe, RawImage
 from neuronym.search._words import WordIndex
 from neuronym.search.relations import Relations

@@ -25,9 +25,8 @@ import neuronym as nym
 from neuronym._core.cached import held
 from neuronym._core.words import fold
 from neuronym.analysis.truth.store import Annotations
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import Material, Origins
 from neuronym.atlas.reader import Atlas
-from neuronym.atlas.sources import Origins
 from neuronym.inputs.targets.base import Target
 from neuronym.labelling.base import Labeller, Labels, LayerLabels
 from neuronym.search.searcher import Searcher

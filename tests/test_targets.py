@@ -16,7 +16,7 @@ from torch import nn
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.registry import parse
 from neuronym._core.torchvision_compat import prepare_torchvision
-from neuronym.extraction.describe import describe_layers, output_layer
+from neuronym.extraction.recording import describe_layers, output_layer
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.targets import _options
 from neuronym.inputs.targets.base import TARGETS, Target, open_target
@@ -43,7 +43,7 @@ def offline(monkeypatch, tmp_path):
 
 
 def run(target: Target) -> torch.Tensor:
-    from neuronym.extraction.hooks import tensor_of
+    from neuronym.extraction.recording import tensor_of
 
     batch = torch.zeros(2, *target.preprocess.size, 3, dtype=torch.uint8)
     with torch.no_grad():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from neuronym.atlas.reader import Atlas
     from neuronym.atlas.reader import open_atlas as open
     from neuronym.atlas.unit import Unit
-    from neuronym.extraction.hooks import record
+    from neuronym.extraction.recording import record
     from neuronym.inputs.concepts.base import ConceptSet
     from neuronym.inputs.encoders.base import Encoder
     from neuronym.inputs.preprocess.base import Preprocess
@@ -52,7 +52,7 @@ _HOMES = {
     "Mask": "neuronym.inputs.probes.base",
     "Probe": "neuronym.inputs.probes.base",
     "RawImage": "neuronym.inputs.probes.base",
-    "record": "neuronym.extraction.hooks",
+    "record": "neuronym.extraction.recording",
     "Similarity": "neuronym.similarity.base",
     "Target": "neuronym.inputs.targets.base",
 }

@@ -1,22 +1,332 @@
-"""What labellers read: the arrays and tables of an atlas, and what it was made from."""
+"""What labelling and analyses read: the arrays of an atlas, and what it was made from."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neuronym._core.checks import misuse
-from neuronym._core.errors import NeuronymError
+from neuronym._core.devices import resolve_device
+from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
 from neuronym._core.numerics.topk import Ranked, topk, why_silent
+from neuronym._core.progress import Progress, silent
+from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym._core.types import Rows
 from neuronym.atlas.reader import Atlas
-from neuronym.atlas.sources import Origins
+from neuronym.extraction.cache import Cache, Shelf
+from neuronym.extraction.passes import (
+    IMAGES,
+    EncoderPass,
+    LayerPlan,
+    TargetPass,
+    choose_layers,
+    concept_embeddings,
+)
+from neuronym.extraction.precision import precision
+from neuronym.extraction.recording import in_precision_of, record
+from neuronym.extraction.run import Extraction, extract
+from neuronym.inputs.concepts.base import ConceptSet
+from neuronym.inputs.encoders.base import Encoder, open_encoder
+from neuronym.inputs.probes.base import Annotation, Mask, Probe
+from neuronym.inputs.probes.open import open_probe
+from neuronym.inputs.settings import DissectSettings
+from neuronym.inputs.targets.base import Target, open_target
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
+    from PIL.Image import Image
+
+
+_OBJECT = "python object: "
+
+
+class Origins:
+    """The probe, target and encoder of one atlas.
+
+    Rows of images are numbered as in `atlas.images`.
+
+    Args:
+        atlas: images and units must be there; labels need not.
+        target, probe, encoder: objects in place of the names that the atlas has.
+        device, workers, cache: as in `dissect`.
+        progress: display for long work.
+    """
+
+    def __init__(
+        self,
+        atlas: Atlas,
+        *,
+        target: Any = None,
+        probe: Any = None,
+        encoder: Encoder | None = None,
+        device: str = "auto",
+        workers: int = 0,
+        cache: str | None = None,
+        progress: Progress = silent,
+    ) -> None:
+        self.atlas, self.progress = atlas, progress
+        self._given = {"target": target, "probe": probe, "encoder": encoder}
+        self._device, self._cache_root = device, cache
+        known = DissectSettings.__dataclass_fields__
+        config = {k: v for k, v in atlas.manifest["config"].items() if k in known}
+        if atlas.imported:  # no settings made it; those that remain are never used unasked
+            config = {"target": atlas.manifest["target"]["name"]}
+        self.settings = DissectSettings(**config | {"workers": workers})
+
+    @functools.cached_property
+    def images(self) -> pd.DataFrame:
+        """image_id, source, width, height, content_hash, annotations."""
+        return self.atlas.images
+
+    @property
+    def count(self) -> int:
+        """Number of images."""
+        return len(self.images)
+
+    @functools.cached_property
+    def cache(self) -> Cache:
+        """Of expensive arrays."""
+        return Cache(self._cache_root or self.settings.cache)
+
+    @functools.cached_property
+    def device(self) -> torch.device:
+        """Where networks run."""
+        return resolve_device(self._device)
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        dtype = self.atlas.manifest["dtype"]
+        return {"device": self.device, "dtype": dtype, "batch_size": self.settings.batch_size}
+
+    @functools.cached_property
+    def probe(self) -> Probe:
+        """The images themselves, with labels and masks.
+
+        Raises:
+            UsageError, NeuronymError: they are not where they were, or others.
+        """
+        probe = open_probe(self._source("probe"), limit=self.settings.limit)
+        known = {probe.image_id(i) for i in range(len(probe))}
+        lost = [image_id for image_id in self.images["image_id"] if image_id not in known]
+        if lost:
+            raise UsageError(
+                f"Expected the probe of {self.atlas.folder} to hold its {self.count:,} images, got "
+                f"{probe.name} without {len(lost):,} of them, such as {lost[0]!r}. "
+                "The images were moved or changed since the atlas was made."
+            )
+        return probe
+
+    @functools.cached_property
+    def places(self) -> np.ndarray:
+        """int64 `[image]`: where in the probe each row of images lies."""
+        place = {self.probe.image_id(i): i for i in range(len(self.probe))}
+        return np.array([place[image_id] for image_id in self.images["image_id"]], np.int64)
+
+    def picture(self, row: int) -> Image:
+        """One image in RGB, upright.
+
+        Raises:
+            NeuronymError: it is not the one that the atlas was made with.
+        """
+        try:
+            raw = self.probe.read(int(self.places[row]))
+            same = raw.content_hash == self.images["content_hash"].iloc[row]
+            image = raw.decode() if same else None
+        except CorruptImageError as error:
+            raise NeuronymError(f"{self.images['image_id'].iloc[row]}: {error}") from error
+        if image is None:
+            raise NeuronymError(
+                f"{self.images['image_id'].iloc[row]} has changed since {self.atlas.folder} was "
+                "made. Make the atlas anew with --overwrite."
+            )
+        return image
+
+    def labels(self, row: int) -> Sequence[Annotation]:
+        """The image-wide labels of one image."""
+        return self.probe.labels(int(self.places[row]))
+
+    def masks(self, row: int) -> Sequence[Mask]:
+        """The pixel masks of one image, each of its upright height and width."""
+        return self.probe.masks(int(self.places[row]))
+
+    @functools.cached_property
+    def target(self) -> Target:
+        """The network under study.
+
+        Raises:
+            UsageError: it is another one than the atlas was made with.
+        """
+        prepare_torchvision()
+        target = open_target(self._source("target"), weights=self.settings.weights)
+        if target.fingerprint != self.atlas.manifest["target"]["fingerprint"]:
+            raise UsageError(
+                f"Expected the target to be the one {self.atlas.folder} was made with, got "
+                f"{target.name} with other weights or code. Make the atlas anew with --overwrite."
+            )
+        return target
+
+    @functools.cached_property
+    def plans(self) -> list[LayerPlan]:
+        """How the layers of the atlas are recorded."""
+        s = self.settings
+        return choose_layers(self.target, list(self.atlas.layers), s.pool, s.layout)
+
+    def grid(self, layer: str) -> tuple[int, int]:
+        """Height and width of a layer's activation maps.
+
+        Raises:
+            NeuronymError: the layer has no positions.
+        """
+        grid = next(plan.grid for plan in self.plans if plan.info.name == layer)
+        if grid is None:
+            raise self._no_maps(layer)
+        return grid
+
+    def check_maps(self, layers: Sequence[str]) -> None:
+        """Refuse layers of which the atlas itself says that they have no maps; see `grid`."""
+        for layer in layers:
+            if self.atlas.layers[layer]["layout"] == "vector":
+                raise self._no_maps(layer)
+
+    def _no_maps(self, layer: str) -> NeuronymError:
+        facts = self.atlas.layers
+        others = [name for name in facts if facts[name]["layout"] != "vector"]
+        remedy = f"Leave it out with --layers {','.join(others)}." if others else ""
+        return NeuronymError(
+            f"The layer {layer} has no positions, so it has no maps. {remedy}".rstrip()
+        )
+
+    def shelf(self, layer: str) -> Shelf:
+        """Where arrays that follow from this layer and the images are cached."""
+        return self.target_pass.shelves[layer]
+
+    @functools.cached_property
+    def target_pass(self) -> TargetPass:
+        """The target's side of the pass that made the atlas. Setting it up takes forwards."""
+        return TargetPass(self.target, self.plans, self.cache, **self._how)
+
+    def encoder(self, name: str | None = None) -> Encoder:
+        """An encoder by name; None: the one the atlas was made with."""
+        prepare_torchvision()
+        if name is not None:
+            return open_encoder(name, device=str(self.device))
+        encoder = open_encoder(self._source("encoder"), device=str(self.device))
+        if encoder.fingerprint != self.atlas.manifest["encoder"]["fingerprint"]:
+            raise UsageError(
+                f"Expected the encoder to be the one {self.atlas.folder} was made with, got "
+                f"{encoder.name} with other weights. Make the atlas anew with --overwrite."
+            )
+        return encoder
+
+    def embed_words(
+        self,
+        words: Sequence[str],
+        templates: Sequence[str] | None = None,
+        encoder: Encoder | None = None,
+        *,
+        keep: bool = True,
+    ) -> np.ndarray:
+        """Unit vectors float32 `[word, dim]`, cached. Templates: None: those of the atlas.
+
+        An imported atlas has no encoder: the embedded one of sentences takes its place.
+        """
+        used = tuple(
+            self.atlas.manifest["concepts"]["templates"] if templates is None else templates
+        )
+        chosen = ConceptSet("words", tuple(words), used)
+        if encoder is None:
+            encoder = self.encoder("conse" if self.atlas.imported else None)
+        return concept_embeddings(encoder, chosen, self.cache, self.progress, keep=keep)
+
+    def embed_images(self, encoder: Encoder) -> Rows:
+        """All images through another encoder, float32 unit vectors `[image, dim]`, cached."""
+        done = self._extract(EncoderPass(encoder, self.cache, **self._how))
+        return done.rows(IMAGES, "values", encoder.dim, np.float32)
+
+    def _extract(self, feed: TargetPass | EncoderPass) -> Extraction:
+        s = self.settings
+        done = extract(
+            self.probe,
+            [feed],
+            self.cache,
+            batch_size=s.batch_size,
+            workers=s.threads,
+            progress=self.progress,
+        )
+        if [i.content_hash for i in done.images] != list(self.images["content_hash"]):
+            raise NeuronymError(
+                f"The images of {self.probe.name} have changed since {self.atlas.folder} was made. "
+                "Make the atlas anew with --overwrite."
+            )
+        return done
+
+    def maps(
+        self,
+        layers: Sequence[str],
+        rows: Sequence[int] | None = None,
+        batch_size: int | None = None,
+    ) -> Iterator[tuple[np.ndarray, dict[str, torch.Tensor]]]:
+        """The target's activation maps, batch by batch, in the order of `rows`.
+
+        Args:
+            layers: names of layers that have positions.
+            rows: of images; None: all.
+            batch_size: None: that of the atlas.
+
+        Yields:
+            Rows `[n]`, and per layer the maps, float32 `[n, unit, y, x]`, on the CPU.
+
+        Raises:
+            NeuronymError: a layer has no positions.
+        """
+        import torch
+
+        plans = {p.info.name: p for p in self.plans}
+        for layer in layers:
+            self.grid(layer)
+        wanted = np.arange(self.count) if rows is None else np.asarray(rows, np.int64)
+        model, size = self.target.model.to(self.device), batch_size or self.settings.batch_size
+        dtype = self.atlas.manifest["dtype"]
+        with self.progress("activation maps", len(wanted)) as tick:
+            for low in range(0, len(wanted), size):
+                some = wanted[low : low + size]
+                pixels = np.stack([self.target.preprocess.pixels(self.picture(r)) for r in some])
+                batch = self.target.preprocess.normalise(torch.from_numpy(pixels).to(self.device))
+                with torch.no_grad(), precision(self.device, dtype):
+                    with record(model, list(layers)) as found:
+                        self.target.forward(model, in_precision_of(model, batch))
+                maps = {layer: _map(found[layer], plans[layer]).cpu() for layer in layers}
+                yield some, maps
+                tick.advance(len(some))
+
+    def _source(self, what: str) -> Any:
+        given = self._given[what]
+        if given is not None:
+            return given
+        if self.atlas.imported:
+            raise self.atlas.lacks(what)
+        name = getattr(self.settings, what)
+        if name.startswith(_OBJECT):
+            raise UsageError(
+                f"The {what} of {self.atlas.folder} was a Python object "
+                f"({name.removeprefix(_OBJECT)}): label it from Python, with {what}=…"
+            )
+        return name
+
+
+def _map(output: torch.Tensor, plan: LayerPlan) -> torch.Tensor:
+    """A layer's output as float32 `[image, unit, y, x]`."""
+    output = output.float()
+    if plan.info.layout == "NHWC":
+        return output.permute(0, 3, 1, 2)
+    if plan.info.layout == "tokens":
+        patches = output[:, plan.info.prefix_tokens or 0 :].transpose(1, 2)
+        return patches.unflatten(2, plan.grid)
+    return output
 
 
 class Material(Origins):

@@ -34,7 +34,8 @@ def layers(
       neuronym layers efficientnet-lite0 --layers '_blocks.*'
     """
     from neuronym._core.torchvision_compat import prepare_torchvision
-    from neuronym.extraction.describe import default_layers, describe_layers, resolve_layers
+    from neuronym.extraction.passes import default_layers
+    from neuronym.extraction.recording import describe_layers, resolve_layers
     from neuronym.inputs.targets.base import open_target
 
     prepare_torchvision()

@@ -84,11 +84,20 @@ class Cache:
     def __init__(self, root: Path | str | None = None) -> None:
         self.root = Path(root) if root is not None else default_root()
 
-    def shelf(self, kind: str, about: Mapping[str, Any]) -> Shelf:
-        """The shelf for what `about` describes (JSON data that decides the cached values)."""
+    def shelf(
+        self, kind: str, about: Mapping[str, Any], former: Mapping[str, Any] | None = None
+    ) -> Shelf:
+        """The shelf for what `about` describes (JSON data that decides the cached values).
+
+        `former` is how an earlier version described the same: its shelf is taken if it is there.
+        """
         assert kind in KINDS, kind
         data = {"schema": hashing.SCHEMA, "kind": kind, **about}
         folder = self.root / kind / hashing.of_data(data)
+        if former is not None and not folder.exists():
+            old = {"schema": hashing.SCHEMA, "kind": kind, **former}
+            if (there := self.root / kind / hashing.of_data(old)).exists():
+                folder = there
         note = folder / "about.json"
         if note.exists():
             try:

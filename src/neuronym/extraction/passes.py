@@ -1,28 +1,84 @@
-"""The two networks of the pass: pooled activations of the target, embeddings of the encoder."""
+"""Which layers are recorded and how; the two networks of the pass, target and encoder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from neuronym._core.errors import NeuronymError
+from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.progress import Progress, silent
-from neuronym.extraction import folding
+from neuronym.extraction import pooling
 from neuronym.extraction.cache import Cache, Shelf
-from neuronym.extraction.describe import LayerPlan
-from neuronym.extraction.hooks import in_precision_of, record
 from neuronym.extraction.pooling import pool
-from neuronym.extraction.precision import arithmetic, at_once, on_device, precision
+from neuronym.extraction.precision import (
+    arithmetic,
+    at_once,
+    find_folding,
+    on_device,
+    precision,
+)
+from neuronym.extraction.recording import (
+    LayerInfo,
+    describe_layers,
+    in_precision_of,
+    record,
+    resolve_layers,
+)
 from neuronym.inputs.concepts.base import ConceptSet
 from neuronym.inputs.encoders.base import Encoder, embed_concepts
+from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.targets.base import Target
 
 
-class TargetPass:
+class _Pass:
+    """What both networks have in common: how they are set up, named in the cache, and run.
+
+    Args:
+        weights: the fingerprint of the network.
+        preprocess: from an image to its input.
+        run: a forward of the network, for finding the batch norms that can be folded.
+    """
+
+    def __init__(
+        self,
+        weights: str,
+        preprocess: Preprocess,
+        run: Callable[[torch.Tensor], list[torch.Tensor]],
+        *,
+        device: torch.device,
+        dtype: str,
+        batch_size: int,
+    ) -> None:
+        self.preprocess, self.device, self.dtype = preprocess, device, dtype
+        self._at_once = at_once(batch_size, device)
+        self._folding = find_folding(run, preprocess.size, device, dtype)
+        self.arithmetic = arithmetic(device, dtype, len(self._folding.places))
+        #: What decides the values that it computes.
+        self._key = {
+            "weights": weights,
+            "preprocess": preprocess.to_dict(),
+            "device": device.type,
+            "dtype": dtype,
+            "batch_size": batch_size,
+            "at_once": self._at_once,
+            "arithmetic": self.arithmetic,
+            "folded": self._folding.places,
+        }
+
+    def _parts(self, pixels: np.ndarray) -> list[np.ndarray]:
+        """A batch in parts of as many images as the network sees at once."""
+        return np.split(pixels, range(self._at_once, len(pixels), self._at_once))
+
+    def _input(self, pixels: np.ndarray) -> torch.Tensor:
+        return self.preprocess.normalise(on_device(pixels, self.device))
+
+
+class TargetPass(_Pass):
     """Feeds batches to a target and pools what the chosen layers put out.
 
     Outputs are the layers' names; each yields `values` (float32 `[image, unit]`) and, where the
@@ -40,25 +96,12 @@ class TargetPass:
         batch_size: int,
     ) -> None:
         self.target, self.plans = target, {plan.info.name: plan for plan in plans}
-        self.preprocess = target.preprocess
-        self.device, self.dtype = device, dtype
-        self._at_once = at_once(batch_size, device)
         with self._named():
             # Convolutions are about twice as fast with the channels last in memory.
             target.model.to(device, memory_format=torch.channels_last)
-        self._folding = folding.find(self._recorded, self.preprocess.size, device, dtype)
-        self.arithmetic = arithmetic(device, dtype, len(self._folding.places))
-        common = {
-            "target": target.name,
-            "weights": target.fingerprint,
-            "preprocess": target.preprocess.to_dict(),
-            "device": device.type,
-            "dtype": dtype,
-            "batch_size": batch_size,
-            "at_once": self._at_once,
-            "arithmetic": self.arithmetic,
-            "folded": self._folding.places,
-        }
+        how = {"device": device, "dtype": dtype, "batch_size": batch_size}
+        super().__init__(target.fingerprint, target.preprocess, self._recorded, **how)
+        common = {"target": target.name, **self._key}
         self.shelves: Mapping[str, Shelf] = {
             plan.info.name: cache.shelf(
                 "activations",
@@ -87,16 +130,14 @@ class TargetPass:
     ) -> dict[str, dict[str, np.ndarray]]:
         """uint8 `[image, height, width, 3]` → per layer its pooled values and peaks."""
         with self.running():
-            cuts = range(self._at_once, len(pixels), self._at_once)
-            found = [self._part(part, wanted) for part in np.split(pixels, cuts)]
+            found = [self._part(part, wanted) for part in self._parts(pixels)]
         return {
             layer: {name: np.concatenate([f[layer][name] for f in found]) for name in arrays}
             for layer, arrays in found[0].items()
         }
 
     def _part(self, pixels: np.ndarray, wanted: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
-        batch = self.preprocess.normalise(on_device(pixels, self.device))
-        batch = in_precision_of(self.target.model, batch)
+        batch = in_precision_of(self.target.model, self._input(pixels))
         found: dict[str, dict[str, np.ndarray]] = {}
         got: dict[str, tuple[int, tuple[int, int] | None, tuple[int, ...]]] = {}
 
@@ -201,28 +242,19 @@ def _again_in_full(module: torch.nn.Module, inputs: tuple, output: Any) -> Any:
 IMAGES = ".image embeddings"
 
 
-class EncoderPass:
+class EncoderPass(_Pass):
     """Feeds batches to an encoder; yields `values`, float32 unit vectors `[image, dim]`."""
 
     def __init__(
         self, encoder: Encoder, cache: Cache, *, device: torch.device, dtype: str, batch_size: int
     ) -> None:
-        self.encoder, self.preprocess = encoder.to(device), encoder.preprocess
-        self.device, self.dtype = device, dtype
-        self._at_once = at_once(batch_size, device)
-        self._folding = folding.find(self._embedded, self.preprocess.size, device, dtype)
-        self.arithmetic = arithmetic(device, dtype, len(self._folding.places))
-        about = {
-            "encoder": encoder.name,
-            "weights": encoder.fingerprint,
-            "preprocess": encoder.preprocess.to_dict(),
-            "device": device.type,
-            "dtype": dtype,
-            "batch_size": batch_size,
-            "at_once": self._at_once,
-            "arithmetic": self.arithmetic,
-        }
-        self.shelves: Mapping[str, Shelf] = {IMAGES: cache.shelf("embeddings", about)}
+        self.encoder = encoder.to(device)
+        how = {"device": device, "dtype": dtype, "batch_size": batch_size}
+        super().__init__(encoder.fingerprint, encoder.preprocess, self._embedded, **how)
+        about = {"encoder": encoder.name, **self._key}
+        # 0.1.0 did not say which norms were folded: what it computed is taken all the same.
+        former = {name: value for name, value in about.items() if name != "folded"}
+        self.shelves: Mapping[str, Shelf] = {IMAGES: cache.shelf("embeddings", about, former)}
 
     def running(self) -> AbstractContextManager[None]:
         """What batches have in common: the precision, and weights converted to it."""
@@ -233,12 +265,11 @@ class EncoderPass:
     ) -> dict[str, dict[str, np.ndarray]]:
         """uint8 `[image, height, width, 3]` → embeddings."""
         with self.running():
-            cuts = range(self._at_once, len(pixels), self._at_once)
-            found = [self._part(part) for part in np.split(pixels, cuts)]
+            found = [self._part(part) for part in self._parts(pixels)]
         return {IMAGES: {"values": np.concatenate(found)}}
 
     def _part(self, pixels: np.ndarray) -> np.ndarray:
-        batch = self.preprocess.normalise(on_device(pixels, self.device))
+        batch = self._input(pixels)
         with self._folding.applied():
             vectors = self.encoder.encode_images(batch)
             skipped = self._folding.skipped
@@ -280,3 +311,128 @@ def concept_embeddings(
             shelf.write(concepts.fingerprint, {"values": vectors}, {})
         return vectors
     return np.array(known[0]["values"])
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """How one layer is recorded: its module, layout and pooling."""
+
+    info: LayerInfo
+    mode: str
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """Height and width of the map that peaks index into, or None for vectors."""
+        return self.info.grid
+
+    def to_dict(self) -> dict[str, Any]:
+        """What decides the values, as JSON-able data."""
+        return {
+            "layer": self.info.name,
+            "units": self.info.units,
+            "shape": list(self.info.shape),
+            "layout": self.info.layout,
+            "pool": self.mode,
+            "prefix_tokens": self.info.prefix_tokens,
+        }
+
+
+#: How many layers are recorded when none are named, beside the output layer.
+_STAGES = 4
+
+
+def choose_layers(
+    target: Target, patterns: Sequence[str], pool: str = "auto", layout: str = "auto"
+) -> list[LayerPlan]:
+    """The layers that names and patterns stand for, in network order, with their pooling settled.
+
+    Layers that a pattern matches but that cannot be pooled are left out; named ones are refused.
+
+    Raises:
+        UsageError: an unknown layer, one without units, or a pooling that does not fit.
+    """
+    infos = describe_layers(target, None if layout == "auto" else layout)
+    if patterns:
+        named = {part.strip() for pattern in patterns for part in pattern.split(",")}
+        named |= set(patterns)  # a name may hold a comma
+        # A module with several names is described under the first.
+        modules = target.model.named_modules(remove_duplicate=False)
+        first = {id(module): name for name, module in target.model.named_modules()}
+        names = {name: first[id(module)] for name, module in modules}
+        wanted = {names[name] for name in resolve_layers(target, patterns)}
+        named = {names.get(name, name) for name in named}
+        chosen = [info for info in infos if info.name in wanted]
+        for info in chosen:
+            if info.layout == "other" and info.name in named:
+                raise UsageError(
+                    f"Expected `layers` to name layers with units, got {info.name!r}, which "
+                    f"{info.note or f'puts out the shape {info.shape}'}. "
+                    f"See `neuronym layers {target.name}`."
+                )
+        chosen = [info for info in chosen if info.layout != "other"]
+    else:
+        chosen = default_layers(infos)
+    if not chosen and not patterns:
+        raise UsageError(f"No layer of {target.name} has units that can be recorded.")
+    if not chosen:
+        raise UsageError(
+            f"Expected `layers` to name layers with units, got {', '.join(patterns)!r}, of which "
+            f"none has any. See `neuronym layers {target.name}`."
+        )
+    return [LayerPlan(info, _mode(pool, info)) for info in chosen]
+
+
+def _mode(pool: str, info: LayerInfo) -> str:
+    if info.layout == "vector":
+        pooling.settle(pool, "vector")  # an unknown name is wrong even where it has no effect
+        return "none"
+    mode = pooling.settle(pool, info.layout, info.prefix_tokens)
+    if mode == "cls" and (info.layout != "tokens" or info.prefix_tokens == 0):
+        raise UsageError(
+            f"Expected `pool` to fit {info.name}, got 'cls', but its output ({info.layout}) has no "
+            "class token. Use --pool auto, mean or max."
+        )
+    return mode
+
+
+def default_layers(infos: Sequence[LayerInfo]) -> list[LayerInfo]:
+    """The last stage at each resolution, four of them at most, and the output layer.
+
+    For a ResNet these are layer1 … layer4 and fc. A network whose tokens keep one resolution gets
+    four of its blocks, evenly spaced. Stages are modules made of others, before plain operations;
+    modules that run several times per image are passed over, since only their last call could be
+    recorded.
+    """
+    usable = [i for i in infos if i.calls == 1 and i.units and i.units > 1]
+    stages = [i for i in usable if i.grid and i.grid[0] * i.grid[1] > 1]
+    children: dict[str, list[LayerInfo]] = {}
+    for info in infos:
+        children.setdefault(info.name.rpartition(".")[0], []).append(info)
+    made = [i for i in stages if any(child.params for child in children.get(i.name, ()))]
+    # Where one module ends another (layer4 ends layer4.2), the outer one is the stage, unless it
+    # spans several resolutions (features ends features.7).
+    whole = [i for i in made if all(c.grid in (None, i.grid) for c in children[i.name])]
+    last: dict[tuple, LayerInfo] = {}
+    for info in whole if len({i.grid for i in whole}) > 1 else stages:
+        before = last.pop(info.grid, None)  # type: ignore[arg-type]
+        inner = before is not None and info.name.startswith(f"{before.name}.")
+        last[info.grid] = before if inner and before is not None else info  # type: ignore[index]
+    order = {info.name: place for place, info in enumerate(infos)}
+    chosen = sorted(last.values(), key=lambda info: order[info.name])[-_STAGES:]
+    blocks = _blocks(stages)
+    if len(chosen) < _STAGES and len(blocks) >= _STAGES:
+        chosen = [blocks[(n + 1) * len(blocks) // _STAGES - 1] for n in range(_STAGES)]
+    outputs = [i for i in usable if i.layout == "vector"] or usable[-1:]
+    return sorted(
+        {i.name: i for i in [*chosen, *outputs[-1:]]}.values(), key=lambda i: order[i.name]
+    )
+
+
+def _blocks(stages: Sequence[LayerInfo]) -> list[LayerInfo]:
+    """The longest run of numbered siblings of one type and one shape: a transformer's blocks."""
+    groups: dict[tuple, list[LayerInfo]] = {}
+    for info in stages:
+        parent, _, own = info.name.rpartition(".")
+        if own.isdecimal() or own.rpartition("_")[2].isdecimal():
+            groups.setdefault((parent, info.type, info.shape), []).append(info)
+    return max(groups.values(), key=len, default=[])

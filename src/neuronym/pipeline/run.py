@@ -28,8 +28,14 @@ from neuronym.atlas.context import Material
 from neuronym.atlas.reader import Atlas, open_atlas
 from neuronym.atlas.writer import AtlasWriter, check_free, save_thumb
 from neuronym.extraction.cache import Cache, ShardedRows
-from neuronym.extraction.describe import LayerPlan, choose_layers
-from neuronym.extraction.passes import IMAGES, EncoderPass, TargetPass, concept_embeddings
+from neuronym.extraction.passes import (
+    IMAGES,
+    EncoderPass,
+    LayerPlan,
+    TargetPass,
+    choose_layers,
+    concept_embeddings,
+)
 from neuronym.extraction.run import Extraction, extract
 from neuronym.inputs.concepts.base import ConceptSet, open_concepts
 from neuronym.inputs.encoders.base import Encoder, open_encoder

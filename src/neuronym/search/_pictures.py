@@ -14,7 +14,7 @@ from neuronym.search.relations import Relations
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from neuronym.atlas.sources import Origins
+    from neuronym.atlas.context import Origins
     from neuronym.inputs.encoders.base import Encoder
 
 

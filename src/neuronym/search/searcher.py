@@ -24,8 +24,8 @@ from neuronym.search.relations import Relations, products
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from neuronym.atlas.context import Origins
     from neuronym.atlas.reader import Atlas
-    from neuronym.atlas.sources import Origins
     from neuronym.inputs.encoders.base import Encoder
 
 
@@ -187,7 +187,7 @@ class Searcher:
     @held
     def origins(self) -> Origins:
         """What the atlas was made from."""
-        from neuronym.atlas.sources import Origins
+        from neuronym.atlas.context import Origins
 
         return self._given or Origins(self.atlas)
 

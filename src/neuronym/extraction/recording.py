@@ -1,46 +1,242 @@
-"""Which layers a network has, of what shape and layout, which are recorded and how."""
+"""Which layers a network has, of what shape and layout, and what they put out in a pass."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from neuronym._core.checks import Verbatim, misuse
-from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.checks import Verbatim, misuse, nearest
+from neuronym._core.errors import NeuronymError
 from neuronym.extraction import pooling
-from neuronym.extraction.hooks import in_precision_of, resolve_layers, tensor_of
-from neuronym.inputs.targets.base import Target
 
 
-@dataclass(frozen=True)
-class LayerPlan:
-    """How one layer is recorded: its module, layout and pooling."""
+def unknown_layer(pattern: str, known: Iterable[str], model: object, name: str) -> Exception:
+    near = nearest(pattern, [k for k in known if k])
+    what = name or type(model).__name__
+    remedy = f"Nearest: {', '.join(near)}. " if near else ""
+    command = f"neuronym layers {what}" if name else "neuronym layers TARGET"
+    return misuse(
+        "layers", f"name modules of {what}", pattern, f"{remedy}List them with `{command}`."
+    )
 
-    info: LayerInfo
-    mode: str
 
-    @property
-    def grid(self) -> tuple[int, int] | None:
-        """Height and width of the map that peaks index into, or None for vectors."""
-        return self.info.grid
+def resolve_layers(model: Any, patterns: str | Iterable[str]) -> list[str]:
+    r"""The layers that names and patterns stand for, in the network's order, without repeats.
 
-    def to_dict(self) -> dict[str, Any]:
-        """What decides the values, as JSON-able data."""
-        return {
-            "layer": self.info.name,
-            "units": self.info.units,
-            "shape": list(self.info.shape),
-            "layout": self.info.layout,
-            "pool": self.mode,
-            "prefix_tokens": self.info.prefix_tokens,
-        }
+    `*` and `?` stand for anything but a dot, `**` for anything, `[...]` for one of some characters.
+    Patterns pass over containers that cannot run, such as ModuleList.
+
+    >>> resolve_layers(nn.Sequential(nn.ReLU(), nn.Linear(3, 2)), "1, *")
+    ['0', '1']
+
+    Args:
+        model: a torch module, or a target (its name then appears in messages).
+        patterns: exact dotted names or patterns, as a list or separated by commas.
+
+    Raises:
+        UsageError: nothing has such a name, or there is no name at all.
+    """
+    network, title = (model, "") if isinstance(model, nn.Module) else (model.model, model.name)
+    wanted = [patterns] if isinstance(patterns, str) else list(patterns)
+    every = {name: m for name, m in network.named_modules(remove_duplicate=False) if name}
+    parts = [[text] if text in every else str(text).split(",") for text in wanted]
+    wanted = [part.strip() for texts in parts for part in texts if part.strip()]
+    if not wanted:
+        given = patterns if isinstance(patterns, str) else ",".join(map(str, patterns))
+        raise misuse("layers", "name at least one layer", given, "Or leave it out altogether.")
+    once = {name for name, _ in network.named_modules()}
+    chosen: set[str] = set()
+    for pattern in wanted:
+        if pattern in every:
+            found = {pattern}
+        else:
+            shape = re.compile(_regex(pattern))
+            found = {
+                name
+                for name, module in every.items()
+                if name in once and _runs(module) and shape.fullmatch(name)
+            }
+        if not found:
+            raise unknown_layer(pattern, every, network, title)
+        chosen |= found
+    return [name for name in every if name in chosen]
+
+
+def _runs(module: nn.Module) -> bool:
+    return type(module).forward is not nn.Module.forward
+
+
+def _regex(pattern: str) -> str:
+    parts = []
+    for token in re.findall(r"\*\*\.|\*\*|\*|\?|\[!?[^\]]+\]|.", pattern):
+        if token == "**.":
+            parts.append(r"(?:.*\.)?")
+        elif token == "**":
+            parts.append(".*")
+        elif token == "*":
+            parts.append(r"[^.]*")
+        elif token == "?":
+            parts.append(r"[^.]")
+        elif len(token) > 1:
+            inner = token[1:-1].replace("\\", r"\\")
+            parts.append("[^" + inner[1:] + "]" if inner.startswith("!") else f"[{inner}]")
+        else:
+            parts.append(re.escape(token))
+    return "".join(parts)
+
+
+def tensor_of(output: object) -> Tensor | None:
+    """The first tensor in a module's output: of mappings logits, then last_hidden_state, first."""
+    if isinstance(output, Tensor):
+        return output
+    if isinstance(output, Mapping):
+        first = [output[k] for k in ("logits", "last_hidden_state") if k in output]
+        parts: Iterable[object] = [*first, *output.values()]
+    elif isinstance(output, list | tuple):
+        parts = output
+    elif dataclasses.is_dataclass(output) and not isinstance(output, type):
+        return tensor_of({f.name: getattr(output, f.name) for f in dataclasses.fields(output)})
+    else:
+        return None
+    return next((found for part in parts if (found := tensor_of(part)) is not None), None)
+
+
+def in_precision_of(model: nn.Module, batch: Tensor) -> Tensor:
+    """The batch in the floating-point type of the model's first parameter that has one."""
+    known = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+    kinds = (p.dtype for p in model.parameters() if p.dtype in known)
+    return batch.to(next(kinds, batch.dtype))
+
+
+Reduce = Callable[[str, Tensor], Any]
+
+
+class Recording(Mapping[str, Any]):
+    """What layers put out in the latest forward pass; attached while its `with` block runs.
+
+    Attributes:
+        calls: how often each layer ran in the latest forward pass; its last output is kept.
+    """
+
+    def __init__(self, model: nn.Module, layers: Iterable[str], reduce: Reduce | None) -> None:
+        modules = dict(model.named_modules(remove_duplicate=False))
+        self._model, self._reduce = model, reduce
+        self._modules = {name: _lookup(modules, name, model) for name in layers}
+        self._handles: list[Any] = []
+        self.clear()
+
+    def __enter__(self) -> Recording:
+        if self._handles:
+            raise RuntimeError("this recording is already attached")
+        try:
+            # Values of an earlier pass must never be taken for those of the current one.
+            attach = self._model.register_forward_pre_hook
+            self._handles.append(attach(lambda *_: self.clear()))
+            for name, module in self._modules.items():
+                self._handles.append(module.register_forward_hook(self._hook(name)))
+            self._handles.append(self._model.register_forward_hook(lambda *_: self._complete()))
+        except BaseException:
+            self._detach()
+            raise
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._detach()
+        if kind is None:
+            self._complete()
+
+    def _detach(self) -> None:
+        while self._handles:
+            self._handles.pop().remove()
+
+    def clear(self) -> None:
+        """Forget everything recorded so far."""
+        self._values: dict[str, Any] = {}
+        self.calls: dict[str, int] = dict.fromkeys(self._modules, 0)
+
+    def _hook(self, name: str) -> Callable[..., None]:
+        def keep(module: nn.Module, inputs: object, output: object) -> None:
+            found = tensor_of(output)
+            if found is None:
+                raise NeuronymError(
+                    f"The layer {name} gives {type(output).__name__}, which holds no tensor: "
+                    "choose another one."
+                )
+            self.calls[name] += 1
+            # Here and not after the pass: a following in-place operation (ReLU) would change it.
+            if self._reduce is None:
+                self._values[name] = found.detach().clone()
+                return
+            value = self._reduce(name, found.detach())
+            if isinstance(value, Tensor) and _shares_memory(value, found):
+                value = value.clone()
+            self._values[name] = value
+
+        return keep
+
+    def _complete(self) -> None:
+        for name, count in self.calls.items():
+            if not count:
+                raise self._never(name)
+
+    def _never(self, name: str) -> NeuronymError:
+        return NeuronymError(
+            f"The layer {name} exists but does not run when the network sees an image, so it has "
+            "no activations: leave it out of `layers`."
+        )
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self._modules and name not in self._values:
+            raise self._never(name)
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+def record(model: nn.Module, layers: Iterable[str], reduce: Reduce | None = None) -> Recording:
+    """Record what layers put out: ``with record(model, ["layer4"]) as acts: model(batch)``.
+
+    Hooks attach when the block is entered and detach when it is left, also by an exception.
+
+    Args:
+        model: the network.
+        layers: exact dotted names; `resolve_layers` expands patterns.
+        reduce: `reduce(layer, output)` is called inside the pass, and what it returns is kept in
+            place of a copy of the output. A module that runs several times keeps the last.
+
+    Returns:
+        A mapping from layer to output, with `calls` per layer.
+
+    Raises:
+        UsageError: a name is no module of the model.
+        NeuronymError: a layer was not called in a pass, or its output holds no tensor.
+    """
+    return Recording(model, [layers] if isinstance(layers, str) else layers, reduce)
+
+
+def _shares_memory(a: Tensor, b: Tensor) -> bool:
+    try:
+        return a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
+    except (RuntimeError, NotImplementedError):
+        return True
+
+
+def _lookup(modules: Mapping[str, nn.Module], name: str, model: nn.Module) -> nn.Module:
+    if name == "" or name not in modules:
+        raise unknown_layer(name, modules, model, "")
+    return modules[name]
 
 
 # Two, so that an output whose first dimension is not the images gives itself away.
@@ -276,104 +472,3 @@ def output_layer(target: Any, layers: Sequence[LayerInfo] | None = None) -> str:
         )
     classes = len(target.class_names or ())
     return ([layer for layer in found if layer.units == classes] or found)[-1].name
-
-
-#: How many layers are recorded when none are named, beside the output layer.
-_STAGES = 4
-
-
-def choose_layers(
-    target: Target, patterns: Sequence[str], pool: str = "auto", layout: str = "auto"
-) -> list[LayerPlan]:
-    """The layers that names and patterns stand for, in network order, with their pooling settled.
-
-    Layers that a pattern matches but that cannot be pooled are left out; named ones are refused.
-
-    Raises:
-        UsageError: an unknown layer, one without units, or a pooling that does not fit.
-    """
-    infos = describe_layers(target, None if layout == "auto" else layout)
-    if patterns:
-        named = {part.strip() for pattern in patterns for part in pattern.split(",")}
-        named |= set(patterns)  # a name may hold a comma
-        # A module with several names is described under the first.
-        modules = target.model.named_modules(remove_duplicate=False)
-        first = {id(module): name for name, module in target.model.named_modules()}
-        names = {name: first[id(module)] for name, module in modules}
-        wanted = {names[name] for name in resolve_layers(target, patterns)}
-        named = {names.get(name, name) for name in named}
-        chosen = [info for info in infos if info.name in wanted]
-        for info in chosen:
-            if info.layout == "other" and info.name in named:
-                raise UsageError(
-                    f"Expected `layers` to name layers with units, got {info.name!r}, which "
-                    f"{info.note or f'puts out the shape {info.shape}'}. "
-                    f"See `neuronym layers {target.name}`."
-                )
-        chosen = [info for info in chosen if info.layout != "other"]
-    else:
-        chosen = default_layers(infos)
-    if not chosen and not patterns:
-        raise UsageError(f"No layer of {target.name} has units that can be recorded.")
-    if not chosen:
-        raise UsageError(
-            f"Expected `layers` to name layers with units, got {', '.join(patterns)!r}, of which "
-            f"none has any. See `neuronym layers {target.name}`."
-        )
-    return [LayerPlan(info, _mode(pool, info)) for info in chosen]
-
-
-def _mode(pool: str, info: LayerInfo) -> str:
-    if info.layout == "vector":
-        pooling.settle(pool, "vector")  # an unknown name is wrong even where it has no effect
-        return "none"
-    mode = pooling.settle(pool, info.layout, info.prefix_tokens)
-    if mode == "cls" and (info.layout != "tokens" or info.prefix_tokens == 0):
-        raise UsageError(
-            f"Expected `pool` to fit {info.name}, got 'cls', but its output ({info.layout}) has no "
-            "class token. Use --pool auto, mean or max."
-        )
-    return mode
-
-
-def default_layers(infos: Sequence[LayerInfo]) -> list[LayerInfo]:
-    """The last stage at each resolution, four of them at most, and the output layer.
-
-    For a ResNet these are layer1 … layer4 and fc. A network whose tokens keep one resolution gets
-    four of its blocks, evenly spaced. Stages are modules made of others, before plain operations;
-    modules that run several times per image are passed over, since only their last call could be
-    recorded.
-    """
-    usable = [i for i in infos if i.calls == 1 and i.units and i.units > 1]
-    stages = [i for i in usable if i.grid and i.grid[0] * i.grid[1] > 1]
-    children: dict[str, list[LayerInfo]] = {}
-    for info in infos:
-        children.setdefault(info.name.rpartition(".")[0], []).append(info)
-    made = [i for i in stages if any(child.params for child in children.get(i.name, ()))]
-    # Where one module ends another (layer4 ends layer4.2), the outer one is the stage, unless it
-    # spans several resolutions (features ends features.7).
-    whole = [i for i in made if all(c.grid in (None, i.grid) for c in children[i.name])]
-    last: dict[tuple, LayerInfo] = {}
-    for info in whole if len({i.grid for i in whole}) > 1 else stages:
-        before = last.pop(info.grid, None)  # type: ignore[arg-type]
-        inner = before is not None and info.name.startswith(f"{before.name}.")
-        last[info.grid] = before if inner and before is not None else info  # type: ignore[index]
-    order = {info.name: place for place, info in enumerate(infos)}
-    chosen = sorted(last.values(), key=lambda info: order[info.name])[-_STAGES:]
-    blocks = _blocks(stages)
-    if len(chosen) < _STAGES and len(blocks) >= _STAGES:
-        chosen = [blocks[(n + 1) * len(blocks) // _STAGES - 1] for n in range(_STAGES)]
-    outputs = [i for i in usable if i.layout == "vector"] or usable[-1:]
-    return sorted(
-        {i.name: i for i in [*chosen, *outputs[-1:]]}.values(), key=lambda i: order[i.name]
-    )
-
-
-def _blocks(stages: Sequence[LayerInfo]) -> list[LayerInfo]:
-    """The longest run of numbered siblings of one type and one shape: a transformer's blocks."""
-    groups: dict[tuple, list[LayerInfo]] = {}
-    for info in stages:
-        parent, _, own = info.name.rpartition(".")
-        if own.isdecimal() or own.rpartition("_")[2].isdecimal():
-            groups.setdefault((parent, info.type, info.shape), []).append(info)
-    return max(groups.values(), key=len, default=[])
