@@ -32,6 +32,7 @@ from neuronym.analysis.trust.run import analyse
 from neuronym.atlas import schema
 from neuronym.atlas.context import Material
 from neuronym.atlas.reader import Atlas, open_atlas
+from neuronym.atlas.schema import MethodFacts
 from neuronym.labelling.run import label
 
 
@@ -188,7 +189,8 @@ def cost(scale: str) -> None:
     sets = significance.random_sets(size.images, size.top_k, 20 * max(living.values()), 0)
     tops = similarity.top_many(list(layers.values()), inputs.images, inputs.texts, 20)
     with tempfile.TemporaryDirectory() as folder:
-        about = {"methods": {"m": {"settled": similarity.spec}}}
+        facts = MethodFacts(labeller="clip-dissect", method="m", more={"settled": similarity.spec})
+        about = SimpleNamespace(methods={"m": facts})
         given.atlas = SimpleNamespace(folder=Path(folder), manifest=about)
         arrays = {f"{n}/log_prior": t.arrays["log_prior"] for n, t in zip(names, tops, strict=True)}
         arrays["log_normalisers"] = tops[0].arrays["log_normalisers"]

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
+from helpers import manifest
 from neuronym._core.numerics.topk import Ranked, UnitStats, topk
 from neuronym._core.progress import silent
 from neuronym.atlas.context import Material
@@ -35,8 +36,8 @@ class ArrayMaterial(Material):
         self._activations = {k: np.asarray(v, np.float32) for k, v in activations.items()}
         self._vectors, self._words, self._encoders = images, texts, encoders or {}
         self.progress = silent
-        manifest = {"concepts": {"templates": list(templates)}}
-        self.atlas = SimpleNamespace(manifest=manifest, imported=False)
+        about = manifest(concepts={"templates": list(templates)})
+        self.atlas = SimpleNamespace(manifest=about, imported=False)
         self.__dict__["images"] = pd.DataFrame(
             {"image_id": [f"{i * 7 % 100:02d}-{i}" for i in range(len(images))]}
         )

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from neuronym._core.errors import CorruptImageError
+from neuronym.atlas.schema import Manifest
 from neuronym.inputs.probes.base import Annotation, Mask, Probe, RawImage
 
 
@@ -61,3 +62,24 @@ class ListProbe(Probe):
         pixels = np.zeros((20, 16), bool)
         pixels[:5] = True
         return [Mask("part", "top", pixels)]
+
+
+def manifest(**parts: dict) -> Manifest:
+    """A manifest that says as little as it may, and what is given: `target={"name": …}`."""
+    unknown = {"fingerprint": None, "preprocess": None}
+    least = {
+        "config": {},
+        "identity": {},
+        "target": {"name": "t", "pretrained": True, "class_names": None, "layers": [], **unknown},
+        "probe": {"name": "p"},
+        "concepts": {
+            "name": "c",
+            "count": None,
+            "templates": ["{}"],
+            "fingerprint": None,
+            "cleaning": None,
+        },
+        "encoder": {"name": "e", "dim": None, "logit_scale": None, "note": None, **unknown},
+        "stages": {},
+    }
+    return Manifest.read(least | {name: least.get(name, {}) | part for name, part in parts.items()})

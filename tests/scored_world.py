@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from array_material import ArrayMaterial
+from helpers import manifest
 from neuronym._core import storage
 from neuronym.atlas import schema
 from neuronym.similarity.base import Similarity
@@ -22,7 +23,7 @@ class _Atlas:
     def __init__(self, folder: Path, similarity: Similarity, labels: pd.DataFrame) -> None:
         about = {"labeller": "clip-dissect", "method": "clip-dissect", "settled": similarity.spec}
         self.folder, self._labels = folder, labels
-        self.manifest = {"methods": {METHOD: about}}
+        self.manifest = manifest(methods={METHOD: about})
 
     def labels(self, layer: str, *, method: str, trust: bool) -> pd.DataFrame:
         assert method == METHOD

@@ -224,7 +224,7 @@ def test_refusals(atlas: Atlas) -> None:
     label(atlas, "clip-avg")
     with pytest.raises(UsageError, match="got clip-avg"):
         analyse(open_atlas(atlas.folder), ["significance"], method="clip-avg")
-    atlas.manifest["complete"] = False
+    atlas.manifest.complete = False
     with pytest.raises(UsageError, match="interrupted"):
         analyse(atlas, ["significance"])
 

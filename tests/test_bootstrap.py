@@ -15,6 +15,7 @@ from neuronym.analysis.trust.bootstrap import (
     image_sets,
     relabel,
 )
+from neuronym.atlas.schema import MethodFacts
 from neuronym.similarity.cosine import Cos
 from neuronym.similarity.rank_reorder import RankReorder
 from neuronym.similarity.wpmi import SoftWpmi, Wpmi
@@ -208,6 +209,8 @@ def test_few_images_and_concepts(tmp_path, concepts):
 def test_other_methods_are_refused(tmp_path):
     images, texts, (rows,) = world("random", 29, 13, (5,))
     material = scored(SoftWpmi(top_k=3, a=10), {"one": rows}, images, texts, tmp_path)
-    material.atlas.manifest["methods"][METHOD] = {"labeller": "netdissect", "settled": "k=3"}
+    material.atlas.manifest.methods[METHOD] = MethodFacts(
+        labeller="netdissect", method="netdissect", more={"settled": "k=3"}
+    )
     with pytest.raises(UsageError, match="choose them with --method"):
         Bootstrap().check(material, METHOD)

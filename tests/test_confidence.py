@@ -175,8 +175,8 @@ def test_calibrate_refuses(atlases, atlas) -> None:
 
 def known_only(atlas, method: str):
     """The atlas with this method first."""
-    first = {f"labels {method}": atlas.manifest["stages"][f"labels {method}"]}
-    atlas.manifest["stages"] = first | atlas.manifest["stages"]
+    first = {f"labels {method}": atlas.manifest.stages[f"labels {method}"]}
+    atlas.manifest.stages = first | atlas.manifest.stages
     return atlas
 
 

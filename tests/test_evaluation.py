@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -303,9 +304,9 @@ def test_bins_by_chance(atlas: Atlas) -> None:
 
 
 def _claiming(atlas: Atlas, encoder: str, count: int, settled: str, **facts: str) -> Atlas:
-    manifest = json.loads(json.dumps(atlas.manifest))
-    manifest["encoder"]["name"], manifest["concepts"]["count"] = encoder, count
-    manifest["methods"]["clip-dissect.cos"] |= {"settled": settled, **facts}
+    manifest = copy.deepcopy(atlas.manifest)
+    manifest.encoder.name, manifest.concepts.count = encoder, count
+    manifest.methods["clip-dissect.cos"].more |= {"settled": settled, **facts}
     return Atlas(atlas.folder, manifest)
 
 

@@ -129,7 +129,7 @@ def test_labelling_twice_is_refused_and_can_be_asked_for(atlas: Atlas) -> None:
 
 
 def test_an_unfinished_atlas_is_refused(atlas: Atlas) -> None:
-    atlas.manifest["complete"] = False
+    atlas.manifest.complete = False
     with pytest.raises(UsageError, match="complete atlas, got .* interrupted"):
         label(atlas, Counting())
 

@@ -71,7 +71,7 @@ def test_the_atlas_holds_what_the_format_says(tmp_path: Path) -> None:
         for p in atlas.folder.rglob("*")
         if p.is_file() and p.parent.name != "thumbs"
     }
-    assert there == {name for name in listed if name != "thumbs"} | {"atlas.json"}
+    assert there == {name for name in listed if name != "thumbs"} | {"atlas.json", ".lock"}
     assert atlas.layers["detect"]["units"] == 7
     assert atlas.activations("head").shape == (61, 4)
     units = atlas.units.set_index(["layer", "unit"])

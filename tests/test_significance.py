@@ -11,6 +11,7 @@ from neuronym._core.errors import NeuronymError, UsageError
 from neuronym.analysis.trust import significance
 from neuronym.analysis.trust.base import open_analysis
 from neuronym.analysis.trust.significance import Significance
+from neuronym.atlas.schema import MethodFacts
 from neuronym.similarity.base import SIMILARITIES
 from neuronym.similarity.cosine import Cos
 from neuronym.similarity.wpmi import SoftWpmi
@@ -195,6 +196,6 @@ def test_what_cannot_be_tested_is_refused(tmp_path):
         file.unlink()
     with pytest.raises(NeuronymError, match="Label again with"):
         Significance(sets=30).run(material, METHOD, ["one"])
-    material.atlas.manifest["methods"][METHOD] = {"labeller": "clip-avg"}
+    material.atlas.manifest.methods[METHOD] = MethodFacts(labeller="clip-avg", method="clip-avg")
     with pytest.raises(UsageError, match="method that scores all concepts by a similarity"):
         Significance().check(material, METHOD)

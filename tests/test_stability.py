@@ -202,8 +202,11 @@ def test_the_order_of_images_changes_nothing(atlas: Atlas, similarity: str) -> N
     """Activations are tied in long runs, so that without content hashes the order would decide."""
     (one, _) = configurations([atlas])
     settled = open_similarity(similarity).settle(images=43, sharpness=10).spec
-    facts = {"methods": {one.method: {"similarity": similarity, "settled": settled}}}
-    other = replace(one, atlas=Atlas(atlas.folder, atlas.manifest | facts))
+    facts = replace(
+        atlas.manifest.methods[one.method], more={"similarity": similarity, "settled": settled}
+    )
+    manifest = replace(atlas.manifest, methods={one.method: facts})
+    other = replace(one, atlas=Atlas(atlas.folder, manifest))
     tied = {layer: np.round(atlas.activations(layer)) for layer in LAYERS}
     scorer = Scorer(other, activations=tied)
     for seed in (0, 1):

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from helpers import manifest
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym.analysis.truth.agreement import agreeing, alpha, merge
 from neuronym.analysis.truth.base import Answer
@@ -27,7 +28,7 @@ CLASSES = ["tench, Tinca tinca", "goldfish", "Cardigan"]
 def atlas(tmp_path: Path) -> Atlas:
     """Two layers, of 5 and 3 units; the last one is an output layer. Only its manifest is there."""
     layers = [{"layer": "mid", "units": 5}, {"layer": "fc", "units": 3}]
-    return Atlas(tmp_path, {"target": {"name": "t", "layers": layers, "class_names": CLASSES}})
+    return Atlas(tmp_path, manifest(target={"layers": layers, "class_names": CLASSES}))
 
 
 def at(second: int) -> str:
@@ -223,7 +224,7 @@ def test_files_go_in_and_out(atlas: Atlas, tmp_path: Path) -> None:
 
 def _write(folder: Path, name: str, count: int) -> None:
     layers = [{"layer": "mid", "units": count}]
-    store = Annotations(Atlas(folder, {"target": {"name": "t", "layers": layers}}))
+    store = Annotations(Atlas(folder, manifest(target={"layers": layers})))
     for unit in range(count):
         store.add(Answer("mid", unit, "own", f"{name} {unit}", name))
 
@@ -237,7 +238,7 @@ def test_two_processes_write_at_once(tmp_path: Path) -> None:
         writer.join(60)
         assert writer.exitcode == 0
     layers = [{"layer": "mid", "units": 40}]
-    found = Annotations(Atlas(tmp_path, {"target": {"name": "t", "layers": layers}})).latest()
+    found = Annotations(Atlas(tmp_path, manifest(target={"layers": layers}))).latest()
     assert Counter(answer.annotator for answer in found) == {"ann": 40, "bob": 40}
     # One file only: a copy of the folder has everything.
     assert [p.name for p in tmp_path.iterdir()] == ["annotations.sqlite"]
@@ -345,9 +346,9 @@ def test_truth_of_classes(atlas: Atlas) -> None:
         ("Cardigan",),
     ]
     assert open_truth(atlas, truth) is truth
-    manifest = {"target": {**atlas.manifest["target"], "class_names": None}}
+    unknown = manifest(target={**atlas.manifest.target.to_data(), "class_names": None})
     with pytest.raises(NeuronymError, match="classes of .* are not known"):
-        open_truth(Atlas(atlas.folder, manifest), "classes")
+        open_truth(Atlas(atlas.folder, unknown), "classes")
 
 
 def test_truth_of_people_and_files(atlas: Atlas, tmp_path: Path) -> None:

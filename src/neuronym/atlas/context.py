@@ -72,9 +72,9 @@ class Origins:
         self._given = {"target": target, "probe": probe, "encoder": encoder}
         self._device, self._cache_root = device, cache
         known = DissectSettings.__dataclass_fields__
-        config = {k: v for k, v in atlas.manifest["config"].items() if k in known}
+        config = {k: v for k, v in atlas.manifest.config.items() if k in known}
         if atlas.imported:  # no settings made it; those that remain are never used unasked
-            config = {"target": atlas.manifest["target"]["name"]}
+            config = {"target": atlas.manifest.target.name}
         self.settings = DissectSettings(**config | {"workers": workers})
 
     @functools.cached_property
@@ -99,7 +99,7 @@ class Origins:
 
     @property
     def _how(self) -> dict[str, Any]:
-        dtype = self.atlas.manifest["dtype"]
+        dtype = self.atlas.manifest.dtype
         return {"device": self.device, "dtype": dtype, "batch_size": self.settings.batch_size}
 
     @functools.cached_property
@@ -162,7 +162,7 @@ class Origins:
         """
         prepare_torchvision()
         target = open_target(self._source("target"), weights=self.settings.weights)
-        if target.fingerprint != self.atlas.manifest["target"]["fingerprint"]:
+        if target.fingerprint != self.atlas.manifest.target.fingerprint:
             raise UsageError(
                 f"Expected the target to be the one {self.atlas.folder} was made with, got "
                 f"{target.name} with other weights or code. Make the atlas anew with --overwrite."
@@ -215,7 +215,7 @@ class Origins:
         if name is not None:
             return open_encoder(name, device=str(self.device))
         encoder = open_encoder(self._source("encoder"), device=str(self.device))
-        if encoder.fingerprint != self.atlas.manifest["encoder"]["fingerprint"]:
+        if encoder.fingerprint != self.atlas.manifest.encoder.fingerprint:
             raise UsageError(
                 f"Expected the encoder to be the one {self.atlas.folder} was made with, got "
                 f"{encoder.name} with other weights. Make the atlas anew with --overwrite."
@@ -234,9 +234,7 @@ class Origins:
 
         An imported atlas has no encoder: the embedded one of sentences takes its place.
         """
-        used = tuple(
-            self.atlas.manifest["concepts"]["templates"] if templates is None else templates
-        )
+        used = tuple(self.atlas.manifest.concepts.templates if templates is None else templates)
         chosen = ConceptSet("words", tuple(words), used)
         if encoder is None:
             encoder = self.encoder("conse" if self.atlas.imported else None)
@@ -290,7 +288,7 @@ class Origins:
             self.grid(layer)
         wanted = np.arange(self.count) if rows is None else np.asarray(rows, np.int64)
         model, size = self.target.model.to(self.device), batch_size or self.settings.batch_size
-        dtype = self.atlas.manifest["dtype"]
+        dtype = self.atlas.manifest.dtype
         with self.progress("activation maps", len(wanted)) as tick:
             for low in range(0, len(wanted), size):
                 some = wanted[low : low + size]
@@ -371,7 +369,7 @@ class Material(Origins):
     @property
     def sharpness(self) -> float | None:
         """The encoder's scale of the softmax over concepts, if it has a settled one."""
-        return self.atlas.manifest["encoder"].get("sharpness")
+        return self.atlas.manifest.encoder.logit_scale
 
     def units(self, layer: str) -> int:
         """How many units a layer has."""
@@ -413,7 +411,7 @@ class Material(Origins):
 
         Empty places hold −∞ and −1. Read from the exemplars where they suffice.
         """
-        kept = self.atlas.manifest["config"].get("exemplars", 0)
+        kept = self.atlas.manifest.config.get("exemplars", 0)
         if k <= kept:
             return self._from_exemplars(layer, k)
         rows = self.activations(layer)
@@ -440,7 +438,7 @@ class Material(Origins):
     def activations(self, layer: str) -> Rows:
         """float32 `[image, unit]`: those kept in the atlas, else from the cache or another pass."""
         if layer not in self._activations:
-            if self.atlas.manifest.get("kept") == "all" or self.atlas.imported:
+            if self.atlas.manifest.kept == "all" or self.atlas.imported:
                 self._activations[layer] = self.atlas.activations(layer)
             else:
                 self._activations |= self._activations_again()

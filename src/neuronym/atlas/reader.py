@@ -12,7 +12,7 @@ from neuronym._core import hashing, storage
 from neuronym._core.checks import misuse, nearest
 from neuronym._core.errors import NeuronymError
 from neuronym.atlas import schema
-from neuronym.atlas.schema import MANIFEST, read_manifest
+from neuronym.atlas.schema import MANIFEST, LayerFacts, Manifest, read_manifest
 from neuronym.atlas.unit import Unit, unit_name
 
 if TYPE_CHECKING:
@@ -50,29 +50,29 @@ def open_atlas(path: str | Path) -> Atlas:
 class Atlas:
     """One finished run: tables as pandas frames, arrays memory-mapped."""
 
-    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder, self.manifest = folder, manifest
         self._searchers: dict[str, Any] = {}
 
     def __repr__(self) -> str:
         units = sum(layer["units"] for layer in self.layers.values())
-        return f"<Atlas {self.folder}: {self.manifest['target']['name']}, {units:,} units>"
+        return f"<Atlas {self.folder}: {self.manifest.target.name}, {units:,} units>"
 
     # -- what there is ---------------------------------------------------------------------------
 
     @property
-    def layers(self) -> dict[str, dict[str, Any]]:
+    def layers(self) -> dict[str, LayerFacts]:
         """Layer name → its facts (units, shape, layout, pool), in network order."""
-        return {entry["layer"]: entry for entry in self.manifest["target"]["layers"]}
+        return {entry["layer"]: entry for entry in self.manifest.target.layers}
 
     @property
     def imported(self) -> str | None:
         """The format of the files that this atlas was imported from; None if it was dissected."""
-        return (self.manifest.get("imported") or {}).get("format")
+        return (self.manifest.imported or {}).get("format")
 
     def class_names(self, layer: str) -> dict[int, str]:
         """unit → class, for the output layer of a classifier of known classes; else empty."""
-        names = self.manifest["target"].get("class_names") or []
+        names = self.manifest.target.class_names or []
         last = layer == list(self.layers)[-1]
         fits = self.layers[layer]["units"] == len(names)
         return dict(enumerate(names)) if last and fits else {}
@@ -80,7 +80,7 @@ class Atlas:
     @property
     def methods(self) -> list[str]:
         """The method-ids that have labels here, the first one first."""
-        stages = self.manifest["stages"]
+        stages = self.manifest.stages
         return [name.removeprefix("labels ") for name in stages if name.startswith("labels ")]
 
     def _table(self, file: str, layer: str | None = None, unit: int | None = None) -> pd.DataFrame:
@@ -167,13 +167,9 @@ class Atlas:
 
     def analyses(self, method: str | None = None) -> list[str]:
         """The analyses of a method's labels that are here, such as `significance`."""
-        method, stages = self.method(method), self.manifest["stages"]
-        entries = self.manifest.get("analyses", {}).items()
-        return [
-            e["analysis"]
-            for key, e in entries
-            if e["method"] == method and f"trust {key}" in stages
-        ]
+        method, stages = self.method(method), self.manifest.stages
+        entries = self.manifest.analyses.items()
+        return [e.analysis for key, e in entries if e.method == method and f"trust {key}" in stages]
 
     def trust(
         self,
@@ -201,14 +197,14 @@ class Atlas:
 
     def caveats(self, method: str | None = None) -> list[str]:
         """What whoever reads the analyses of a method's labels has to know, in sentences."""
-        entries, chosen = self.manifest.get("analyses", {}), self.method(method)
+        entries, chosen = self.manifest.analyses, self.method(method)
         found = [entries[schema.analysis_id(a, chosen)] for a in self.analyses(chosen)]
-        return [entry["caveat"] for entry in found if entry.get("caveat")]
+        return [entry.caveat for entry in found if entry.caveat]
 
     def labelled_layers(self, method: str | None = None) -> list[str]:
         """The layers that a method has labelled, in network order."""
-        facts = self.manifest.get("methods", {}).get(self.method(method), {})
-        return list(facts.get("layers", self.layers))
+        facts = self.manifest.methods.get(self.method(method))
+        return list((facts and facts.layers) or self.layers)
 
     def method(self, name: str | None = None) -> str:
         """The method-id that a name stands for: an id, the name as it was asked for, or its kind.
@@ -231,9 +227,9 @@ class Atlas:
             return methods[0]
         if name in methods:
             return name
-        facts = self.manifest.get("methods", {})
+        facts = self.manifest.methods
         for key in ("method", "labeller"):
-            found = [m for m in methods if facts.get(m, {}).get(key) == name]
+            found = [m for m in methods if m in facts and facts[m].get(key) == name]
             if found:
                 break
         if len(found) != 1:
@@ -268,7 +264,7 @@ class Atlas:
         if "activations" not in arrays:
             raise NeuronymError(
                 f"{self.folder} holds no activations of {layer} (kept: "
-                f"{self.manifest.get('kept', 'none')}). Make it again with --keep all --overwrite; "
+                f"{self.manifest.kept}). Make it again with --keep all --overwrite; "
                 "what is in the cache is not computed again."
             )
         return arrays["activations"]

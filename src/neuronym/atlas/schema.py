@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
+import types
+import typing
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, TypedDict
 from urllib.parse import quote
 
 from neuronym._core.errors import NeuronymError
@@ -15,7 +20,9 @@ if TYPE_CHECKING:
 
 
 #: Version of the directory layout and of the tables' columns.
-VERSION = 1
+VERSION = 2
+#: The manifest's file.
+MANIFEST = "atlas.json"
 #: What each analysis contributes to the table of labels.
 JOINED = {
     "significance": ["p", "q", "reason"],
@@ -117,50 +124,265 @@ def thumb_file(content_hash: str) -> str:
     return f"thumbs/{content_hash}.jpg"
 
 
-MANIFEST = "atlas.json"
+@dataclass(kw_only=True)
+class Facts:
+    """A part of the manifest: typed fields, and `more` for what only some kinds of it have."""
+
+    more: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, data: Any, where: str = "") -> Self:
+        """From what `atlas.json` holds.
+
+        Raises:
+            ValueError: with the name of what is missing or of the wrong type.
+        """
+        if not isinstance(data, Mapping):
+            raise ValueError(where)
+        hints, values = typing.get_type_hints(cls), dict(data)
+        given = {}
+        for entry in fields(cls):
+            if entry.name == "more":
+                continue
+            if entry.name in values:
+                place = f"{where}.{entry.name}".lstrip(".")
+                given[entry.name] = _typed(values.pop(entry.name), hints[entry.name], place)
+            elif entry.default is MISSING and entry.default_factory is MISSING:
+                raise ValueError(f"{where}.{entry.name}".lstrip("."))
+        return cls(**given, more=values)
+
+    def to_data(self) -> dict[str, Any]:
+        """As `atlas.json` holds it; optional fields that are None are left out."""
+        found = {}
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if entry.name != "more" and (value is not None or entry.default is not None):
+                found[entry.name] = _plain(value)
+        return found | self.more
+
+    def keys(self) -> Iterator[str]:
+        """The names of what there is: `facts["name"]` gives the same as `facts.name`."""
+        return iter(self.to_data())
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A field, or what `more` has by this name; a field that is None counts as absent."""
+        found = getattr(self, name) if name in self._fields() else self.more.get(name)
+        return default if found is None else found
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self._fields():
+            return getattr(self, name)
+        if name not in self.more and (now := _RENAMED.get(name)) in self:
+            warnings.warn(
+                f"{name!r} of a manifest is {now!r} now; the old name goes in 0.3.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            return self[str(now)]
+        return self.more[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.more or name in self._fields()
+
+    @classmethod
+    @functools.cache
+    def _fields(cls) -> frozenset[str]:
+        return frozenset(entry.name for entry in fields(cls)) - {"more"}
 
 
-#: What a manifest must hold for the rest of the code to rely on it.
-_SHAPE: dict[str, type] = {
-    "schema": int,
-    "config": dict,
-    "identity": dict,
-    "target": dict,
-    "probe": dict,
-    "concepts": dict,
-    "encoder": dict,
-    "stages": dict,
-}
+def _typed(value: Any, hint: Any, where: str) -> Any:
+    """The value as a type says: facts are read, everything else must be of it already."""
+    if isinstance(hint, type) and issubclass(hint, Facts):
+        return hint.read(value, where)
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is dict and issubclass(typing.get_origin(inner[1]) or inner[1], Facts):
+        if not isinstance(value, dict):
+            raise ValueError(where)
+        return {name: _typed(one, inner[1], f"{where}.{name}") for name, one in value.items()}
+    if origin is list and typing.is_typeddict(inner[0]) and isinstance(value, list):
+        for one in value:
+            for name, kind in typing.get_type_hints(inner[0]).items():
+                _typed(one.get(name) if isinstance(one, dict) else MISSING, kind, where)
+    kinds = inner if origin is types.UnionType else (hint,)
+    plain = tuple(typing.get_origin(kind) or kind for kind in kinds)
+    allowed = (*plain, int) if float in plain else plain
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in plain):
+        raise ValueError(where)
+    return value
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of an atlas, or None if there is none.
+def _plain(value: Any) -> Any:
+    if isinstance(value, Facts):
+        return value.to_data()
+    return {k: _plain(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+class LayerFacts(TypedDict):
+    """One layer: its name, number of units, output shape, layout and pooling (null: not known)."""
+
+    layer: str
+    units: int
+    shape: list[int] | None
+    layout: str | None
+    pool: str | None
+    prefix_tokens: int | None
+
+
+@dataclass(kw_only=True)
+class TargetFacts(Facts):
+    """The network under study; an imported atlas knows its name and layers only."""
+
+    name: str
+    fingerprint: str | None
+    pretrained: bool
+    preprocess: dict[str, Any] | None
+    class_names: list[str] | None
+    layers: list[LayerFacts]
+
+
+@dataclass(kw_only=True)
+class ProbeFacts(Facts):
+    """The images: how many were given and readable, and which were not."""
+
+    name: str
+    given: int | None = None
+    images: int | None = None
+    skipped: list[list[str]] = field(default_factory=list)
+    unannotated: list[list[str]] = field(default_factory=list)
+    fingerprint: str | None = None
+
+
+@dataclass(kw_only=True)
+class ConceptFacts(Facts):
+    """The words, and what cleaning did to them."""
+
+    name: str
+    count: int | None
+    templates: list[str]
+    fingerprint: str | None
+    cleaning: dict[str, Any] | None
+
+
+@dataclass(kw_only=True)
+class EncoderFacts(Facts):
+    """The image–text model; `logit_scale` None: measured."""
+
+    name: str
+    fingerprint: str | None
+    dim: int | None
+    logit_scale: float | None
+    preprocess: dict[str, Any] | None
+    note: str | None
+
+
+@dataclass(kw_only=True)
+class MethodFacts(Facts):
+    """What is known of one method's labels; `more` has what is the method's own."""
+
+    labeller: str
+    method: str
+    layers: list[str] | None = None
+    abstained: int = 0
+    abstained_by_layer: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    note: str | None = None
+
+
+@dataclass(kw_only=True)
+class AnalysisFacts(Facts):
+    """What is known of one analysis of a method's labels; `more` has what is its own."""
+
+    analysis: str
+    method: str
+    spec: str
+    layers: list[str]
+    seconds: float = 0.0
+    caveat: str | None = None
+
+
+@dataclass(kw_only=True)
+class Manifest(Facts):
+    """`atlas.json`: what an atlas is made of, from what, and which stages are complete."""
+
+    schema: int = VERSION
+    neuronym: str = ""
+    created: str | None = None
+    imported: dict[str, Any] | None = None
+    config: dict[str, Any]
+    identity: dict[str, Any]
+    target: TargetFacts
+    probe: ProbeFacts
+    concepts: ConceptFacts
+    encoder: EncoderFacts
+    device: str | None = None
+    dtype: str | None = None
+    arithmetic: dict[str, str] | None = None
+    units: int | None = None
+    nonfinite_units: int | None = None
+    kept: str | None = None
+    methods: dict[str, MethodFacts] = field(default_factory=dict)
+    analyses: dict[str, AnalysisFacts] = field(default_factory=dict)
+    stages: dict[str, dict[str, int]]
+    complete: bool = False
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of an atlas, or None if there is none. Older schemas are upgraded.
 
     Raises:
         NeuronymError: the manifest is damaged or of a later version.
     """
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text("utf-8"))
+        data = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
         raise NeuronymError(f"{path} is not a readable atlas manifest: {error}.") from error
-    version = manifest.get("schema") if isinstance(manifest, dict) else None
+    version = data.get("schema") if isinstance(data, dict) else None
     if isinstance(version, int) and version > VERSION:
         raise NeuronymError(
             f"{folder} has atlas format {version}, this neuronym reads up to {VERSION}: "
             "upgrade neuronym."
         )
-    wrong = [k for k, kind in _SHAPE.items() if not isinstance(_get(manifest, k), kind)]
-    wrong += [] if isinstance(_get(_get(manifest, "target"), "layers"), list) else ["target.layers"]
-    if wrong:
+    try:
+        return Manifest.read(_upgraded(data))
+    except ValueError as error:
         raise NeuronymError(
-            f"{path} is not a readable atlas manifest: {', '.join(wrong)} missing or of the wrong "
-            "type. Make the atlas anew with --overwrite."
-        )
-    return manifest
+            f"{path} is not a readable atlas manifest: {str(error) or 'everything'} missing or of "
+            "the wrong type. Make the atlas anew with --overwrite."
+        ) from error
 
 
-def _get(data: Any, key: str) -> Any:
-    return data.get(key) if isinstance(data, dict) else None
+#: Keys of schema 1 and what they are called now.
+_RENAMED = {
+    "sharpness": "logit_scale",
+    "sharpness_measured": "logit_scale_measured",
+    "engine": "backend",
+}
+
+
+def _upgraded(data: Any) -> Any:
+    """A manifest of an older schema with the keys of this one."""
+    if not isinstance(data, dict) or data.get("schema") != 1:
+        return data
+    if not isinstance(data.get("stages"), dict):
+        raise ValueError("stages")
+    entries = data.get("methods")
+    methods = entries if isinstance(entries, dict) else {}
+    renamed = {}
+    for name, facts in methods.items():  # at first there was one labeller, and no need to name it
+        own = {"labeller": name.partition(".")[0], "method": name}
+        renamed[name] = own | _rename(facts) if isinstance(facts, dict) else facts
+    return data | {
+        "schema": VERSION,
+        "encoder": _rename(data.get("encoder")),
+        "methods": renamed,
+        "analyses": data.get("analyses") or {},
+    }
+
+
+def _rename(facts: Any) -> Any:
+    if not isinstance(facts, dict):
+        return facts
+    return {_RENAMED.get(name, name): value for name, value in facts.items()}

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
+
 from neuronym._core import storage
+from neuronym._core.checks import misuse
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym.atlas import schema
-from neuronym.atlas.schema import MANIFEST, read_manifest
+from neuronym.atlas.schema import MANIFEST, Manifest, read_manifest
+from neuronym.inputs.settings import EXECUTION
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+#: The longer side of the small copies of images, in pixels.
+THUMB_PIXELS = 224
+LOCK = ".lock"  # held while a run writes
 ANNOTATIONS = "annotations.sqlite"  # people's answers: the one file that is not made anew
-#: Settings that change nothing in an atlas.
-_HOW = {"out", "device", "workers", "cache", "batch_size"}
 
 
 class AtlasWriter:
@@ -29,17 +33,17 @@ class AtlasWriter:
     The folder is locked while a writer lives, so that two runs cannot mix their files.
     """
 
-    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder, self.manifest = folder, manifest
-        self._lock: int | None = None
+        self._lock: FileLock | None = None
 
     @classmethod
     def begin(
-        cls, folder: Path, manifest: Mapping[str, Any], *, resume: bool, overwrite: bool
+        cls, folder: Path, manifest: Manifest, *, resume: bool, overwrite: bool
     ) -> AtlasWriter:
         """Start an atlas, go on with an unfinished one, or refuse.
 
-        `manifest["identity"]` is what must agree for a run to go on where another stopped.
+        `manifest.identity` is what must agree for a run to go on where another stopped.
 
         Raises:
             UsageError: something else is there already.
@@ -48,26 +52,24 @@ class AtlasWriter:
         return cls._locked(folder, lambda: cls._begin(folder, manifest, resume, overwrite))
 
     @classmethod
-    def _begin(
-        cls, folder: Path, manifest: Mapping[str, Any], resume: bool, overwrite: bool
-    ) -> AtlasWriter:
-        fresh = {"schema": schema.VERSION, **manifest, "complete": False, "stages": {}}
+    def _begin(cls, folder: Path, manifest: Manifest, resume: bool, overwrite: bool) -> AtlasWriter:
+        there, damaged = None, False
         try:
             there = read_manifest(folder)
         except NeuronymError:
             if not overwrite:
                 raise
-            there = {}
-        _check_replaceable(folder, there, overwrite)
+            damaged = True
+        _check_replaceable(folder, damaged or there is not None, overwrite)
         if there is not None and not overwrite:
             _check_same(folder, there, manifest, resume)
-            if not there["stages"]:
+            if not there.stages:
                 _clear(folder)  # what a killed --overwrite left
             return cls(folder, there)
-        writer = cls(folder, fresh)
+        writer = cls(folder, manifest)
         # The new manifest first: a run killed while the old files go is then an unfinished atlas.
         writer._save()
-        if there is not None:
+        if damaged or there is not None:
             _clear(folder)
         return writer
 
@@ -78,7 +80,14 @@ class AtlasWriter:
         Raises:
             NeuronymError: another run is writing there.
         """
-        return cls._locked(folder, lambda: cls(folder, read_manifest(folder) or {}))
+
+        def make() -> AtlasWriter:
+            manifest = read_manifest(folder)
+            if manifest is None:
+                raise misuse("atlas", "the folder of an atlas", str(folder))
+            return cls(folder, manifest)
+
+        return cls._locked(folder, make)
 
     @classmethod
     def _locked(cls, folder: Path, make: Callable[[], AtlasWriter]) -> AtlasWriter:
@@ -87,7 +96,7 @@ class AtlasWriter:
         try:
             writer = make()
         except BaseException:
-            os.close(lock)
+            lock.release()
             raise
         writer._lock = lock
         storage.remove_leftovers(folder)
@@ -96,13 +105,13 @@ class AtlasWriter:
     def close(self) -> None:
         """Let other runs write to the folder."""
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.release()
             self._lock = None
 
     def has(self, stage: str) -> bool:
         """Whether a stage is complete: all its files are there and as large as they were."""
-        files = self.manifest["stages"].get(stage)
-        return isinstance(files, dict) and all(
+        files = self.manifest.stages.get(stage)
+        return files is not None and all(
             _size(self.folder / name) == size for name, size in files.items()
         )
 
@@ -160,16 +169,17 @@ class AtlasWriter:
         return file
 
     def finish(self, stage: str, files: Iterable[str], **facts: Any) -> None:
-        """Enter a stage whose files are written, and facts for the manifest's top level."""
-        self.manifest |= facts
-        self.manifest["stages"][stage] = {f: _size(self.folder / f) for f in sorted(files)}
+        """Enter a stage whose files are written, and what is known now in the manifest."""
+        for name, value in facts.items():
+            setattr(self.manifest, name, value)
+        self.manifest.stages[stage] = {f: _size(self.folder / f) for f in sorted(files)}
         self._save()
 
     def drop_analyses(self, method: str) -> None:
         """Remove what was found about labels that are about to change."""
-        entries = self.manifest.get("analyses", {})
-        stale = [key for key, entry in entries.items() if entry["method"] == method]
-        files = [f for key in stale for f in self.manifest["stages"].pop(f"trust {key}", ())]
+        entries = self.manifest.analyses
+        stale = [key for key, entry in entries.items() if entry.method == method]
+        files = [f for key in stale for f in self.manifest.stages.pop(f"trust {key}", ())]
         for key in stale:
             del entries[key]
         if stale:
@@ -179,11 +189,11 @@ class AtlasWriter:
 
     def complete(self) -> None:
         """Mark the atlas complete."""
-        self.manifest["complete"] = True
+        self.manifest.complete = True
         self._save()
 
     def _save(self) -> None:
-        storage.write_json(self.folder / MANIFEST, self.manifest)
+        storage.write_json(self.folder / MANIFEST, self.manifest.to_data())
 
 
 def check_free(
@@ -207,18 +217,18 @@ def check_free(
         there = read_manifest(folder)
     except NeuronymError:
         return  # `begin` says what is wrong with it
-    _check_replaceable(folder, there, overwrite)
-    if there is None or overwrite or resume or not there.get("complete"):
+    _check_replaceable(folder, there is not None, overwrite)
+    if there is None or overwrite or resume or not there.complete:
         return
-    old = there.get("config", {})
-    matters = config.keys() & old.keys() - _HOW
+    old = there.config
+    matters = config.keys() & old.keys() - set(EXECUTION)
     different = sorted(k for k in matters if config[k] != old[k])
     raise _other(folder, different) if different else _complete(folder)
 
 
-def _check_replaceable(folder: Path, there: dict[str, Any] | None, overwrite: bool) -> None:
+def _check_replaceable(folder: Path, atlas: bool, overwrite: bool) -> None:
     """Refuse a folder of other things, and with `overwrite` what people said."""
-    if there is None and any(not _leftover(path) for path in folder.iterdir()):
+    if not atlas and any(not _leftover(path) for path in folder.iterdir()):
         raise _no_atlas(folder)
     if overwrite and (folder / ANNOTATIONS).exists():
         raise UsageError(
@@ -251,14 +261,12 @@ def _complete(folder: Path) -> UsageError:
     )
 
 
-def _check_same(
-    folder: Path, there: dict[str, Any], wanted: Mapping[str, Any], resume: bool
-) -> None:
-    old, new = there.get("identity", {}), wanted["identity"]
+def _check_same(folder: Path, there: Manifest, wanted: Manifest, resume: bool) -> None:
+    old, new = there.identity, wanted.identity
     different = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
     if different:
         raise _other(folder, different)
-    if there.get("complete") and not resume:
+    if there.complete and not resume:
         raise _complete(folder)
 
 
@@ -279,36 +287,24 @@ def _size(path: Path) -> int:
 
 
 def _leftover(path: Path) -> bool:
-    return path.name.startswith(".") and path.name.endswith(".tmp")
+    return path.name == LOCK or (path.name.startswith(".") and path.name.endswith(".tmp"))
 
 
-def _lock(folder: Path) -> int:
-    """Make the folder if need be and lock it; returns what to close to unlock it."""
+def _lock(folder: Path) -> FileLock:
+    """Make the folder if need be and lock it, until the lock is released."""
     if folder.exists() and not folder.is_dir():
         raise _no_atlas(folder)
+    lock = FileLock(folder / LOCK, timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise storage.cannot_write(folder, error) from error
-    try:
-        import fcntl
-
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:
-        pass  # Windows has no such locks
-    except BlockingIOError:
-        os.close(handle)
+        lock.acquire()
+    except Timeout:
         raise NeuronymError(
             f"Another run is writing to {folder}. Wait for it, or choose another path with --out."
         ) from None
-    except OSError:
-        pass  # a file system without locks
-    return handle
-
-
-#: The longer side of the small copies of images, in pixels.
-THUMB_PIXELS = 224
+    except OSError as error:
+        raise storage.cannot_write(folder, error) from error
+    return lock
 
 
 def save_thumb(image: Image, path: Path) -> None:

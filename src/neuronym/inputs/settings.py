@@ -149,7 +149,7 @@ class DissectSettings:
 
 
 #: Settings that change where and how fast a run goes, not what comes out beyond rounding.
-EXECUTION = ("out", "device", "workers", "cache")
+EXECUTION = ("out", "device", "workers", "cache", "batch_size")
 
 
 def from_file(path: str | Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from neuronym._core.registry import Name
+from neuronym.atlas import schema
 from neuronym.inputs.concepts.imagenet import imagenet
 from neuronym.interchange import _labels, images
 from neuronym.interchange.base import Published
@@ -43,7 +44,7 @@ def manifest_of(
     layers: Mapping[str, int],
     target: str | None,
     words: int,
-) -> dict[str, Any]:
+) -> schema.Manifest:
     """The head of atlas.json.
 
     Args:
@@ -57,19 +58,19 @@ def manifest_of(
 
     name = target or ("resnet50" if layers.items() <= _RESNET50.items() else UNKNOWN)
     imported = {name: facts[name] for name in ("format", "method", "files")} | {"note": NOTE}
-    return {
-        "neuronym": __version__,
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "imported": imported,
-        "config": {},
-        "identity": {"imported": imported, "target": name},
-        "target": {
-            "name": name,
-            "fingerprint": None,
-            "pretrained": True,
-            "preprocess": None,
-            "class_names": _classes() if name == "resnet50" and layers.get("fc") == 1000 else None,
-            "layers": [
+    return schema.Manifest(
+        neuronym=__version__,
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        imported=imported,
+        config={},
+        identity={"imported": imported, "target": name},
+        target=schema.TargetFacts(
+            name=name,
+            fingerprint=None,
+            pretrained=True,
+            preprocess=None,
+            class_names=_classes() if name == "resnet50" and layers.get("fc") == 1000 else None,
+            layers=[
                 {
                     "layer": layer,
                     "units": units,
@@ -80,27 +81,26 @@ def manifest_of(
                 }
                 for layer, units in layers.items()
             ],
-        },
-        "probe": {"name": _folder(images.names(published, list(layers))) or UNKNOWN},
-        "concepts": {
-            "name": f"labels of {facts['method']}",
-            "count": words,
-            "templates": ["{}"],
-            "fingerprint": None,
-            "cleaning": None,
-        },
-        "encoder": {
-            "name": UNKNOWN,
-            "fingerprint": None,
-            "dim": None,
-            "sharpness": None,
-            "preprocess": None,
-            "note": None,
-        },
-        "device": None,
-        "dtype": None,
-        "kept": "none",
-    }
+        ),
+        probe=schema.ProbeFacts(name=_folder(images.names(published, list(layers))) or UNKNOWN),
+        concepts=schema.ConceptFacts(
+            name=f"labels of {facts['method']}",
+            count=words,
+            templates=["{}"],
+            fingerprint=None,
+            cleaning=None,
+        ),
+        encoder=schema.EncoderFacts(
+            name=UNKNOWN,
+            fingerprint=None,
+            dim=None,
+            logit_scale=None,
+            preprocess=None,
+            note=None,
+        ),
+        kept="none",
+        stages={},
+    )
 
 
 def _folder(listed: Sequence[str]) -> str:

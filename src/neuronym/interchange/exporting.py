@@ -88,7 +88,7 @@ def published_of(atlas: Atlas, method: str, images: bool = True) -> Published:
     return Published(
         {n: _labels(frame[frame["layer"] == n], atlas.layers[n]["units"]) for n in layers},
         {n: _images(atlas, n) for n in layers} if images else {},
-        {k: v for k, v in atlas.manifest["methods"][method].items() if k == "categories"},
+        {k: v for k, v in atlas.manifest.methods[method].more.items() if k == "categories"},
     )
 
 

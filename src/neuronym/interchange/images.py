@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -110,15 +110,14 @@ def write(
     }
     file = writer.table("images.parquet", "images", columns)
     texts = [f"{name}\0{fact.content_hash}" for name, fact in zip(listed, facts, strict=True)]
-    probe = writer.manifest["probe"] | {
-        "given": len(listed),
-        "images": len(listed),
-        "found": len(found),
-        "root": None if root is None else str(root),
-        "skipped": [list(entry) for entry in damaged.items()],
-        "unannotated": [],
-        "fingerprint": hashing.of_texts(texts),
-    }
+    probe = replace(
+        writer.manifest.probe,
+        given=len(listed),
+        images=len(listed),
+        skipped=[list(entry) for entry in damaged.items()],
+        fingerprint=hashing.of_texts(texts),
+        more={"found": len(found), "root": None if root is None else str(root)},
+    )
     writer.finish("images", [file], probe=probe)
     writer.finish("thumbs", ["thumbs"] if found else [])
     rows = [

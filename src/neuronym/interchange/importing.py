@@ -150,7 +150,7 @@ def _begin(
     manifest = manifest_of(
         reader.facts | {"method": reader.id}, published, layers, target, len(words)
     )
-    other = there is not None and there["identity"] != manifest["identity"]
+    other = there is not None and there.identity != manifest.identity
     writer = AtlasWriter.begin(out, manifest, resume=False, overwrite=other)
     try:
         rows = {"concept": words, "row": [None] * len(words)}
@@ -190,7 +190,7 @@ def _extend(reader: _Reader, atlas: Atlas, overwrite: bool, how: _How) -> Import
                 Verbatim(f"{atlas.folder}, where it has {units:,}"),
             )
     again = reader.id in atlas.methods and set(layers) == set(atlas.labelled_layers(reader.id))
-    own = again and atlas.manifest.get("imported", {}).get("method") == reader.id
+    own = again and (atlas.manifest.imported or {}).get("method") == reader.id
     # Files that list images give them to an imported atlas that has none, or has them from this
     # very method; an atlas that was dissected has its own.
     take = bool(published.images and atlas.imported and (own or atlas.images.empty))

@@ -71,7 +71,7 @@ def to_label(
 ) -> list[str]:
     """The layers that there is something to do for, if the method can label them."""
     atlas = material.atlas
-    if not atlas.manifest["complete"]:
+    if not atlas.manifest.complete:
         raise UsageError(
             f"Expected a complete atlas, got {atlas.folder}, whose run was interrupted. "
             "Run its `neuronym dissect` command again first."
@@ -91,10 +91,10 @@ def to_label(
 
 def labelled_layers(writer: AtlasWriter, method: str) -> list[str]:
     """The layers that a method has labelled, whether or not their files are whole."""
-    facts = writer.manifest.get("methods", {}).get(method)
-    if facts is None or f"labels {method}" not in writer.manifest["stages"]:
+    facts = writer.manifest.methods.get(method)
+    if facts is None or f"labels {method}" not in writer.manifest.stages:
         return []
-    return list(facts.get("layers", [e["layer"] for e in writer.manifest["target"]["layers"]]))
+    return facts.layers or [entry["layer"] for entry in writer.manifest.target.layers]
 
 
 def write(
@@ -105,7 +105,7 @@ def write(
     found = labeller.label(material, layers, count)
     seconds = time.monotonic() - started
     old = [layer for layer in labelled_layers(writer, method) if layer not in found.layers]
-    before = writer.manifest["methods"][method] if old else {}
+    before = writer.manifest.methods[method] if old else None
     order = [layer for layer in material.atlas.layers if layer in {*old, *found.layers}]
     tables = {
         "labels": {layer: _label_columns(layer, found.layers[layer]) for layer in found.layers},
@@ -123,18 +123,20 @@ def write(
         files.append(schema.method_file(method))
         storage.write_arrays(writer.folder / files[-1], arrays, {})
     abstained = {k: sum(r is not None for r in v.reasons) for k, v in found.layers.items()}
-    earlier = before.get("abstained_by_layer", {})
+    earlier = before.abstained_by_layer if before else {}
     counts = {layer: earlier.get(layer, 0) for layer in old} | abstained
-    facts = {
-        "labeller": labeller.name,
-        "method": labeller.spec,
-        **found.facts,
-        "layers": order,
-        "abstained": sum(counts.values()),
-        "abstained_by_layer": counts,
-        "seconds": round(before.get("seconds", 0) + seconds, 3),
-    }
-    methods = writer.manifest.get("methods", {}) | {method: facts}
+    more = dict(found.facts)
+    facts = schema.MethodFacts(
+        labeller=labeller.name,
+        method=labeller.spec,
+        layers=order,
+        abstained=sum(counts.values()),
+        abstained_by_layer=counts,
+        seconds=round((before.seconds if before else 0) + seconds, 3),
+        note=more.pop("note", None),
+        more=more,
+    )
+    methods = writer.manifest.methods | {method: facts}
     writer.finish(f"labels {method}", files, methods=methods)
 
 

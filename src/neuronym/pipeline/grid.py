@@ -20,7 +20,7 @@ from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym.analysis.stability.configurations import short
 from neuronym.analysis.stability.study import Settings, Study, study
 from neuronym.atlas.reader import Atlas, open_atlas
-from neuronym.atlas.schema import read_manifest
+from neuronym.atlas.schema import Manifest, read_manifest
 from neuronym.inputs.encoders.base import Encoder, open_encoder
 from neuronym.inputs.settings import EXECUTION, DissectSettings
 from neuronym.labelling import run as labelling
@@ -170,7 +170,7 @@ def state(cell: Cell, out: Path) -> str:
     manifest = read_manifest(folder) if folder.is_dir() else None
     if manifest is None:
         return "missing"
-    wanted, found = cell.settings.to_dict(), manifest["config"]
+    wanted, found = cell.settings.to_dict(), manifest.config
     ignored = (*EXECUTION, "similarity")
     other = [k for k in wanted if k not in ignored and found.get(k) != wanted[k]]
     if other or _base(cell, manifest) is None:
@@ -181,13 +181,13 @@ def state(cell: Cell, out: Path) -> str:
             "Choose another --out, or remove that folder.",
         )
     atlas = Atlas(folder, manifest)
-    whole = manifest["complete"] and not _lacking(cell, atlas)
+    whole = manifest.complete and not _lacking(cell, atlas)
     return "there" if whole else "begun"
 
 
-def _base(cell: Cell, manifest: Mapping[str, Any]) -> str | None:
+def _base(cell: Cell, manifest: Manifest) -> str | None:
     """The similarity an atlas was begun with, if it is one of the cell's."""
-    begun = open_similarity(manifest["config"]["similarity"]).spec
+    begun = open_similarity(manifest.config["similarity"]).spec
     return begun if begun in cell.similarities else None
 
 
@@ -233,7 +233,7 @@ def run(
     for made in done:
         if made.state != "failed":
             atlas = open_atlas(made.folder)
-            by_target.setdefault(atlas.manifest["target"]["fingerprint"], []).append(atlas)
+            by_target.setdefault(atlas.manifest.target.fingerprint, []).append(atlas)
     studies = []
     for fingerprint, atlases in by_target.items():
         place = study_folder(out, atlases[0], fingerprint, len(by_target))
@@ -255,7 +255,7 @@ def study_folder(out: Path, atlas: Atlas, fingerprint: str, targets: int) -> Pat
     """Where the study of one target goes."""
     if targets == 1:
         return out / "stability"
-    return out / "stability" / f"{_safe(short(atlas.manifest['target']['name']))}.{fingerprint[:6]}"
+    return out / "stability" / f"{_safe(short(atlas.manifest.target.name))}.{fingerprint[:6]}"
 
 
 def check_folder(out: Path) -> None:
@@ -305,7 +305,7 @@ def _dissect(cell: Cell, folder: Path, progress: Progress) -> None:
     manifest = read_manifest(folder) if folder.is_dir() else None
     first = cell.similarities[0] if manifest is None else _base(cell, manifest)
     chosen = replace(cell.settings, similarity=first, out=str(folder))
-    if manifest is None or not manifest["complete"]:
+    if manifest is None or not manifest.complete:
         pipeline.run(_plan(chosen), resume=True, progress=progress)
     for labeller in _lacking(cell, open_atlas(folder)):
         labelling.label(

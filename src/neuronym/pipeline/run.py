@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,9 +95,9 @@ def write_images(run: Run) -> None:
     writer, rows = run.writer, run.extraction.images
     fingerprint = hashing.of_texts([f"{r.image_id}\0{r.content_hash}" for r in rows])
     if writer.has("images"):
-        if writer.manifest["probe"].get("fingerprint") != fingerprint:
+        if writer.manifest.probe.fingerprint != fingerprint:
             raise NeuronymError(
-                f"The images of {writer.manifest['probe']['name']} have changed since "
+                f"The images of {writer.manifest.probe.name} have changed since "
                 f"{writer.folder} was begun. Make it anew with --overwrite."
             )
         return
@@ -117,13 +117,14 @@ def write_images(run: Run) -> None:
     )
     skipped = [[s.image_id, s.reason] for s in run.extraction.skipped]
     unannotated = [[s.image_id, s.reason] for s in run.extraction.unannotated]
-    facts = {
-        "images": len(rows),
-        "skipped": skipped,
-        "unannotated": unannotated,
-        "fingerprint": fingerprint,
-    }
-    writer.finish("images", [file], probe=writer.manifest["probe"] | facts)
+    probe = replace(
+        writer.manifest.probe,
+        images=len(rows),
+        skipped=skipped,
+        unannotated=unannotated,
+        fingerprint=fingerprint,
+    )
+    writer.finish("images", [file], probe=probe)
 
 
 def write_concepts(run: Run, concepts: ConceptSet) -> None:
@@ -262,7 +263,7 @@ def write_activations(run: Run, keep: str, exemplars: int, progress: Progress) -
 def _highest(run: Run, plan: LayerPlan, exemplars: int) -> int:
     """How many images per unit the exemplars and the similarities look at."""
     widths = [max(exemplars, 1)]
-    for method in run.writer.manifest.get("methods", {}):
+    for method in run.writer.manifest.methods:
         path = run.writer.folder / schema.method_file(method)
         if path.exists():
             arrays = storage.read_arrays(path)[0]
@@ -352,43 +353,44 @@ class Plan:
             "keep": s.keep,
         }
 
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> schema.Manifest:
         """The head of atlas.json."""
         from neuronym import __version__
 
         target, concepts, encoder = self.target, self.concepts, self.encoder
-        return {
-            "neuronym": __version__,
-            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "config": self.settings.to_dict(),
-            "identity": self.identity(),
-            "target": {
-                "name": target.name,
-                "fingerprint": target.fingerprint,
-                "pretrained": target.pretrained,
-                "preprocess": target.preprocess.to_dict(),
-                "class_names": list(target.class_names) if target.class_names else None,
-                "layers": [plan.to_dict() for plan in self.layers],
-            },
-            "probe": {"name": self.probe.name, "given": len(self.probe)},
-            "concepts": {
-                "name": concepts.name,
-                "count": len(concepts),
-                "templates": list(concepts.templates),
-                "fingerprint": concepts.fingerprint,
-                "cleaning": asdict(concepts.cleaning),
-            },
-            "encoder": {
-                "name": encoder.name,
-                "fingerprint": encoder.fingerprint,
-                "dim": encoder.dim,
-                "sharpness": encoder.sharpness,
-                "preprocess": encoder.preprocess.to_dict(),
-                "note": encoder.note,
-            },
-            "device": self.device.type,
-            "dtype": self.dtype,
-        }
+        return schema.Manifest(
+            neuronym=__version__,
+            created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            config=self.settings.to_dict(),
+            identity=self.identity(),
+            target=schema.TargetFacts(
+                name=target.name,
+                fingerprint=target.fingerprint,
+                pretrained=target.pretrained,
+                preprocess=target.preprocess.to_dict(),
+                class_names=list(target.class_names) if target.class_names else None,
+                layers=[plan.to_dict() for plan in self.layers],
+            ),
+            probe=schema.ProbeFacts(name=self.probe.name, given=len(self.probe)),
+            concepts=schema.ConceptFacts(
+                name=concepts.name,
+                count=len(concepts),
+                templates=list(concepts.templates),
+                fingerprint=concepts.fingerprint,
+                cleaning=asdict(concepts.cleaning),
+            ),
+            encoder=schema.EncoderFacts(
+                name=encoder.name,
+                fingerprint=encoder.fingerprint,
+                dim=encoder.dim,
+                logit_scale=encoder.sharpness,
+                preprocess=encoder.preprocess.to_dict(),
+                note=encoder.note,
+            ),
+            device=self.device.type,
+            dtype=self.dtype,
+            stages={},
+        )
 
 
 def plan(
@@ -455,7 +457,7 @@ def _run(plan: Plan, writer: AtlasWriter, progress: Progress) -> None:
     cache = Cache(s.cache)
     feeds = make_feeds(plan, cache)
     target, encoder = feeds
-    writer.manifest["arithmetic"] = {"target": target.arithmetic, "encoder": encoder.arithmetic}
+    writer.manifest.arithmetic = {"target": target.arithmetic, "encoder": encoder.arithmetic}
     texts = concept_embeddings(plan.encoder, plan.concepts, cache, progress)
     extraction = extract(
         plan.probe, feeds, cache, batch_size=s.batch_size, workers=s.threads, progress=progress
@@ -557,11 +559,11 @@ def dissect(
     planned = plan(made, **objects)
     shown = automatic() if progress is None else progress
     atlas = run(planned, resume=resume, overwrite=overwrite, progress=shown)
-    skipped = atlas.manifest["probe"]["skipped"]
+    skipped = atlas.manifest.probe.skipped
     if skipped:
         warnings.warn(
             f"{len(skipped):,} of {len(planned.probe):,} images could not be read, the first: "
-            f"{skipped[0][0]}: {skipped[0][1]}. All of them: atlas.manifest['probe']['skipped'].",
+            f"{skipped[0][0]}: {skipped[0][1]}. All of them: atlas.manifest.probe.skipped.",
             stacklevel=2,
         )
     return atlas

@@ -44,13 +44,13 @@ def facts(atlas: Atlas, method: str | None = None) -> dict[str, Any]:
         )
     return {
         "atlas": str(atlas.folder),
-        "target": manifest["target"]["name"],
-        "probe": manifest["probe"]["name"],
-        "images": manifest["probe"]["images"],
-        "skipped": manifest["probe"]["skipped"],
-        "concepts": manifest["concepts"]["name"],
-        "encoder": manifest["encoder"]["name"],
-        "methods": manifest["methods"],
+        "target": manifest.target.name,
+        "probe": manifest.probe.name,
+        "images": manifest.probe.images,
+        "skipped": manifest.probe.skipped,
+        "concepts": manifest.concepts.name,
+        "encoder": manifest.encoder.name,
+        "methods": {name: facts.to_data() for name, facts in manifest.methods.items()},
         "layers": layers,
         "caveats": atlas.caveats(method),
         "striking": striking(labels, 8).to_dict("records"),
@@ -117,7 +117,7 @@ def print_method(atlas: Atlas, method: str) -> None:
     units = counted(sum(layer["units"] for layer in found["layers"]), "neuron")
     out.print(f"{units} of {found['target']} labelled by {method}.\n", style="bold")
     _print_layers(out, found)
-    about = atlas.manifest["methods"][method]
+    about = atlas.manifest.methods[method]
     if not about.get("baseline"):
         _print_striking(out, atlas, found, method)
     for note in (about.get("note"), *found["caveats"]):
@@ -171,14 +171,14 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
     took = f" in {duration(seconds)}" if seconds is not None else ""
     units = counted(sum(layer["units"] for layer in found["layers"]), "neuron")
     skipped = f", {len(found['skipped']):,} unreadable skipped" if found["skipped"] else ""
-    random = "" if atlas.manifest["target"]["pretrained"] else " (random weights)"
+    random = "" if atlas.manifest.target.pretrained else " (random weights)"
     out.print()
     if atlas.imported:
         by = f"from {atlas.imported} files, as {method}; {found['images']:,} images are listed.\n"
     else:
         by = (
             f"by {counted(found['images'], 'image')} ({found['probe']}{skipped}), "
-            f"{counted(atlas.manifest['concepts']['count'], 'word')} ({found['concepts']}), "
+            f"{counted(atlas.manifest.concepts.count, 'word')} ({found['concepts']}), "
             f"{found['encoder']}, {settled['settled']}.\n"
         )
     out.print(
@@ -188,7 +188,7 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
     )
     _print_layers(out, found)
     _print_striking(out, atlas, found)
-    for note in (atlas.manifest["encoder"]["note"], settled.get("note"), *found["caveats"]):
+    for note in (atlas.manifest.encoder.note, settled.get("note"), *found["caveats"]):
         if note:
             out.print(f"Note: {note}", style="dim")
     first = found["striking"][0] if found["striking"] else None
@@ -242,7 +242,7 @@ def print_unit(unit: Unit, method: str | None = None) -> None:
     method = unit.atlas.method(method)
     out, row = console(), unit.facts
     own = f", the neuron of class {unit.class_name!r}" if unit.class_name else ""
-    out.print(f"{unit.name} of {unit.atlas.manifest['target']['name']}{own}", style="bold")
+    out.print(f"{unit.name} of {unit.atlas.manifest.target.name}{own}", style="bold")
     out.print(
         f"Imported from {unit.atlas.imported} files, which hold no activations\n"
         if unit.atlas.imported

@@ -61,7 +61,7 @@ def draw(
         bottom.text(0.27, y, ", ".join(words), color=INK, fontsize=9, va="center", wrap=True)
     own = f", the neuron of class “{unit.class_name}”" if unit.class_name else ""
     figure.suptitle(
-        f"{unit.name} of {unit.atlas.manifest['target']['name']}{own}",
+        f"{unit.name} of {unit.atlas.manifest.target.name}{own}",
         x=0.01,
         ha="left",
         fontsize=13,
@@ -167,7 +167,7 @@ def _predictions(unit: Unit, counts: Sequence[int], method: str) -> list[tuple[i
     from neuronym.similarity.base import open_similarity
 
     atlas = unit.atlas
-    facts = atlas.manifest["methods"][method]
+    facts = atlas.manifest.methods[method]
     if "similarity" not in facts:
         return []
     similarity = open_similarity(facts["settled"])

@@ -117,7 +117,7 @@ class Site:
                 "target": view.title,
                 "units": len(view.units),
                 "layers": list(view.layers),
-                "probe": view.atlas.manifest["probe"]["name"],
+                "probe": view.atlas.manifest.probe.name,
             }
             for name, view in self.views.items()
         )

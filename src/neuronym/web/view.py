@@ -151,12 +151,12 @@ class View:
     @property
     def title(self) -> str:
         """What the site calls it."""
-        return str(self.atlas.manifest["target"]["name"])
+        return str(self.atlas.manifest.target.name)
 
     @held
     def quick(self) -> bool:
         """Whether all kept activations can be compared with a neuron's within a request."""
-        return len(self.units) * int(self.atlas.manifest["probe"]["images"]) <= _QUICK
+        return len(self.units) * int(self.atlas.manifest.probe.images) <= _QUICK
 
     @held
     def example(self) -> str:
@@ -305,47 +305,19 @@ def stamp(folder: Path) -> tuple[int, int] | None:
     return found.st_mtime_ns, found.st_ino
 
 
-#: What the pages read of a manifest, and what it has to be.
-_READ: dict[tuple[str, ...], type | tuple[type, ...]] = {
-    ("target", "name"): str,
-    ("probe", "name"): str,
-    ("probe", "images"): int,
-    ("probe", "skipped"): list,
-    ("concepts", "name"): str,
-    ("concepts", "count"): (int, type(None)),
-    ("encoder", "name"): str,
-    ("encoder", "note"): (str, type(None)),
-    ("target", "class_names"): (list, type(None)),
-    ("methods",): dict,
-    ("analyses",): (dict, type(None)),
-    ("created",): (str, type(None)),
-}
-
-
 def _check(atlas: Atlas) -> None:
-    """Refuse a manifest that the pages would stumble over.
+    """Refuse an atlas whose manifest and tables do not speak of the same neurons.
 
     Raises:
-        NeuronymError: something in it is of the wrong type; says what.
+        NeuronymError: they differ; says in what.
     """
-    wrong = []
-    for path, kind in _READ.items():
-        value: Any = atlas.manifest
-        for key in path:
-            value = value.get(key) if isinstance(value, dict) else None
-        wrong += [] if isinstance(value, kind) else [".".join(path)]
-    entries = [e for e in atlas.manifest["target"]["layers"] if isinstance(e, dict)]
-    names = {e.get("layer") for e in entries if isinstance(e.get("layer"), str)}
-    counts = [e.get("units") for e in entries]
-    good = all(isinstance(c, int) and c >= 0 for c in counts)
-    if not names or len(names) != len(atlas.manifest["target"]["layers"]) or not good:
-        wrong.append("target.layers")
-    elif sum(counts) != len(atlas.units):
-        wrong.append(f"target.layers ({sum(counts):,} neurons, {len(atlas.units):,} in its tables)")
-    if wrong:
+    layers = atlas.manifest.target.layers
+    total, there = sum(layer["units"] for layer in layers), len(atlas.units)
+    if len(atlas.layers) != len(layers) or total != there:
         raise NeuronymError(
-            f"{atlas.folder / MANIFEST} is missing, or has of the wrong kind: {', '.join(wrong)}. "
-            "Make the atlas anew with `neuronym dissect --overwrite`."
+            f"The target.layers of {atlas.folder / MANIFEST} name a layer twice, or not the neurons "
+            f"of the atlas ({total:,} there, {there:,} in its tables). Make the atlas anew with "
+            "`neuronym dissect --overwrite`."
         )
 
 

@@ -173,7 +173,7 @@ def centred_texts(material: Material) -> tuple[np.ndarray, np.ndarray]:
 
     Also the embeddings of the empty prompts, `[template, dim]`.
     """
-    templates = material.atlas.manifest["concepts"]["templates"]
+    templates = material.atlas.manifest.concepts.templates
     encoder = material.encoder()
     empty = np.concatenate([material.embed_words([""], [t], encoder) for t in templates])
     if len(templates) == 1:

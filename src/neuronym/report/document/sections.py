@@ -71,13 +71,13 @@ class Builder:
                 made = tuple(blocks())
                 found += [Section(name, title, made)] if made else []
                 tick.advance(1)
-        target = self.seen.atlas.manifest["target"]["name"]
+        target = self.seen.atlas.manifest.target.name
         title = f"What the neurons of {target} respond to"
         return Document(title, tuple(self.lead), tuple(found), tuple(self.left_out))
 
     def _made(self) -> Iterator[Block]:
         yield configuration(self.seen)
-        given = self.seen.atlas.manifest.get("config") or {}
+        given = self.seen.atlas.manifest.config or {}
         if given:
             text = json.dumps(given, indent=2, ensure_ascii=False)
             yield Code("The configuration; neuronym dissect --config reads it", text)
@@ -168,9 +168,9 @@ class Builder:
 def configuration(seen: View) -> Table:
     """What went in, with fingerprints."""
     manifest = seen.atlas.manifest
-    target, probe = manifest["target"], manifest["probe"]
-    words, encoder = manifest["concepts"], manifest["encoder"]
-    facts = manifest["methods"].get(seen.method, {})
+    target, probe = manifest.target, manifest.probe
+    words, encoder = manifest.concepts, manifest.encoder
+    facts = manifest.methods.get(seen.method, {})
     weights = "" if target["pretrained"] else ", random weights"
     rows: list[tuple[str, str, Any]] = [
         ("network", f"{target['name']}{weights}", target["fingerprint"]),
@@ -185,11 +185,11 @@ def configuration(seen: View) -> Table:
     ]
     keys = [analysis_id(name, seen.method) for name in seen.atlas.analyses(seen.method)]
     if keys:
-        specs = [str(manifest["analyses"][key]["spec"]) for key in keys]
+        specs = [str(manifest.analyses[key]["spec"]) for key in keys]
         rows.append(("analyses", ", ".join(specs), None))
     if seen.truth is not None:
         rows.append(("truth", seen.truth, None))
-    rows.append(("made", f"{manifest['created']} by neuronym {manifest['neuronym']}", None))
+    rows.append(("made", f"{manifest.created} by neuronym {manifest.neuronym}", None))
     columns = (Column("what"), Column("which"), Column("fingerprint"))
     records = tuple(
         {"what": what, "which": which, "fingerprint": mark} for what, which, mark in rows

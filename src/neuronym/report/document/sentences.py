@@ -25,7 +25,7 @@ def lead(seen: View) -> Iterator[str]:
     """The sentences that say most: what was labelled, what stands, how sure, what is frequent."""
     rows = pd.concat(seen.best.values())
     layers = numbered(len(seen.layers), "layer")
-    target = seen.atlas.manifest["target"]
+    target = seen.atlas.manifest.target
     random = " with random weights" if not target["pretrained"] else ""
     source = "was" if len(rows) == 1 else "were"
     source += " read from files" if seen.atlas.imported else " labelled"
@@ -52,9 +52,7 @@ def _from(seen: View) -> str:
     manifest = seen.atlas.manifest
     if seen.atlas.imported:
         return ""
-    return (
-        f", from {manifest['probe']['images']:,} images and {manifest['concepts']['count']:,} words"
-    )
+    return f", from {manifest.probe.images:,} images and {manifest.concepts.count:,} words"
 
 
 def chance(seen: View, rows: pd.DataFrame) -> str:
@@ -66,7 +64,7 @@ def chance(seen: View, rows: pd.DataFrame) -> str:
         end = "." if seen.atlas.imported else "; whether they beat chance was not examined."
         return f"Of {numbered(total, 'neuron')}, {part(named, total)} have a label{end}{none}"
     key = schema.analysis_id("significance", seen.method)
-    fdr = seen.atlas.manifest["analyses"][key]["fdr"]
+    fdr = seen.atlas.manifest.analyses[key]["fdr"]
     return (
         f"Of {numbered(total, 'neuron')}, {part(named, total)} beat chance at a false-discovery "
         f"rate of {100 * fdr:g} %: their best score is higher than what the same search finds "
@@ -116,8 +114,8 @@ def caveats(seen: View, drawn: set[str]) -> Iterator[str]:
         drawn: names of the figures in it.
     """
     atlas, manifest = seen.atlas, seen.atlas.manifest
-    facts = manifest["methods"].get(seen.method, {})
-    probe, words = manifest["probe"], manifest["concepts"]["count"]
+    facts = manifest.methods.get(seen.method, {})
+    probe, words = manifest.probe, manifest.concepts.count
     if facts.get("baseline"):
         yield f"{seen.method} is a baseline: its labels are there to be beaten, not believed."
     if not atlas.imported:
@@ -140,7 +138,7 @@ def caveats(seen: View, drawn: set[str]) -> Iterator[str]:
             "A score depends on the other neurons of the layer (they say how frequent a concept "
             "is), so scores of different layers should not be compared number by number."
         )
-    if not manifest["target"]["pretrained"]:
+    if not manifest.target.pretrained:
         yield "The network has random weights: its neurons still see colour and contrast."
     if probe["skipped"]:
         yield f"{numbered(len(probe['skipped']), 'image')} could not be read and were left out."
@@ -154,7 +152,7 @@ def caveats(seen: View, drawn: set[str]) -> Iterator[str]:
             "Labels were matched with the truth exactly, but for case and underscores: “car” for "
             "“automobile” counts as wrong. `neuronym evaluate --match synonyms` is milder."
         )
-    yield from filter(None, (manifest["encoder"].get("note"), facts.get("note")))
+    yield from filter(None, (manifest.encoder.note, facts.get("note")))
 
 
 def _layer_prior(facts: dict[str, Any]) -> bool:

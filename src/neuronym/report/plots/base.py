@@ -72,7 +72,7 @@ class View:
     def chance(self, layer: str) -> float | None:
         """The score above which a unit of the layer beats chance, where that was examined."""
         key = schema.analysis_id("significance", self.method)
-        facts = self.atlas.manifest.get("analyses", {}).get(key, {})
+        facts = self.atlas.manifest.analyses.get(key, {})
         return facts.get("chance", {}).get(layer, {}).get("threshold")
 
     def subject(self, every: bool = False) -> Subject:
@@ -99,7 +99,7 @@ class View:
     @property
     def target(self) -> str:
         """The network's name, short enough for a title."""
-        return shown(self.atlas.manifest["target"]["name"], 34)
+        return shown(self.atlas.manifest.target.name, 34)
 
 
 def view(

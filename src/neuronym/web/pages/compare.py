@@ -71,9 +71,7 @@ def compared(view: View, parts: tuple[str, ...], query: Query) -> ComparePage:
         columns: tuple[str, ...] = (view.name, other.name)
         sides = [(view, view.methods[0]), (other, other.methods[0])]
         agreement: tuple[dict[str, Any], ...] = ()
-        if view.atlas.manifest["target"].get("fingerprint") != other.atlas.manifest["target"].get(
-            "fingerprint"
-        ):
+        if view.atlas.manifest.target.fingerprint != other.atlas.manifest.target.fingerprint:
             note = "The two atlases are of different networks: equal numbers are not equal neurons."
     else:
         columns = tuple(m for m in view.methods if layer in view.atlas.labelled_layers(m))[

@@ -81,17 +81,17 @@ def home(view: View, parts: tuple[str, ...], query: Query) -> Home:
     units = sum(layer.units for layer in layers)
     target = found["target"]
     told = {key: found[key] for key in ("target", "probe", "images", "concepts", "encoder")} | {
-        "words": manifest["concepts"].get("count"),
+        "words": manifest.concepts.count,
         "method": view.methods[0],
         "methods": view.methods,
-        "created": manifest.get("created"),
+        "created": manifest.created,
         "imported": view.atlas.imported,
-        "pretrained": manifest["target"].get("pretrained", True),
+        "pretrained": manifest.target.pretrained,
         "notes": [
             n
             for n in (
-                manifest["encoder"].get("note"),
-                manifest["methods"][view.methods[0]].get("note"),
+                manifest.encoder.note,
+                manifest.methods[view.methods[0]].get("note"),
                 *found["caveats"],
             )
             if n

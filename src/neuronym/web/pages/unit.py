@@ -183,7 +183,7 @@ def _citation(view: View, layer: str, unit: int, methods: tuple[Method, ...]) ->
         for m in methods[:1]
     ]
     return (
-        f"{layer}:{unit} of {manifest['target']['name']} ({'; '.join(said) or 'no label'}), "
-        f"{manifest['probe']['name']}, {manifest['concepts']['name']}, "
-        f"{manifest['encoder']['name']}, neuronym {manifest.get('neuronym', '')}".rstrip()
+        f"{layer}:{unit} of {manifest.target.name} ({'; '.join(said) or 'no label'}), "
+        f"{manifest.probe.name}, {manifest.concepts.name}, "
+        f"{manifest.encoder.name}, neuronym {manifest.neuronym}".rstrip()
     )
