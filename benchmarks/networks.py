@@ -24,7 +24,7 @@ from neuronym.inputs.encoders.base import Encoder
 from neuronym.inputs.encoders.dual import DualEncoder
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.published import from_open_clip
-from neuronym.inputs.probes.open import open_probe
+from neuronym.inputs.probes.base import open_probe
 from neuronym.inputs.targets.base import Target, open_target
 
 LAYERS = ["layer1", "layer2", "layer3", "layer4"]

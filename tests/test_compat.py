@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from neuronym._core import torchvision_compat
-from neuronym._core.hashing import of_module
+from neuronym._core.module_fingerprint import of_module
 from neuronym.extraction.recording import record
 
 

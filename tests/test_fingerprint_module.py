@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from neuronym._core.hashing import of_module
+from neuronym._core.module_fingerprint import of_module
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.targets.base import Target
 

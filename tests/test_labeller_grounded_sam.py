@@ -19,8 +19,7 @@ from neuronym._core import hub
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym.atlas.context import Material
 from neuronym.atlas.reader import Atlas
-from neuronym.inputs.probes.base import Annotation
-from neuronym.inputs.probes.open import open_probe
+from neuronym.inputs.probes.base import Annotation, open_probe
 from neuronym.inputs.targets.base import Target
 from neuronym.labelling.base import open_labeller
 from neuronym.labelling.methods import _grounding, grounded_sam

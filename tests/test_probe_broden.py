@@ -10,8 +10,7 @@ from PIL import Image
 
 from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
 from neuronym._core.registry import escape
-from neuronym.inputs.probes.base import Annotation, Probe
-from neuronym.inputs.probes.open import open_probe
+from neuronym.inputs.probes.base import Annotation, Probe, open_probe
 
 LABELS = """number,name,category,frequency,coverage,syns
 1,red-c,color(2),2,0.5,

@@ -11,8 +11,7 @@ from PIL import Image
 
 from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
 from neuronym._core.registry import escape
-from neuronym.inputs.probes.base import Annotation, Probe
-from neuronym.inputs.probes.open import open_probe
+from neuronym.inputs.probes.base import Annotation, Probe, open_probe
 
 SHARED = Path(os.environ.get("NEURONYM_CHECK_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

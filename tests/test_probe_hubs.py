@@ -13,8 +13,7 @@ from neuronym._core import hub, torchvision_compat
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.registry import escape
 from neuronym.inputs.probes import torchvision as source
-from neuronym.inputs.probes.base import Annotation
-from neuronym.inputs.probes.open import open_probe
+from neuronym.inputs.probes.base import Annotation, open_probe
 
 COLOURS = ["red", "lime", "blue", "white", "black"]
 

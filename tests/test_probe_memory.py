@@ -11,8 +11,7 @@ from PIL import Image
 
 from neuronym._core.errors import CorruptImageError, UsageError
 from neuronym._core.registry import escape
-from neuronym.inputs.probes.base import PROBES, Annotation, valid_text
-from neuronym.inputs.probes.open import open_probe
+from neuronym.inputs.probes.base import PROBES, Annotation, open_probe, valid_text
 
 COLOURS = ["red", "lime", "blue", "white", "black"]
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
+import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from neuronym._core.checks import choice, misuse
 from neuronym._core.errors import UsageError
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 
 def product(left: Float[Tensor, "m dim"], right: Float[Tensor, "n dim"]) -> Float[Tensor, "m n"]:
@@ -31,8 +28,6 @@ def onednn() -> bool:
     oneDNN uses AVX-512 on processors of every maker, MKL on Intel's alone. The rule is fixed, not a
     race between the two: their results differ in the last bits.
     """
-    import torch
-
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
         return False
     try:
@@ -45,8 +40,6 @@ def onednn() -> bool:
 @contextmanager
 def full_precision() -> Iterator[None]:
     """Products in float32 proper, also where the user has traded digits for speed in training."""
-    import torch
-
     try:
         before = torch.get_float32_matmul_precision()
     except RuntimeError:  # set by both of torch's interfaces at once, which it cannot read back
@@ -61,8 +54,6 @@ def full_precision() -> Iterator[None]:
 
 
 def _by_onednn(left: Tensor, right: Tensor) -> Tensor:
-    import torch
-
     return torch.ops.mkldnn._linear_pointwise(left, right, None, "none", [], "")
 
 
@@ -74,8 +65,6 @@ _SHORT = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "half": "flo
 
 def resolve_device(name: str = "auto") -> torch.device:
     """`auto` takes CUDA, then Apple's MPS, then the CPU; other names are checked for presence."""
-    import torch
-
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from neuronym._core.checks import misuse
 from neuronym._core.devices import resolve_device
@@ -30,14 +31,12 @@ from neuronym.extraction.recording import in_precision_of, record
 from neuronym.extraction.run import Extraction, extract
 from neuronym.inputs.concepts.base import ConceptSet
 from neuronym.inputs.encoders.base import Encoder, open_encoder
-from neuronym.inputs.probes.base import Annotation, Mask, Probe
-from neuronym.inputs.probes.open import open_probe
+from neuronym.inputs.probes.base import Annotation, Mask, Probe, open_probe
 from neuronym.inputs.settings import DissectSettings
 from neuronym.inputs.targets.base import Target, open_target
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
     from PIL.Image import Image
 
 
@@ -281,8 +280,6 @@ class Origins:
         Raises:
             NeuronymError: a layer has no positions.
         """
-        import torch
-
         plans = {p.info.name: p for p in self.plans}
         for layer in layers:
             self.grid(layer)

@@ -15,13 +15,7 @@ from neuronym._core.progress import Progress, silent
 from neuronym.extraction import pooling
 from neuronym.extraction.cache import Cache, Shelf
 from neuronym.extraction.pooling import pool
-from neuronym.extraction.precision import (
-    arithmetic,
-    at_once,
-    find_folding,
-    on_device,
-    precision,
-)
+from neuronym.extraction.precision import arithmetic, at_once, find_folding, on_device, precision
 from neuronym.extraction.recording import (
     LayerInfo,
     describe_layers,

@@ -8,17 +8,15 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.backends import mha
+from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from neuronym._core import devices
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 
 class _Local(threading.local):
@@ -51,16 +49,12 @@ def replaced(**functions: Callable[..., Any]) -> Iterator[None]:
 @contextmanager
 def no_fused_attention() -> Iterator[None]:
     """Attention step by step, in all threads: torch's fused one calls no function of Python."""
-    from torch.backends import mha
-
     with _shared("mha", mha.get_fastpath_enabled, mha.set_fastpath_enabled, lambda _: False):
         yield
 
 
 def _open(name: str) -> Any:
     """Let replacements take the place of a function."""
-    from torch.nn import functional
-
     return _shared(
         name,
         lambda: getattr(functional, name),
@@ -89,8 +83,6 @@ def _shared(
 
 
 def _replaceable(name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
-    import torch
-
     @functools.wraps(plain)
     def call(*args: Any, **kwargs: Any) -> Any:
         if torch.compiler.is_compiling():
@@ -112,8 +104,6 @@ AT_ONCE_ON_ONE_THREAD = 16
 
 def at_once(batch_size: int, device: torch.device) -> int:
     """How many images of a batch a network sees at once: on a CPU as many as stay in its cache."""
-    import torch
-
     if device.type != "cpu":
         return batch_size
     many = AT_ONCE_ON_CPU if torch.get_num_threads() > 1 else AT_ONCE_ON_ONE_THREAD
@@ -122,8 +112,6 @@ def at_once(batch_size: int, device: torch.device) -> int:
 
 def on_device(pixels: Any, device: torch.device) -> Tensor:
     """A NumPy array as a tensor on a device; the copy to a GPU does not hold up the CPU."""
-    import torch
-
     batch = torch.from_numpy(pixels)
     if device.type == "cuda":
         return batch.pin_memory().to(device, non_blocking=True)
@@ -137,8 +125,6 @@ def arithmetic(device: torch.device, dtype: str, folded: int) -> str:
         device, dtype: as for `precision`.
         folded: how many of its batch norms are folded into convolutions.
     """
-    import torch
-
     words = [dtype]
     if dtype != "float32":
         words = [f"{dtype} by autocast", "linear layers on vectors in float32"]
@@ -166,8 +152,6 @@ def precision(device: torch.device, dtype: str) -> Iterator[None]:
     In float32 on a CPU, linear layers go through oneDNN where that is faster (`_matmul.onednn`),
     those of attention too.
     """
-    import torch
-
     with torch.no_grad():
         if dtype != "float32":
             with torch.autocast(device.type, getattr(torch, dtype)), replaced(linear=_linear_half):
@@ -182,8 +166,6 @@ def precision(device: torch.device, dtype: str) -> Iterator[None]:
 def _linear_half(
     plain: Callable[..., Tensor], input: Tensor, weight: Tensor, bias: Tensor | None = None
 ) -> Tensor:
-    import torch
-
     full = weight.dtype == torch.float32 and (bias is None or bias.dtype == torch.float32)
     if input.ndim == 2 and full and torch.is_autocast_enabled(input.device.type):
         with torch.autocast(input.device.type, enabled=False):
@@ -194,8 +176,6 @@ def _linear_half(
 def _linear_full(
     plain: Callable[..., Tensor], input: Tensor, weight: Tensor, bias: Tensor | None = None
 ) -> Tensor:
-    import torch
-
     tensors = [input, weight] if bias is None else [input, weight, bias]
     # What the operator is made for, and nothing else.
     usual = all(

@@ -40,8 +40,7 @@ from neuronym.extraction.run import Extraction, extract
 from neuronym.inputs.concepts.base import ConceptSet, open_concepts
 from neuronym.inputs.encoders.base import Encoder, open_encoder
 from neuronym.inputs.preprocess.base import Preprocess
-from neuronym.inputs.probes.base import Probe
-from neuronym.inputs.probes.open import open_probe
+from neuronym.inputs.probes.base import Probe, open_probe
 from neuronym.inputs.settings import DissectSettings
 from neuronym.inputs.targets.base import Target, open_target
 from neuronym.labelling import run as labelling

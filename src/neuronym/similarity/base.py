@@ -5,17 +5,13 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from neuronym._core.progress import Progress, silent
 from neuronym._core.registry import Parameterised, Registry, opened
 from neuronym._core.types import Rows
-
-if TYPE_CHECKING:
-    import torch
-
 
 SIMILARITIES = Registry("similarity", "similarities", "neuronym.similarity")
 

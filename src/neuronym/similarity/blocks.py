@@ -9,9 +9,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float32, Float64, Int64
 
 from neuronym._core.checks import Verbatim, misuse
@@ -19,10 +20,6 @@ from neuronym._core.devices import full_precision
 from neuronym._core.numerics.topk import Ranked, UnitStats, as_array, as_tensor, topk
 from neuronym._core.progress import Progress
 from neuronym._core.types import Rows
-
-if TYPE_CHECKING:
-    import torch
-
 
 Item = TypeVar("Item")
 _one_pass = threading.Lock()
@@ -52,8 +49,6 @@ def on_threads(
         items: whatever `work` takes.
         done: called when an item is finished, by one thread at a time.
     """
-    import torch
-
     series, guard, stop = iter(items), threading.Lock(), threading.Event()
 
     def draw() -> Iterator[Item]:
@@ -125,8 +120,6 @@ def block_of(width: int, most: int | None = None) -> int:
 
 def spread(work: Callable[[int, int], None], count: int, step: int) -> None:
     """Call `work(low, high)` for every chunk of `step` out of `count`, on torch's thread count."""
-    import torch
-
     lows = range(0, count, step)
     with ThreadPoolExecutor(min(torch.get_num_threads(), len(lows)) or 1) as pool:
         for _ in pool.map(lambda low: work(low, min(low + step, count)), lows):
@@ -288,8 +281,6 @@ def embedding_blocks(
         step: images read at once.
         used: ascending numbers of the images wanted. None: all.
     """
-    import torch
-
     for low, block in blocks(images, step):
         _finite("images", block)
         if used is None:
@@ -309,8 +300,6 @@ def reader(
 
     The embeddings are kept in memory where they are few, else read again each time.
     """
-    import torch
-
     if len(used) * images.shape[1] > LIMITS.values:
         guard = threading.Lock()
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from neuronym._core.devices import full_precision, product
 from neuronym._core.numerics.topk import UnitStats, abstentions, as_array, as_tensor
@@ -16,9 +18,6 @@ from neuronym.similarity import blocks
 from neuronym.similarity.base import SIMILARITIES
 from neuronym.similarity.blocks import Problem, block_of, embedding_blocks
 from neuronym.similarity.tiled import Plan, Tiled
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @SIMILARITIES.register("cos")
@@ -45,8 +44,6 @@ class Cos(Tiled):
     def _plan(
         self, problem: Problem, shared: Mapping[str, np.ndarray] | None, progress: Progress
     ) -> Plan:
-        import torch
-
         dim = problem.images.shape[1]
         cross = torch.zeros((problem.units, dim), dtype=torch.float64)
         gram = torch.zeros((dim, dim), dtype=torch.float64)
@@ -68,8 +65,6 @@ class Cos(Tiled):
 
 
 def _tiles(unit: Tensor, gram: Tensor, texts: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    import torch
-
     wide = block_of(max(unit.shape), blocks.LIMITS.concepts)
     for low in range(0, len(texts), wide):
         tile = torch.from_numpy(texts[low : low + wide]).double()
@@ -132,8 +127,6 @@ class CosCubed(Tiled):
     def _tiles(
         self, problem: Problem, living: np.ndarray, mean: np.ndarray, norms: np.ndarray
     ) -> Iterator[tuple[int, np.ndarray]]:
-        import torch
-
         images, texts = problem.images, problem.texts
         centre = torch.zeros(images.shape[1], dtype=torch.float64)
         for _, block in embedding_blocks(images, block_of(images.shape[1])):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int64, Integer
 
 from neuronym._core.numerics import compiled
@@ -43,8 +44,6 @@ def cosines(
     texts: Float[np.ndarray, "text dim"],
 ) -> Float[np.ndarray, "text wanted"]:
     """P of some images, given in ascending order: float64, rounded to float32."""
-    import torch
-
     found = np.empty((len(texts), len(wanted)), np.float32)
     tile = torch.from_numpy(texts).double()
     step = block_of(max(texts.shape))
@@ -98,8 +97,6 @@ def _compiled_errors(
     heights: Float[np.ndarray, "unit n"],
     p: float,
 ) -> Float[np.ndarray, "unit text"]:
-    import torch
-
     from neuronym.similarity.kernels import rank
 
     texts, n = len(ranks), places.shape[1]
@@ -288,8 +285,6 @@ def _mean_embedding(
     problem: Problem, sets: Int64[np.ndarray, "unit n"]
 ) -> Float[np.ndarray, "unit dim"]:
     """The mean of the embeddings of each unit's images, float64: its product with T is mean P."""
-    import torch
-
     total = torch.zeros((len(sets), problem.images.shape[1]), dtype=torch.float64)
     for low, block in embedding_blocks(problem.images, block_of(max(total.shape))):
         unit, place = np.nonzero((sets >= low) & (sets < low + len(block)))

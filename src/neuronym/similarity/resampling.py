@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float32, Integer
 
 from neuronym._core.checks import misuse
@@ -90,8 +91,6 @@ def _compiled_score(
     form: Callable[[float], Form],
 ) -> Callable[[], Score]:
     """Makes the function that scores one unit, with the working array of one thread."""
-    import torch
-
     from neuronym.similarity.kernels import wpmi_compiled
     from neuronym.similarity.kernels.wpmi_compiled import LANES, log_products
 
@@ -128,8 +127,6 @@ def _torch_score(
     form: Callable[[float], Form],
 ) -> Callable[[], Score]:
     """The same without compiled loops."""
-    import torch
-
     from neuronym.similarity.kernels import wpmi_torch
 
     def score(sets: np.ndarray, texts: np.ndarray, shift: np.ndarray) -> np.ndarray:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int64
 
 from neuronym._core.checks import integer
@@ -16,9 +16,6 @@ from neuronym._core.progress import Progress, silent
 from neuronym._core.types import Rows
 from neuronym.similarity.base import Similarity, Top
 from neuronym.similarity.blocks import Problem, with_duplicates
-
-if TYPE_CHECKING:
-    import torch
 
 
 @dataclass(frozen=True, eq=False)

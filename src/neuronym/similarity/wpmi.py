@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float32, Float64, Int32, Int64, Integer
 
 from neuronym._core.checks import Verbatim, integer, misuse
@@ -33,9 +34,6 @@ from neuronym.similarity.blocks import (
     with_duplicates,
 )
 from neuronym.similarity.kernels import wpmi_torch
-
-if TYPE_CHECKING:
-    import torch
 
 
 def device_for(device: torch.device | str | None, images: Rows) -> str:

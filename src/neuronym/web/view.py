@@ -315,7 +315,7 @@ def _check(atlas: Atlas) -> None:
     total, there = sum(layer["units"] for layer in layers), len(atlas.units)
     if len(atlas.layers) != len(layers) or total != there:
         raise NeuronymError(
-            f"The target.layers of {atlas.folder / MANIFEST} name a layer twice, or not the neurons "
+            f"The target.layers of {atlas.folder / MANIFEST} name a layer twice, or not those "
             f"of the atlas ({total:,} there, {there:,} in its tables). Make the atlas anew with "
             "`neuronym dissect --overwrite`."
         )

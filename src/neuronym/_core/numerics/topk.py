@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int64, Integer
 
 from neuronym._core.checks import integer, misuse
 from neuronym._core.progress import Progress, silent
 from neuronym._core.types import Rows
-
-if TYPE_CHECKING:
-    import torch
-
 
 #: A batch is taken in by parts of this many values, which stay in a core's cache.
 _STATS_VALUES = 1 << 18
@@ -345,8 +342,6 @@ def as_array(values: object, dtype: type = np.float32) -> np.ndarray:
 
 def as_tensor(values: object, dtype: torch.dtype) -> torch.Tensor:
     """Anything array-like as a tensor on the CPU, without a copy where possible."""
-    import torch
-
     if isinstance(values, torch.Tensor):
         return values.detach().to("cpu", dtype)
     array = np.asarray(values)
@@ -412,6 +407,4 @@ def _ties(keys: Int64[np.ndarray, ...]) -> Int64[np.ndarray, ...]:
 
 
 def _threads() -> int:
-    import torch
-
     return torch.get_num_threads()

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from neuronym._core import hashing
+from neuronym._core import hashing, module_fingerprint
 from neuronym._core.errors import NeuronymError
 from neuronym._core.hub import quiet
 from neuronym.inputs.encoders.base import Encoder, unit_rows
@@ -59,7 +59,7 @@ class DualEncoder(Encoder):
     def fingerprint(self) -> str:
         """Of the weights' bytes, configuration, tokenizer and preprocessing; not of the name."""
         return hashing.of_data(
-            [hashing.of_module(self._model), self._settings, self.preprocess.to_dict()]
+            [module_fingerprint.of_module(self._model), self._settings, self.preprocess.to_dict()]
         )
 
     def encode_images(self, batch: torch.Tensor) -> torch.Tensor:

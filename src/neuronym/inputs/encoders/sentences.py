@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from neuronym._core import hashing
+from neuronym._core import hashing, module_fingerprint
 from neuronym._core.checks import missing_extra
 from neuronym._core.hub import quiet
 from neuronym._core.torchvision_compat import prepare_torchvision
@@ -30,7 +30,7 @@ class Sentences:
     def fingerprint(self) -> str:
         """Of the weights' bytes, the tokenizer and the text window."""
         # Its parts: the whole keeps its model card and whether it has been placed on a device.
-        parts = [hashing.of_module(part) for part in self._model.children()]
+        parts = [module_fingerprint.of_module(part) for part in self._model.children()]
         return hashing.of_data([parts, of_tokenizer(self._model.tokenizer), self.max_tokens])
 
     def encode(self, texts: Sequence[str], batch_size: int = 64) -> torch.Tensor:

@@ -7,11 +7,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import torch
 
 from neuronym._core.checks import choice, misuse
 
 if TYPE_CHECKING:
-    import torch
     from PIL.Image import Image
 
 
@@ -177,8 +177,6 @@ class Preprocess:
 
     def normalise(self, batch: torch.Tensor) -> torch.Tensor:
         """uint8 `[image, height, width, 3]` → float32 `[image, 3, height, width]`."""
-        import torch
-
         batch = torch.as_tensor(batch)
         mean = torch.tensor(self.mean, device=batch.device) * 255
         std = torch.tensor(self.std, device=batch.device) * 255

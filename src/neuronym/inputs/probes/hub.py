@@ -22,14 +22,19 @@ from neuronym.inputs.probes.base import CLASS, PROBES, Annotation, Probe, RawIma
     example="hf:uoft-cs/cifar100,split=test",
     extra="hf",
 )
-def open_hub(name: Name) -> Probe:
+def open_hub(name: Name | Any) -> Probe:
     """A data set of Hugging Face by its name, or a local folder of one; class names become labels.
+
+    Args:
+        name: a parsed name, or the data set itself.
 
     Raises:
         UsageError: no such data set, configuration, split or column.
         NeuronymError: no network, or files that cannot be read.
         MissingExtraError: the package datasets is absent.
     """
+    if not isinstance(name, Name):
+        return HubProbe(name)
     known_params(name, "config", "split", "column")
     if not name.detail:
         raise misuse(

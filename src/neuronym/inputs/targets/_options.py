@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from neuronym._core.checks import integer, misuse, nearest
 from neuronym._core.registry import Name, escape
 
@@ -89,8 +91,6 @@ def spell(name: Name, weights: Path | None = None) -> str:
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Draw torch's random numbers from `seed` inside, and restore the generator afterwards."""
-    import torch
-
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield

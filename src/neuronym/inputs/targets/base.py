@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from neuronym._core import hashing
+from neuronym._core import module_fingerprint
 from neuronym._core.checks import misuse
 from neuronym._core.registry import Registry, parse
 from neuronym.inputs.preprocess.base import Preprocess
@@ -54,7 +54,7 @@ class Target:
     @cached_property
     def fingerprint(self) -> str:
         """Of structure, source code, `forward` and the bytes of all weights; not of the name."""
-        return hashing.of_module(self.model, self.forward, self._makers_file())
+        return module_fingerprint.of_module(self.model, self.forward, self._makers_file())
 
     def _makers_file(self) -> Any:
         # The module, and not the function: two functions may make the same network.

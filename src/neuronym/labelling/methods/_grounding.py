@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
-from neuronym._core import hashing
+from neuronym._core import hashing, module_fingerprint
 from neuronym._core.checks import Verbatim, missing_extra, misuse
 from neuronym._core.errors import NeuronymError
 from neuronym._core.hub import hub, looks_like_a_path, quiet, reason
@@ -18,7 +19,6 @@ from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym.inputs.encoders._tokenizers import of_tokenizer
 
 if TYPE_CHECKING:
-    import torch
     from PIL.Image import Image
 
 
@@ -231,7 +231,7 @@ class Networks:
             )
         self.about = {
             "what": f"{detector}, {segmenter}",
-            "weights": [hashing.of_module(m) for m in (self._detector, self._segmenter)],
+            "weights": [module_fingerprint.of_module(m) for m in (self._detector, self._segmenter)],
             "preprocess": hashing.of_texts(
                 p.image_processor.to_json_string() for p in (self._reader, self._framer)
             ),
@@ -247,8 +247,6 @@ class Networks:
 
     def find(self, image: Image) -> Detections:
         """All objects of the classes in one RGB image, best first."""
-        import torch
-
         if max(image.size) > _THIN * min(image.size):
             return Detections.none()
         with torch.no_grad():
@@ -268,8 +266,6 @@ class Networks:
 
     def _detect(self, image: Image) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Class, score and box of every query above the threshold, prompt after prompt."""
-        import torch
-
         seen = self._reader.image_processor(images=image, return_tensors="pt").to(self._device)
         classes, scores, boxes = [], [], []
         for prompt in self.prompts:
@@ -293,8 +289,6 @@ class Networks:
 
     def _segment(self, image: Image, boxes: np.ndarray) -> list[np.ndarray]:
         """SAM's mask of each box, boolean, of the image's shape with at most MASK_SIDE pixels."""
-        import torch
-
         if not len(boxes):
             return []
         framer = self._framer.image_processor

@@ -5,16 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch.nn.functional import interpolate
 
 from neuronym._core.errors import NeuronymError
 from neuronym.atlas.context import Material
-
-if TYPE_CHECKING:
-    import torch
-
 
 #: Maps and masks are compared on a grid whose longer side has this many cells at most: half of the
 #: usual 224 pixels, the resolution that the masks of Broden have.
@@ -128,8 +125,6 @@ def masks_on_grid(
     Raises:
         NeuronymError: its labels or masks are others than those in the atlas.
     """
-    import torch
-
     found: dict[int, np.ndarray] = {}
     if annotations.start[row] < annotations.start[row + 1]:
         for number, mask in _visible(material, annotations, row, grid):
@@ -166,8 +161,6 @@ def _visible(
 
 def on_grid(maps: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
     """Maps `[unit, y, x]` stretched over the input bilinearly, `[unit, cell]`."""
-    from torch.nn.functional import interpolate
-
     return interpolate(maps[None], size=grid, mode="bilinear", align_corners=False)[0].flatten(1)
 
 
@@ -181,8 +174,6 @@ def inside(maps: torch.Tensor, masks: torch.Tensor, grid: tuple[int, int]) -> to
         masks: `[m, cell]` of zeros and ones.
         grid: height and width that the cells form.
     """
-    import torch
-
     positive = on_grid(maps, grid).clamp_(min=0).double()
     # A class token can be finite where a patch is not.
     positive = torch.nan_to_num(positive, 0.0, 0.0, 0.0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int64
 
 from neuronym._core import registry
@@ -52,8 +53,6 @@ def contrasts(
         Cosines and rows, `[unit, k]`; −∞ and −1 where there is no exemplar, or no image below the
         mean.
     """
-    import torch
-
     used, place = np.unique(np.maximum(rows, 0), return_inverse=True)
     own = as_tensor(images[used], torch.float32)
     place = torch.from_numpy(place.reshape(rows.shape))

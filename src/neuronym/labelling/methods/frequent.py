@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import torch
 
 from neuronym._core.devices import product
 from neuronym._core.numerics.topk import as_tensor
@@ -52,8 +53,6 @@ class Frequent(Labeller):
 
 def _seen(material: Material) -> Counter[str]:
     """How many images the encoder finds most similar to each concept."""
-    import torch
-
     texts = as_tensor(material.text_embeddings, torch.float32)
     amounts = np.zeros(len(texts), np.int64)
     with material.progress("counting concepts", material.count) as tick:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import torch
 
 from neuronym._core import registry
 from neuronym._core.checks import Verbatim, misuse
@@ -22,7 +23,6 @@ from neuronym.labelling.methods._grounding import Detections, Networks, decode
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
 
 
 def inside(maps: torch.Tensor, masks: torch.Tensor) -> np.ndarray:
@@ -379,8 +379,6 @@ def _looks(
 
 def _seen(material: Material, found: Detections) -> torch.Tensor:
     """What the target sees of the masks, float32 `[object, y, x]` of zeros and ones."""
-    import torch
-
     preprocess = material.target.preprocess
     grid = _masks.grid_of(preprocess.size)
     return torch.from_numpy(

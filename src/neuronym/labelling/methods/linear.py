@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int64
+from torch import Tensor
 
 from neuronym._core import hashing
 from neuronym._core.devices import product
@@ -20,10 +22,6 @@ from neuronym.atlas.context import Material
 from neuronym.inputs.encoders.base import measured_sharpness
 from neuronym.labelling.base import LABELLERS, Labeller, Labels, LayerLabels
 from neuronym.similarity.blocks import block_of, distinct_rows
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 _VALUES = 1 << 25  # covariances of units and concepts held at once
 _UNITS = 64  # whose candidates are compared at once
@@ -72,8 +70,6 @@ class Sample:
         Yields:
             p(t | x) · number of concepts, float32 `[concept, n]`; activations, float64 `[unit, n]`.
         """
-        import torch
-
         texts, counts = torch.from_numpy(self.texts), torch.from_numpy(self.counts).float()
         step = block_of(max(self.texts.shape[0], self.activations.shape[1]))
         for low in range(0, len(self.part), step):
@@ -104,8 +100,6 @@ class Scale:
     @classmethod
     def of(cls, sample: Sample) -> Scale:
         """Measure a sample."""
-        import torch
-
         count, sums = 0, torch.zeros((2, len(sample.texts), 1), dtype=torch.float64)
         units = torch.zeros((2, len(sample.units), 1), dtype=torch.float64)
         centre = None
@@ -130,8 +124,6 @@ class Scale:
 
     def blocks(self, sample: Sample) -> Iterator[tuple[Tensor, Tensor]]:
         """The blocks of a sample, standardised; all 0 where the deviation is 0."""
-        import torch
-
         one = torch.where(self.concept_std > 0, 1 / self.concept_std, 0)
         unit = torch.where(self.unit_std > 0, 1 / self.unit_std, 0)
         for chances, values in sample.blocks():
@@ -157,8 +149,6 @@ class Sums:
 
     def predict(self, chances: Tensor, units: np.ndarray) -> Tensor:
         """The sums of some units over a standardised block, float64 `[unit, n]`."""
-        import torch
-
         total = torch.zeros((len(units), chances.shape[1]), dtype=torch.float64)
         for place in range(self.concepts.shape[1]):
             some = np.flatnonzero(self.concepts[units, place] >= 0)
@@ -171,8 +161,6 @@ class Sums:
 
         It is 0 where the sum is constant.
         """
-        import torch
-
         every, count = np.arange(len(self.weights)), 0
         sums = torch.zeros((5, len(every)), dtype=torch.float64)
         low = high = None
@@ -215,8 +203,6 @@ def _highest(
     sample: Sample, found: Sums, units: np.ndarray, step: int, width: int
 ) -> Int64[np.ndarray, "unit width"]:
     """Per unit the concepts that covary most with what is left of it, ascending."""
-    import torch
-
     concepts = len(sample.texts)
     group, best = max(1, _VALUES // concepts), []
     for low in range(0, len(units), group):
@@ -282,8 +268,6 @@ def _covariances(
     sample: Sample, scale: Scale, units: np.ndarray, chosen: np.ndarray, candidates: np.ndarray
 ) -> tuple[Float[np.ndarray, "unit step all"], Float[np.ndarray, "unit width"]]:
     """Of chosen concepts with chosen ones and candidates; of candidates with the unit."""
-    import torch
-
     both, step = torch.from_numpy(np.concatenate([chosen, candidates], 1)), chosen.shape[1]
     among = torch.zeros((len(units), step, both.shape[1]), dtype=torch.float64)
     with_unit = torch.zeros(candidates.shape, dtype=torch.float64)

@@ -5,19 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
+import torch
 
 from neuronym._core import hashing, registry
 from neuronym.atlas.context import Material
 from neuronym.labelling.base import LABELLERS, Labeller, Labels, LayerLabels
 from neuronym.labelling.methods import _masks
 from neuronym.labelling.methods._masks import Annotations
-
-if TYPE_CHECKING:
-    import torch
-
 
 #: How many values per unit are kept; up to that many in the tail, the quantile is exact.
 KEPT = 1 << 14
@@ -275,8 +272,6 @@ def _responses(
     maps: torch.Tensor, levels: np.ndarray, grid: tuple[int, int], device: torch.device
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
     """Units that respond, in parts, and where: zeros and ones, float32 `[unit, cell]`."""
-    import torch
-
     # A stretched map is nowhere higher than the map.
     units = np.flatnonzero(maps.amax((1, 2)).numpy() > levels)
     for low in range(0, len(units), _UNITS):

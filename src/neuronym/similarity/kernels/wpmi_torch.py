@@ -7,10 +7,11 @@ one logarithm serves all factors that fit.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float64, Int64
+from torch import Tensor
 
 from neuronym._core.devices import full_precision, product
 from neuronym._core.progress import Progress
@@ -26,10 +27,6 @@ from neuronym.similarity.blocks import (
     embedding_blocks,
 )
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
 _EMPTY = np.iinfo(np.int64).min
 
 
@@ -43,8 +40,6 @@ def log_normalisers(
     progress: Progress,
 ) -> tuple[Float64[np.ndarray, " image"], Float64[np.ndarray, " distinct"] | None]:
     """log Z of every image, and the mean probability of every text, in one pass over the images."""
-    import torch
-
     found = np.empty(images.shape[0])
     centre = centre_of(texts)
     columns = torch.from_numpy(texts - centre).to(device)
@@ -67,8 +62,6 @@ def log_normalisers(
 
 def best(job: Job, n: int, progress: Progress) -> Best:
     """The n best texts of every set."""
-    import torch
-
     priors = np.empty((len(job.bounds) - 1, len(job.texts)))
     kept = torch.full((len(job.sets), n), _EMPTY, device=job.device)
     with progress("scoring concepts", len(job.texts)) as tick:
@@ -100,8 +93,6 @@ def evidence(job: Job) -> Iterator[tuple[int, Tensor, float]]:
 
 def _tiles(job: Job) -> Iterator[tuple[int, Tensor, Form]]:
     """Tile by tile: the first text, evidence float64 `[set, text]` without its constant, form."""
-    import torch
-
     used, places = np.unique(job.sets, return_inverse=True)
     where = torch.from_numpy(places.reshape(job.sets.shape)).to(job.device)
     wide = block_of(max(len(used), len(job.sets)), blocks.LIMITS.concepts)
@@ -131,8 +122,6 @@ def log_products(
         form: of the evidence.
         highest: at least the logarithm of every probability.
     """
-    import torch
-
     total = torch.zeros((len(sets), rows.shape[1]), dtype=torch.float64, device=rows.device)
     if not form.base:
         rows.add_(form.added).mul_(float(form.weights[0]))
@@ -163,8 +152,6 @@ def _subtract_priors(
     job: Job, texts: slice, values: Tensor, form: Form
 ) -> Float64[np.ndarray, "layer text"]:
     """From evidence to scores, in place; returns log p(t) of every layer."""
-    import torch
-
     priors = np.empty((len(job.bounds) - 1, values.shape[1]))
     for layer, own in enumerate(values.split(np.diff(job.bounds).tolist())):
         if job.prior is None:
@@ -178,8 +165,6 @@ def _subtract_priors(
 
 def _pack(scores: Float[Tensor, "set text"], low: int) -> Int64[Tensor, "set text"]:
     """One whole number per score, in the order of (score, then smaller text); see `topk._pack`."""
-    import torch
-
     bits = (scores + 0.0).view(torch.int32).long()
     numbers = torch.arange(low, low + scores.shape[1], device=scores.device)
     return (torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits) << 32) | (0xFFFFFFFF - numbers)
@@ -189,8 +174,6 @@ def _unpack(
     keys: Int64[Tensor, "set n"],
 ) -> tuple[Float[Tensor, "set n"], Int64[Tensor, "set n"]]:
     """The scores and the texts inside packed numbers."""
-    import torch
-
     bits = keys >> 32
     scores = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).int().view(torch.float32)
     return scores, 0xFFFFFFFF - (keys & 0xFFFFFFFF)
