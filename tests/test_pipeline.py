@@ -1,5 +1,6 @@
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -7,11 +8,14 @@ import pytest
 import torch
 
 import neuronym as nym
+from neuronym._core import registry
 from neuronym.analysis.truth.base import Answer
 from neuronym.analysis.truth.store import Annotations
 from neuronym.atlas.writer import AtlasWriter
+from neuronym.labelling.methods.clip_dissect import ClipDissect
 from neuronym.pipeline import run as pipeline
-from neuronym.similarity.base import SIMILARITIES
+from neuronym.similarity.base import SIMILARITIES, open_similarity
+from neuronym.similarity.cosine import Cos
 from small_world import COLOURS, PLANTED, SMALL, ColourEncoder, Detectors, build, coloured_images
 
 WORDS = [*COLOURS, "nonsense", "gibberish"]
@@ -332,6 +336,45 @@ def test_keeping_activations(tmp_path: Path, keep: str) -> None:
         arrays = read_arrays(path)[0]
         assert arrays["values"].shape == (7, 7)  # top_k=7 images of 7 units
         assert arrays["indices"].dtype == np.int32
+
+
+@dataclass(frozen=True)
+class Opposite(Cos):
+    """A similarity of somebody's own that nobody registered: the highest scores are the lowest."""
+
+    name: ClassVar[str] = "opposite"
+    weight: float = registry.number(1.0, low=0)
+
+    def _plan(self, *given: Any) -> Any:
+        plan = super()._plan(*given)
+        return replace(plan, tiles=((low, -self.weight * tile) for low, tile in plan.tiles))
+
+
+@dataclass(frozen=True)
+class Reversed(Opposite):
+    """The same under the name of a registered one."""
+
+    name: ClassVar[str] = "cos"
+
+
+@pytest.mark.parametrize("kind", [Opposite, Reversed])
+def test_a_similarity_of_ones_own_is_kept(tmp_path: Path, kind: type[Opposite]) -> None:
+    plain = dissect(tmp_path / "plain", similarity="cos", labels=99).labels()
+    atlas = dissect(tmp_path / "own", similarity=kind(weight=2), labels=99)
+    labels = atlas.labels()
+    assert labels["score"].tolist() == pytest.approx(
+        labels.merge(plain, on=["layer", "unit", "concept"], how="left")["score_y"]
+        .mul(-2)
+        .tolist(),
+        nan_ok=True,
+    )
+    assert atlas.methods[0].startswith(f"clip-dissect.{kind.__name__}.")
+    facts = atlas.manifest.methods[atlas.methods[0]]
+    assert facts["settled"] == f"python:{kind.__module__}.{kind.__name__},weight=2"
+    with pytest.raises(nym.UsageError, match="already"):
+        nym.label(atlas, ClipDissect(kind(weight=2)), encoder=ColourEncoder())
+    with pytest.raises(nym.UsageError, match="a class of somebody's own: give the object"):
+        open_similarity(facts["settled"])
 
 
 def test_another_similarity_costs_no_forward_pass(

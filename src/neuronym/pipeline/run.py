@@ -45,7 +45,7 @@ from neuronym.inputs.settings import DissectSettings
 from neuronym.inputs.targets.base import Target, open_target
 from neuronym.labelling import run as labelling
 from neuronym.labelling.methods.clip_dissect import ClipDissect
-from neuronym.similarity.base import Similarity, open_similarity
+from neuronym.similarity.base import Similarity, name_of, open_similarity
 
 if TYPE_CHECKING:
     pass
@@ -344,7 +344,7 @@ class Plan:
             "probe": [self.probe.name, len(self.probe)],
             "concepts": self.concepts.fingerprint,
             "encoder": self.encoder.fingerprint,
-            "similarity": self.similarity.spec,
+            "similarity": name_of(self.similarity),
             "dtype": self.dtype,
             "batch_size": s.batch_size,
             "labels": s.labels,
@@ -473,7 +473,7 @@ def _run(plan: Plan, writer: AtlasWriter, progress: Progress) -> None:
 
 def _label(plan: Plan, done: Run, progress: Progress) -> None:
     """The first labels: those of CLIP-Dissect with the chosen similarity."""
-    labeller = ClipDissect(plan.similarity.spec)
+    labeller = ClipDissect(plan.similarity)
     if done.writer.has(f"labels {labeller.method_id}"):
         return
     layers = {layer.info.name: done.activations(layer) for layer in done.plans}

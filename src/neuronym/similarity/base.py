@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from neuronym._core.errors import UsageError
 from neuronym._core.progress import Progress, silent
 from neuronym._core.registry import Parameterised, Registry, opened
 from neuronym._core.types import Rows
 
+#: Begins what stands for a similarity of the user's own.
+OWN = "python:"
 SIMILARITIES = Registry("similarity", "similarities", "neuronym.similarity")
 
 
@@ -126,4 +129,26 @@ def open_similarity(spec: str | Similarity) -> Similarity:
     >>> open_similarity("soft-wpmi").settle(images=1000, sharpness=10).spec
     'soft-wpmi:top_k=10,a=10'
     """
+    if isinstance(spec, str) and spec.startswith(OWN):
+        raise UsageError(
+            f"Expected `similarity` to be one of neuronym's, got {spec}, a class of somebody's "
+            "own: give the object in its place."
+        )
     return opened(SIMILARITIES, Similarity, spec)
+
+
+def name_of(similarity: Similarity) -> str:
+    """What stands for a similarity in an atlas: its spec, if that opens one of the same class.
+
+    Of a class of the user's own: `python:` and its dotted name, with the parameters.
+
+    >>> from neuronym.similarity.cosine import Cos
+    >>> name_of(Cos())
+    'cos'
+    """
+    kind = type(similarity)
+    known = similarity.name in SIMILARITIES and SIMILARITIES[similarity.name].make is kind
+    if known:
+        return similarity.spec
+    _, _, given = similarity.spec.partition(":")
+    return f"{OWN}{kind.__module__}.{kind.__qualname__}{',' if given else ''}{given}"

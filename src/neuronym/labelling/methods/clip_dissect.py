@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -13,11 +13,7 @@ from neuronym._core.registry import Name
 from neuronym.atlas.context import Material
 from neuronym.inputs.encoders.base import measured_sharpness
 from neuronym.labelling.base import LABELLERS, Labeller, Labels, LayerLabels
-from neuronym.similarity.base import SIMILARITIES, open_similarity
-
-
-def _read(argument: str, value: Any) -> str:
-    return open_similarity(value).spec
+from neuronym.similarity.base import OWN, SIMILARITIES, Similarity, name_of, open_similarity
 
 
 @LABELLERS.register(
@@ -34,10 +30,12 @@ class ClipDissect(Labeller):
 
     name: ClassVar[str] = "clip-dissect"
     needs: ClassVar[tuple[str, ...]] = ("activations", "embeddings")
-    similarity: str = "soft-wpmi"
+    similarity: str | Similarity = "soft-wpmi"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "similarity", open_similarity(self.similarity).spec)
+        """Keep the similarity itself: no name opens one of the user's own."""
+        object.__setattr__(self, "_similarity", open_similarity(self.similarity))
+        object.__setattr__(self, "similarity", name_of(self._similarity))
 
     @classmethod
     def from_name(cls, name: Name) -> ClipDissect:
@@ -48,12 +46,15 @@ class ClipDissect(Labeller):
     @property
     def spec(self) -> str:
         """`clip-dissect:soft-wpmi,top_k=5`."""
+        if self.similarity.startswith(OWN):
+            return f"{self.name}:{self.similarity}"
         return f"{self.name}:{self.similarity.replace(':', ',', 1)}"
 
     @property
     def stem(self) -> str:
         """`clip-dissect.soft-wpmi`."""
-        return f"{self.name}.{self.similarity.partition(':')[0]}"
+        kind = type(self._similarity).__name__ if self.similarity.startswith(OWN) else ""
+        return f"{self.name}.{kind or self.similarity.partition(':')[0]}"
 
     @property
     def method_id(self) -> str:
@@ -69,7 +70,7 @@ class ClipDissect(Labeller):
         measured = sharpness is None
         if sharpness is None:
             sharpness = measured_sharpness(embeddings, texts)
-        settled = open_similarity(self.similarity).settle(material.count, sharpness)
+        settled = self._similarity.settle(material.count, sharpness)
         how = {"device": material.device, "progress": material.progress}
         common = settled.shared(embeddings, texts, **how)
         found = settled.top_many(
@@ -89,7 +90,7 @@ class ClipDissect(Labeller):
             made[layer] = LayerLabels(words[top.concepts], top.scores, top.reasons, arrays=own)
         facts = {
             "similarity": self.similarity,
-            "settled": settled.spec,
+            "settled": name_of(settled),
             "sharpness": sharpness,
             "sharpness_measured": measured,
         }
