@@ -17,7 +17,7 @@ import pandas as pd
 from neuronym._core.cached import held
 from neuronym._core.errors import NeuronymError
 from neuronym._core.words import fold
-from neuronym.analysis.evaluation.open import open_subject, table
+from neuronym.analysis.evaluation.base import open_subject, table
 from neuronym.atlas import schema
 from neuronym.atlas.reader import Atlas
 from neuronym.atlas.schema import MANIFEST

@@ -14,8 +14,8 @@ from neuronym._core.errors import NeuronymError
 from neuronym._core.registry import number
 from neuronym._core.tables import Column, Table
 from neuronym.analysis.evaluation.base import TABLES, StudyTable, Subject, groups, heading
+from neuronym.analysis.rescoring import own_similarity
 from neuronym.atlas import schema
-from neuronym.similarity.base import open_similarity
 from neuronym.similarity.wpmi import SoftWpmi
 
 if TYPE_CHECKING:
@@ -196,9 +196,7 @@ def as_in_the_study(atlas: Atlas, method: str) -> bool:
     facts = atlas.manifest["methods"].get(method, {})
     if facts.get("format") == "clip-search":
         return True
-    if facts.get("labeller") != "clip-dissect" or "settled" not in facts:
-        return False
-    similarity = open_similarity(facts["settled"])
+    similarity = own_similarity(atlas, method)
     return (
         isinstance(similarity, SoftWpmi)
         and (similarity.a, similarity.lam, similarity.prior) == (10, 1, "layer")

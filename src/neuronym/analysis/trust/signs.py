@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Float32, Float64, Int64
 
 from neuronym._core.numerics.topk import as_array
 from neuronym._core.progress import Progress, silent
-from neuronym.analysis.trust._scoring import similarity_of
+from neuronym.analysis.rescoring import similarity_of
 from neuronym.analysis.trust.explanation_metrics import ranks
 from neuronym.atlas.context import Material
 from neuronym.similarity.wpmi import SoftWpmi
