@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from neuronym._core.checks import Verbatim, misuse
-from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.errors import NeuronymError
 from neuronym._core.progress import Progress, automatic
 from neuronym.analysis.trust.base import ANALYSES, Analysis, open_analysis
 from neuronym.atlas import schema
@@ -49,11 +49,7 @@ def analyse(
         NeuronymError: something an analysis needs is missing. What was finished before stays.
     """
     atlas = opened(atlas)
-    if not atlas.manifest["complete"]:
-        raise UsageError(
-            f"Expected a complete atlas, got {atlas.folder}, whose run was interrupted. "
-            "Run its `neuronym dissect` command again first."
-        )
+    atlas.check_complete()
     shown = automatic() if progress is None else progress
     chosen, look = atlas.method(method), Material(atlas, progress=shown, **context)
     asked = [analyses] if isinstance(analyses, str) else analyses
@@ -136,8 +132,7 @@ def _add(material: Material, analysis: Analysis, method: str) -> None:
 
     atlas, started = material.atlas, time.monotonic()
     layers = atlas.labelled_layers(method)
-    writer = AtlasWriter.extend(atlas.folder)
-    try:
+    with AtlasWriter.extend(atlas.folder) as writer:
         found = analysis.run(material, method, layers)
         file = schema.trust_file(analysis.name, method)
         parts = {
@@ -157,5 +152,3 @@ def _add(material: Material, analysis: Analysis, method: str) -> None:
         }
         entries = writer.manifest.get("analyses", {}) | {key: entry}
         writer.finish(f"trust {key}", [file], analyses=entries)
-    finally:
-        writer.close()
