@@ -1,9 +1,4 @@
-"""How well a concept explains a unit: measures of its activations against the concept's scores.
-
-All work row by row on arrays `[unit, image]`, each unit with one concept. A row that a measure is
-not defined for (a constant activation, no image with the concept, a value that is not finite)
-gets NaN.
-"""
+"""How well a concept explains a unit: measures of its activations against the concept's scores."""
 
 from __future__ import annotations
 
@@ -17,6 +12,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64
 
 from neuronym._core.checks import misuse, nearest, real
+
+# All work row by row on arrays `[unit, image]`, each unit with one concept. A row that a measure is
+# not defined for (a constant activation, no image with the concept, a value that is not finite)
+# gets NaN.
 
 #: Images per half of the top-and-random sample.
 _HALF = 25
