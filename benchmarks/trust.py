@@ -25,8 +25,8 @@ from benchmarks.scoring import soft_wpmi
 from neuronym._core import storage
 from neuronym._core.numerics.topk import as_array
 from neuronym._core.progress import silent
+from neuronym.analysis.rescoring import similarity_of
 from neuronym.analysis.trust import bootstrap, significance
-from neuronym.analysis.trust._scoring import similarity_of
 from neuronym.analysis.trust.bootstrap import concept_set, draws, relabel, split
 from neuronym.analysis.trust.run import analyse
 from neuronym.atlas import schema

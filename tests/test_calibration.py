@@ -95,6 +95,48 @@ def test_monotone_against_brute_force() -> None:
     np.testing.assert_allclose(x, [odds[own].mean() for own in inside])
 
 
+def pooled(odds, right):
+    """Pooling adjacent violators, one unit after the other, in float64."""
+    blocks = []  # sum of right, of odds, count
+    for odd in sorted(set(odds.tolist())):
+        own = right[odds == odd]
+        blocks.append([float(own.sum()), odd * len(own), len(own)])
+        while len(blocks) > 1 and blocks[-2][0] * blocks[-1][2] >= blocks[-1][0] * blocks[-2][2]:
+            last = blocks.pop()
+            blocks[-1] = [a + b for a, b in zip(blocks[-1], last, strict=True)]
+    return tuple(
+        tuple(part)
+        for part in zip(*((odd / size, hit / size, size) for hit, odd, size in blocks), strict=True)
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 60, 3000])
+@pytest.mark.parametrize("digits", [1, 15])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+def test_monotone_against_a_replica(count, digits, share) -> None:
+    """Also where blocks have the same height: they are one step."""
+    for seed in range(20):
+        rng = np.random.default_rng([seed, count, digits])
+        odds = np.round(rng.normal(size=count), digits)
+        slope = rng.choice([0, 0.3, 3])
+        right = rng.random(count) < np.clip(share + slope * odds * (0 < share < 1), 0, 1)
+        x, y, sizes = monotone(odds, right)
+        wanted = pooled(odds, right)
+        assert sizes == wanted[2]
+        np.testing.assert_array_equal(y, wanted[1])
+        np.testing.assert_allclose(x, wanted[0], rtol=1e-12, atol=1e-12)
+        assert all(type(n) is float for n in (*x, *y))
+
+
+def test_monotone_joins_steps_that_only_rounding_tells_apart() -> None:
+    sizes, hits = [47, 67, 16, 83], [12, 58, 6, 64]  # (58 + 6) / (67 + 16) = 64 / 83
+    odds = np.repeat([0.0, 1, 2, 3], sizes)
+    right = np.concatenate([np.arange(n) < k for n, k in zip(sizes, hits, strict=True)])
+    x, y, found = monotone(odds, right)
+    assert (y, found) == ((12 / 47, 64 / 83), (47, 166))
+    np.testing.assert_allclose(x, pooled(odds, right)[0])
+
+
 def test_beyond_the_range_it_was_fitted_on() -> None:
     signs, right, _ = units(500)
     made = fit(signs, right, kind=KIND)

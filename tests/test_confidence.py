@@ -13,8 +13,12 @@ import neuronym as nym
 from known_world import LIARS, NAMES, UNITS, WORDS, known_atlas, right
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym.analysis.trust.base import open_analysis
-from neuronym.analysis.trust.calibrate import DEFAULT_SIGNS, calibrate, known_units
-from neuronym.analysis.trust.calibration import open_calibrator
+from neuronym.analysis.trust.calibration import (
+    DEFAULT_SIGNS,
+    calibrate,
+    known_units,
+    open_calibrator,
+)
 from neuronym.analysis.trust.explanation_metrics import ranks
 from neuronym.analysis.trust.run import analyse, in_order
 from neuronym.analysis.trust.signs import SIGNS, measured, signs

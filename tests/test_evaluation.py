@@ -19,10 +19,9 @@ import neuronym as nym
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.intervals import wilson
 from neuronym._core.tables import as_text
-from neuronym.analysis.evaluation.base import TABLES
+from neuronym.analysis.evaluation.base import TABLES, open_subject, open_table, table
 from neuronym.analysis.evaluation.bins import BINS, STUDY, as_in_the_study, binned
 from neuronym.analysis.evaluation.curves import auc, auprc, precision_at, threshold
-from neuronym.analysis.evaluation.open import open_subject, open_table, table
 from neuronym.analysis.trust.run import analyse
 from neuronym.analysis.truth.base import Answer, Truth
 from neuronym.analysis.truth.files import write_answers

@@ -130,6 +130,15 @@ def test_highest_and_ranks() -> None:
     assert ranks(row).tolist() == [[2, 2, 4.5, 2, 4.5, 6]]
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_ranks_against_a_loop(kind) -> None:
+    rows = np.random.default_rng(0).normal(size=(12, 300))
+    rows[4:8] = np.maximum(rows[4:8], 0)  # ties
+    rows[8:] = rows[8:].round(1)
+    rows = rows.astype(kind)
+    np.testing.assert_array_equal(ranks(rows), [mean_ranks(row) for row in rows])
+
+
 def test_failing_metrics_warn(pair: Pair) -> None:
     with pytest.warns(UserWarning, match="auc fails the sanity tests"):
         measure("auc", pair.activations, pair.scores)

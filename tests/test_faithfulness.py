@@ -31,7 +31,7 @@ def test_against_loops(atlas) -> None:
     images, texts = (
         np.asarray(v, np.float64) for v in (material.image_embeddings, material.text_embeddings)
     )
-    a = atlas.manifest["methods"][method]["sharpness"]
+    a = atlas.manifest["methods"][method]["logit_scale"]
     p = np.exp(a * images @ texts.T)
     p /= p.sum(1, keepdims=True)
     fold = np.random.default_rng(4).permutation(len(images)) % 3

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import figure_worlds
 import planted
 from neuronym._core.errors import NeuronymError, UsageError
-from neuronym.analysis.evaluation.open import open_subject, table
+from neuronym.analysis.evaluation.base import open_subject, table
 from neuronym.analysis.trust.run import analyse
 from neuronym.atlas.reader import Atlas
 from neuronym.cli.app import app

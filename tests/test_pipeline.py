@@ -425,9 +425,9 @@ def test_a_plain_module_and_sharpness_that_must_be_measured(tmp_path: Path) -> N
     encoder.sharpness = None
     atlas = dissect(tmp_path / "atlas", target=Detectors(), encoder=encoder, similarity="soft-wpmi")
     method = next(iter(atlas.manifest["methods"].values()))
-    assert method["sharpness_measured"]
-    assert method["sharpness"] > 0
-    assert f"a={method['sharpness']:g}" in method["settled"]
+    assert method["logit_scale_measured"]
+    assert method["logit_scale"] > 0
+    assert f"a={method['logit_scale']:g}" in method["settled"]
 
 
 def test_a_mistaken_setting_is_named(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from helpers import png
 from neuronym.atlas.context import Origins
 from neuronym.atlas.reader import Atlas
 from neuronym.inputs.probes.base import Annotation, Probe, RawImage
-from neuronym.search._words import WordIndex
 from neuronym.search.relations import Relations
 from neuronym.search.searcher import Searcher
+from neuronym.search.words import WordIndex
 from neuronym.similarity.base import open_similarity
 from small_world import COLOURS, PLANTED, ColourEncoder, build, coloured_images
 

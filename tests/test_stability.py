@@ -21,9 +21,8 @@ from neuronym._core.errors import UsageError
 from neuronym._core.progress import silent
 from neuronym.analysis.stability import parts as measure
 from neuronym.analysis.stability.configurations import configurations, differences
-from neuronym.analysis.stability.protocol import labels_at, stable
-from neuronym.analysis.stability.scoring import Chosen, Masked, Scorer
-from neuronym.analysis.stability.study import Settings, study
+from neuronym.analysis.stability.parts import Chosen, Masked, Scorer
+from neuronym.analysis.stability.study import Settings, labels_at, stable, study
 from neuronym.atlas.reader import Atlas
 from neuronym.cli.app import app
 from neuronym.inputs.targets.base import Target

@@ -8,14 +8,16 @@ from statistics import NormalDist
 from neuronym._core.checks import misuse
 
 
-def wilson(count: int, total: int, level: float = 0.95) -> tuple[float, float]:
+def wilson(count: float, total: float, level: float = 0.95) -> tuple[float, float]:
     r"""The Wilson score interval of a share.
 
     (p + z²/2n ± z·√(p(1 − p)/n + z²/4n²)) / (1 + z²/n) with p = count/total and n = total. It
     stays within 0…1 and is sensible where p is 0 or 1, or n small.
 
+    `scipy.stats.binomtest` has the same interval, but of whole counts only.
+
     Args:
-        count: of hits.
+        count: of hits; it need not be whole.
         total: of trials; 0: nothing is known, the interval is 0…1.
         level: of confidence.
 

@@ -78,7 +78,7 @@ def compare(
     same = vocabulary(
         atlas, (word for name in names for word in labels[name].words), synonyms, embed
     )
-    facts = atlas.manifest.get("methods", {})
+    facts = atlas.manifest.methods
     baseline = {name: facts.get(name, {}).get("baseline", False) for name in names}
     agreement, disagreements = [], []
     for layer in atlas.layers:
@@ -102,7 +102,7 @@ def compare(
     ]
     return Comparison(
         str(atlas.folder),
-        atlas.manifest["target"]["name"],
+        atlas.manifest.target.name,
         same,
         synonyms is None,
         pd.DataFrame(agreement, columns=["layer", "a", "b", "units", *_COLUMNS]),

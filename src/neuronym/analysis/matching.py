@@ -27,7 +27,7 @@ class Vocabulary:
     """Numbered words, of which it says which are the same.
 
     `exact`: the same but for case, underscores and spaces (`fold`). `lemma`: also as singular and
-    plural (`lemmas.lemma`). `synonyms`: also where the cosine of their text embeddings reaches
+    plural (`words.lemma`). `synonyms`: also where the cosine of their text embeddings reaches
     the threshold.
 
     Args:

@@ -10,7 +10,7 @@ import numpy as np
 
 from neuronym._core import hashing, storage
 from neuronym._core.checks import misuse, nearest
-from neuronym._core.errors import NeuronymError
+from neuronym._core.errors import NeuronymError, UsageError
 from neuronym.atlas import schema
 from neuronym.atlas.schema import MANIFEST, LayerFacts, Manifest, read_manifest
 from neuronym.atlas.unit import Unit, unit_name
@@ -237,6 +237,18 @@ class Atlas:
             remedy = f"Nearest: {', '.join(near)}." if near else ""
             raise misuse("method", f"one of {', '.join(methods)}", name, remedy)
         return found[0]
+
+    def check_complete(self) -> None:
+        """Refuse an atlas whose run was interrupted.
+
+        Raises:
+            UsageError: it was.
+        """
+        if not self.manifest.complete:
+            raise UsageError(
+                f"Expected a complete atlas, got {self.folder}, whose run was interrupted. "
+                "Run its `neuronym dissect` command again first."
+            )
 
     def check_unit(self, layer: str, unit: int | None = None) -> None:
         """Raise UsageError unless the layer (and unit) are in this atlas."""

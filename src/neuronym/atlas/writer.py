@@ -102,6 +102,12 @@ class AtlasWriter:
         storage.remove_leftovers(folder)
         return writer
 
+    def __enter__(self) -> AtlasWriter:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Let other runs write to the folder."""
         if self._lock is not None:

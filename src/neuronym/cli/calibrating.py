@@ -90,8 +90,8 @@ def calibrate(
       neuronym calibrate demo-atlas --truth truth.csv --match lemma --signs fit,margin,stability
     """
     from neuronym._core import progress
-    from neuronym.analysis.trust.calibrate import DEFAULT_SIGNS
-    from neuronym.analysis.trust.calibrate import calibrate as fit
+    from neuronym.analysis.trust.calibration import DEFAULT_SIGNS
+    from neuronym.analysis.trust.calibration import calibrate as fit
     from neuronym.atlas.reader import open_atlas
     from neuronym.report import reliability_sheet
     from neuronym.report.figures import check_format, save

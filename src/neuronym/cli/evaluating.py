@@ -87,7 +87,7 @@ def evaluate(
 
       neuronym evaluate demo-atlas --truth annotations --out tables --format latex
     """
-    from neuronym.analysis.evaluation.open import table as make
+    from neuronym.analysis.evaluation.base import table as make
 
     form = "json" if json else form
     _check(form, out, truth, several=True)
@@ -132,7 +132,7 @@ def table(
 
       neuronym table demo-atlas correctness:precision=0.8 --truth classes --format csv
     """
-    from neuronym.analysis.evaluation.open import open_table
+    from neuronym.analysis.evaluation.base import open_table
 
     opened = open_table(name)
     if truth is None and "truth" in opened.needs:
@@ -155,7 +155,7 @@ def _subject(
     quiet: bool,
 ) -> Subject:
     from neuronym._core import progress
-    from neuronym.analysis.evaluation.open import open_subject
+    from neuronym.analysis.evaluation.base import open_subject
     from neuronym.atlas.context import Material
     from neuronym.atlas.reader import open_atlas
 

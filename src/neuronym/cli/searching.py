@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from neuronym.atlas.reader import Atlas
-    from neuronym.search.hits import Hits
-    from neuronym.search.searcher import Searcher
+    from neuronym.search.searcher import Hits, Searcher
 
 
 _IN = (

@@ -53,12 +53,9 @@ def label(
     shown = automatic() if progress is None else progress
     labeller, given = open_labeller(method), Material(opened(atlas), progress=shown, **context)
     chosen = [layers] if isinstance(layers, str) else layers
-    writer = AtlasWriter.extend(given.atlas.folder)
-    try:
+    with AtlasWriter.extend(given.atlas.folder) as writer:
         wanted = to_label(writer, given, labeller, chosen, overwrite)
         write(writer, given, labeller, wanted, count)
-    finally:
-        writer.close()
     return open_atlas(given.atlas.folder)
 
 
@@ -71,11 +68,7 @@ def to_label(
 ) -> list[str]:
     """The layers that there is something to do for, if the method can label them."""
     atlas = material.atlas
-    if not atlas.manifest.complete:
-        raise UsageError(
-            f"Expected a complete atlas, got {atlas.folder}, whose run was interrupted. "
-            "Run its `neuronym dissect` command again first."
-        )
+    atlas.check_complete()
     chosen = material.check_layers(layers)
     done = labelled_layers(writer, labeller.method_id)
     whole = writer.has(f"labels {labeller.method_id}")

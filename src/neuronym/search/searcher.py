@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,17 +15,14 @@ from neuronym._core.checks import choice
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.terminal import counted
 from neuronym._core.words import fold
-from neuronym.search import _pictures
-from neuronym.search._exemplars import ExemplarIndex
-from neuronym.search._labels import Labels, Part
-from neuronym.search._scores import Scorer
-from neuronym.search.hits import Hits
+from neuronym.atlas.context import Origins
 from neuronym.search.relations import Relations, products
+from neuronym.search.scoring import Scorer, by_encoder, by_target
+from neuronym.search.words import ExemplarIndex, Labels
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from neuronym.atlas.context import Origins
     from neuronym.atlas.reader import Atlas
     from neuronym.inputs.encoders.base import Encoder
 
@@ -32,6 +30,54 @@ if TYPE_CHECKING:
 #: Where a word is looked for.
 PLACES = ("labels", "images", "scores")
 _EXEMPLARS = 20  # of each unit, whose annotations and paths are searched
+
+
+@dataclass(frozen=True, eq=False)
+class Hits:
+    """What a search found.
+
+    Attributes:
+        query: what was looked for.
+        units: one row per unit, best first. Of a word: layer, unit, rank (missing where a score
+            is below those of all kept labels), concept, score, found (`label`, `image` or `score`),
+            matched (the label, annotation or part of a path), images (how many of the unit's
+            exemplars match). Of a picture or unit: see `by_picture`.
+        known: whether the word is in the concept set.
+        suggestions: concepts spelled like it, where it is not.
+        related: concepts that mean nearly the same (nearest text embeddings), where the word is not
+            in the concept set or no label matches it.
+        note: what a reader has to know, or "".
+        hidden: how many units were left out because their labels do no better than chance.
+    """
+
+    query: str
+    units: pd.DataFrame
+    known: bool = True
+    suggestions: tuple[str, ...] = ()
+    related: tuple[str, ...] = ()
+    note: str = ""
+    hidden: int = 0
+    top: int = 20
+
+    @property
+    def layers(self) -> pd.DataFrame:
+        """layer, units (how many were found), best (of what units are sorted by).
+
+        Of the units that were scored anew those count for which the word would be one of the first
+        `top` labels. Those that only their images match have no score of the word.
+        """
+        counted = self.units
+        by = next(name for name in ("likeness", "deviation", "score") if name in counted)
+        values = counted[by].to_numpy(np.float64)
+        if "found" in counted:
+            values = np.where(counted["found"] == "image", np.nan, values)
+            there = (counted["found"] != "score") | counted["rank"].le(self.top).fillna(False)
+            counted, values = counted[there], values[there.to_numpy(bool)]
+        codes, names = pd.factorize(counted["layer"])
+        best = np.full(len(names), np.nan)
+        np.fmax.at(best, codes, values)
+        units = np.bincount(codes, minlength=len(names))
+        return pd.DataFrame({"layer": names, "units": units, "best": best})
 
 
 class Searcher:
@@ -161,9 +207,9 @@ class Searcher:
         """
         with self._running:
             if choice("by", by, ("target", "encoder")) == "target":
-                found, order = _pictures.by_target(self.origins, picture), "deviation"
+                found, order = by_target(self.origins, picture), "deviation"
             else:
-                found = _pictures.by_encoder(self.origins, self._encoder, self.relations, picture)
+                found = by_encoder(self.origins, self._encoder, self.relations, picture)
                 order = "likeness"
         found = found[np.isfinite(found[order])].sort_values(order, ascending=False, kind="stable")
         return Hits("picture", self._within(self._labelled(found), layers))
@@ -187,8 +233,6 @@ class Searcher:
     @held
     def origins(self) -> Origins:
         """What the atlas was made from."""
-        from neuronym.atlas.context import Origins
-
         return self._given or Origins(self.atlas)
 
     @held
@@ -236,7 +280,7 @@ class Searcher:
 
     # -- parts -----------------------------------------------------------------------------------
 
-    def _by_labels(self, text: str, match: str, top: int) -> Part:
+    def _by_labels(self, text: str, match: str, top: int) -> _Part:
         table = self._labels
         rows = table.index.find(text, match)
         rows = rows[table.rank[rows] <= top]
@@ -244,14 +288,14 @@ class Searcher:
         units, first = np.unique(table.unit[rows], return_index=True)
         best = rows[first]
         words = table.words[best]
-        return Part("label", units, table.rank[best], words, table.score[best], words)
+        return _Part("label", units, table.rank[best], words, table.score[best], words)
 
-    def _by_images(self, text: str, match: str) -> Part:
+    def _by_images(self, text: str, match: str) -> _Part:
         seen = self._exemplars.find(text, match)
         concepts, scores = self._labels.of_first(seen.units)
-        return Part("image", seen.units, seen.ranks, concepts, scores, seen.words, seen.counts)
+        return _Part("image", seen.units, seen.ranks, concepts, scores, seen.words, seen.counts)
 
-    def _by_scores(self, word: str) -> Part:
+    def _by_scores(self, word: str) -> _Part:
         units, scores = [], []
         for layer, values in self.scorer.score(word).items():
             there = np.flatnonzero(np.isfinite(values))
@@ -260,11 +304,11 @@ class Searcher:
         numbers, found = np.concatenate(units), np.concatenate(scores)
         words = np.full(len(numbers), word, object)
         ranks = self._labels.rank_of(word, numbers, found)
-        return Part("score", numbers, ranks, words, found, words)
+        return _Part("score", numbers, ranks, words, found, words)
 
     def _beyond_chance(
-        self, parts: Sequence[Part], layers: Iterable[str] | None
-    ) -> tuple[list[Part], int]:
+        self, parts: Sequence[_Part], layers: Iterable[str] | None
+    ) -> tuple[list[_Part], int]:
         """The parts without units whose labels do not beat chance, and how many those were."""
         left = np.zeros(len(self.relations.units), bool)
         for part in parts:
@@ -272,7 +316,7 @@ class Searcher:
         hidden = self._within(self.relations.units.frame(np.flatnonzero(left)), layers)
         return [part.only(~left[part.units]) for part in parts], len(hidden)
 
-    def _merged(self, parts: Sequence[Part]) -> pd.DataFrame:
+    def _merged(self, parts: Sequence[_Part]) -> pd.DataFrame:
         """One row per unit, of the first part that has it; those found by images alone last."""
         source = np.full(len(self.relations.units), -1, np.int64)
         images = np.zeros(len(source), np.int64)
@@ -312,3 +356,24 @@ class Searcher:
         for layer in wanted:
             self.atlas.check_unit(layer)
         return found[found["layer"].isin(wanted)].reset_index(drop=True)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Units found in one place, each once; see `Hits.units`."""
+
+    found: str
+    units: np.ndarray
+    ranks: np.ndarray
+    concepts: np.ndarray
+    scores: np.ndarray
+    matched: np.ndarray
+    images: np.ndarray | int = 0
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def only(self, keep: np.ndarray) -> _Part:
+        """Some of the units."""
+        arrays = (self.units, self.ranks, self.concepts, self.scores, self.matched)
+        return _Part(self.found, *(array[keep] for array in arrays))

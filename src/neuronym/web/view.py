@@ -17,13 +17,12 @@ import pandas as pd
 from neuronym._core.cached import held
 from neuronym._core.errors import NeuronymError
 from neuronym._core.words import fold
-from neuronym.analysis.evaluation.open import open_subject, table
+from neuronym.analysis.evaluation.base import open_subject, table
 from neuronym.atlas import schema
 from neuronym.atlas.reader import Atlas
 from neuronym.atlas.schema import MANIFEST
-from neuronym.search.hits import Hits
 from neuronym.search.relations import Units
-from neuronym.search.searcher import Searcher
+from neuronym.search.searcher import Hits, Searcher
 from neuronym.web.addresses import segment
 
 _QUICK = 3_000_000  # activations that can be compared within a request

@@ -1,4 +1,4 @@
-"""What a table of the study is: a function of one atlas, its labels, and perhaps a truth."""
+"""What a table of the study is, and how one is made: of an atlas, its labels, perhaps a truth."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from neuronym._core.checks import misuse
-from neuronym._core.registry import Parameterised, Registry
+from neuronym._core.checks import choice, misuse
+from neuronym._core.registry import Parameterised, Registry, opened
 from neuronym._core.tables import Table
-from neuronym.analysis.matching import Embed
+from neuronym.analysis.matching import MATCHES, Embed
 from neuronym.analysis.truth.base import Truth
+from neuronym.analysis.truth.open import open_truth
 from neuronym.atlas.reader import Atlas
 
 TABLES = Registry("table", "tables", "neuronym.analysis.evaluation")
@@ -89,9 +90,54 @@ class StudyTable(Parameterised, abc.ABC):
         """
 
 
+def open_table(spec: str | StudyTable) -> StudyTable:
+    """A table from its name with parameters, or the table that is given.
+
+    Args:
+        spec: for example `accuracy`, `bins:high=0.5,medium=0.4,low=0.3`.
+
+    Raises:
+        UsageError: no such table, no such parameter, or a value that does not fit.
+    """
+    return opened(TABLES, StudyTable, spec)
+
+
+def open_subject(
+    atlas: Atlas,
+    methods: Sequence[str] | None = None,
+    *,
+    truth: str | Truth | None = None,
+    match: str = "exact",
+    **further: Any,
+) -> Subject:
+    """What tables are about.
+
+    Args:
+        atlas: whose labels.
+        methods: method-ids or other names of methods. None: all.
+        truth: see `open_truth`. None: not known.
+        match: `exact`, `lemma` or `synonyms`.
+        **further: see `Subject`.
+
+    Raises:
+        UsageError: an unknown method, truth or way to match.
+    """
+    given = atlas.methods if methods is None else list(methods)
+    if not given:
+        raise misuse("methods", "at least one method", given)
+    names = tuple(dict.fromkeys(map(atlas.method, given)))
+    known = None if truth is None else open_truth(atlas, truth)
+    return Subject(atlas, names, known, choice("match", match, MATCHES), **further)
+
+
+def table(spec: str | StudyTable, subject: Subject) -> Table:
+    """Make one table; see `open_table` and `open_subject`."""
+    return open_table(spec).make(subject)
+
+
 def heading(atlas: Atlas, what: str) -> str:
     """A title that names the network."""
-    return f"{what}: {atlas.manifest['target']['name']}"
+    return f"{what}: {atlas.manifest.target.name}"
 
 
 def groups(subject: Subject, frames: Sequence[Any]) -> Iterator[tuple[dict[str, str], Any]]:

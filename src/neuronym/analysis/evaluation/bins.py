@@ -14,8 +14,8 @@ from neuronym._core.errors import NeuronymError
 from neuronym._core.registry import number
 from neuronym._core.tables import Column, Table
 from neuronym.analysis.evaluation.base import TABLES, StudyTable, Subject, groups, heading
+from neuronym.analysis.rescoring import own_similarity
 from neuronym.atlas import schema
-from neuronym.similarity.base import open_similarity
 from neuronym.similarity.wpmi import SoftWpmi
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Bins(StudyTable):
             kinds |= {method: how} if how else {}
             frames.append(frame)
         if not kinds:
-            facts = subject.atlas.manifest["methods"]
+            facts = subject.atlas.manifest.methods
             able = [m for m in lacking if facts[m].get("labeller") == "clip-dissect"]
             remedy = "Give edges: bins:high=0.5,medium=0.4,low=0.3."
             if able:
@@ -157,7 +157,7 @@ class Bins(StudyTable):
         if kind == "study":
             edges = STUDY
         elif kind == "chance":
-            facts = atlas.manifest["analyses"][schema.analysis_id("significance", method)]
+            facts = atlas.manifest.analyses[schema.analysis_id("significance", method)]
             of_layer = facts.get("chance", {}).get(layer, {}).get("quantiles", {})
             edges = [of_layer.get(f"{100 * (1 - p):g}") for p in CHANCE]
         return {f"{name}_from": edge for name, edge in zip(BINS, edges, strict=False)}
@@ -193,15 +193,13 @@ def as_in_the_study(atlas: Atlas, method: str) -> bool:
 
     Imported `clip-search` files, which are the study's own form, are taken to be.
     """
-    facts = atlas.manifest["methods"].get(method, {})
+    facts = atlas.manifest.methods.get(method, {})
     if facts.get("format") == "clip-search":
         return True
-    if facts.get("labeller") != "clip-dissect" or "settled" not in facts:
-        return False
-    similarity = open_similarity(facts["settled"])
+    similarity = own_similarity(atlas, method)
     return (
         isinstance(similarity, SoftWpmi)
         and (similarity.a, similarity.lam, similarity.prior) == (10, 1, "layer")
-        and atlas.manifest["encoder"]["name"] in _ENCODERS
-        and _WORDS[0] <= atlas.manifest["concepts"]["count"] <= _WORDS[1]
+        and atlas.manifest.encoder.name in _ENCODERS
+        and _WORDS[0] <= atlas.manifest.concepts.count <= _WORDS[1]
     )

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from neuronym._core.errors import NeuronymError
+from neuronym._core.errors import MissingExtraError, NeuronymError
 from neuronym._core.progress import Ticker
 from neuronym._core.tables import Column, Table
 from neuronym._core.words import fold
-from neuronym.analysis.evaluation._rescoring import Closeness, Scorer, scorer
 from neuronym.analysis.evaluation.base import TABLES, StudyTable, Subject, heading
 from neuronym.analysis.evaluation.curves import auc
+from neuronym.analysis.rescoring import Scorer, scorer
 from neuronym.atlas.context import Material
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from neuronym.inputs.encoders.sentences import Sentences
+
 
 _WORDS = 1000  # scored at once
-
 _NOTES = (
     "Top-1, top-5: the class's own name, but for case and underscores, among the first labels. "
     "Top-1 of concepts, and the rank of the class among all concepts, are over the units whose "
@@ -80,6 +82,77 @@ class Known(StudyTable):
         notes += closeness.notes
         title = heading(subject.atlas, "Known neurons")
         return Table(self.name, title, columns, tuple(rows), tuple(notes))
+
+
+class Closeness:
+    """Cosines of labels with the names of their units' classes.
+
+    Args:
+        material: of the atlas.
+        truth: all known units: layer, unit, labels.
+
+    Attributes:
+        notes: what could not be had, in sentences.
+    """
+
+    def __init__(self, material: Material, truth: pd.DataFrame) -> None:
+        self._material, self.notes = material, list[str]()
+        self._names = {
+            (row.layer, row.unit): row.labels[0] for row in truth.itertuples()
+        }  # the first is the class's whole name
+
+    def of(self, first: pd.DataFrame) -> dict[str, float | None]:
+        """Mean cosines of first labels (layer, unit, concept) with the classes' names.
+
+        Returns:
+            `cosine` and `cosine_sentences`; None where a model is not at hand.
+        """
+        labels = list(first["concept"])
+        names = [self._names[key] for key in zip(first["layer"], first["unit"], strict=True)]
+        found: dict[str, float | None] = {}
+        for key, embed in (("cosine", self._encoded), ("cosine_sentences", self._sentences)):
+            words = list(dict.fromkeys([*labels, *names]))
+            vectors = embed(tuple(words)) if words else None
+            row = {word: place for place, word in enumerate(words)}
+            found[key] = (
+                None
+                if vectors is None
+                else float(
+                    np.mean(
+                        [
+                            vectors[row[a]] @ vectors[row[b]]
+                            for a, b in zip(labels, names, strict=True)
+                        ]
+                    )
+                )
+            )
+        return found
+
+    def _encoded(self, words: tuple[str, ...]) -> np.ndarray | None:
+        """By the atlas's encoder: concepts as they were embedded, others by opening it."""
+        rows = {word: row for row, word in enumerate(self._material.words)}
+        strange = [word for word in words if word not in rows]
+        try:
+            vectors = np.asarray(self._material.text_embeddings)
+            new = self._material.embed_words(strange) if strange else vectors[:0]
+        except NeuronymError as error:
+            self._note(f"No cosine under the encoder: {error}")
+            return None
+        places = {word: len(vectors) + place for place, word in enumerate(strange)}
+        return np.concatenate([vectors, new])[[(rows | places)[word] for word in words]]
+
+    def _sentences(self, words: tuple[str, ...]) -> np.ndarray | None:
+        try:
+            model = _sentence_model()
+        except MissingExtraError as error:
+            self._note(f"No cosine under a sentence model: {error}")
+            return None
+        vectors = model.encode(words).numpy()
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
 
 
 def _row(
@@ -177,3 +250,10 @@ def _count_above(
                 above += ((scores > best[:, None]) | tied).sum(1)
     living = np.isfinite(best)
     return {int(u): int(n) for u, n, alive in zip(units, above, living, strict=True) if alive}
+
+
+@functools.cache
+def _sentence_model() -> Sentences:
+    from neuronym.inputs.encoders.sentences import minilm
+
+    return minilm()

@@ -1,8 +1,4 @@
-"""How alike two rankings are: same first label, overlap of the first five, rank-biased overlap.
-
-Rankings are whole numbers `[unit, depth]`, best first, −1 where a ranking has ended: a unit that
-abstains has none. Results are NaN where one of the two is empty.
-"""
+"""How alike two rankings are: same first label, overlap of the first five, rank-biased overlap."""
 
 from __future__ import annotations
 
@@ -12,6 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from neuronym._core.intervals import wilson
+
+# Rankings are whole numbers `[unit, depth]`, best first, −1 where a ranking has ended: a unit that
+# abstains has none. Results are NaN where one of the two is empty.
 
 TOP = 5  # labels that "the first five" means
 P = 0.9  # persistence of rank-biased overlap: the first ten ranks have 86 % of its weight

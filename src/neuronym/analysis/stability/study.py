@@ -17,11 +17,9 @@ from neuronym._core.checks import integer, misuse, real
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.progress import Progress, Ticker, silent
 from neuronym.analysis.stability import parts as measure
-from neuronym.analysis.stability.configurations import Configuration, configurations
+from neuronym.analysis.stability.configurations import Configuration, configurations, pairs
 from neuronym.analysis.stability.measures import mean_interval
-from neuronym.analysis.stability.pairs import pairs
-from neuronym.analysis.stability.protocol import protocol, scores
-from neuronym.analysis.stability.scoring import Scorer
+from neuronym.analysis.stability.parts import Scorer
 from neuronym.atlas.reader import Atlas, open_atlas
 
 #: What can be measured beside the protocol, in the order of reports.
@@ -33,6 +31,8 @@ HEAD = "stability.json"
 #: Columns that are no shares.
 _COUNTS = ("bootstrap_size",)
 _CODE = 1  # raise it when a part changes its meaning: parts of older studies are made again
+#: The k of the protocol, which compares the first k labels of one score vector with each other.
+COUNTS = (5, 10, 16)
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def study(
     given = [atlases] if isinstance(atlases, Atlas | str | Path) else list(atlases)
     opened = [open_atlas(a) if isinstance(a, str | Path) else a for a in given]
     for atlas in opened:
-        if not atlas.manifest.get("complete", True):
+        if not atlas.manifest.complete:
             raise UsageError(
                 f"Expected complete atlases, got {atlas.folder}, whose run was interrupted. "
                 "Run its `neuronym dissect` command again first."
@@ -157,9 +157,9 @@ def study(
     between, averages, left = (
         pairs(found, chosen.synonyms) if "pairs" in chosen.parts else pairs([])
     )
-    target = opened[0].manifest["target"]
+    target = opened[0].manifest.target
     return Study(
-        (target["name"], str(target.get("fingerprint"))),
+        (target.name, str(target.fingerprint)),
         chosen,
         pd.DataFrame([c.row for c in found]),
         results,
@@ -170,6 +170,74 @@ def study(
         (*notes, *left),
         None if out is None else str(out),
     )
+
+
+def labels_at(scores: np.ndarray, words: list[str], counts: tuple[int, ...] = COUNTS) -> list[list]:
+    """The labels at each k: `torch.topk` of one row of scores, once per k.
+
+    >>> labels_at(np.array([0.1, 0.9, 0.5]), ["sky", "dog", "cat"], (1, 2))
+    [['dog'], ['dog', 'cat']]
+    """
+    import torch
+
+    row = torch.from_numpy(np.array(scores))
+    found = [torch.topk(row, min(k, len(words))).indices.tolist() for k in counts]
+    return [[words[place] for place in places] for places in found]
+
+
+def stable(few: list[str], many: list[str]) -> bool:
+    """Whether the few labels are, as a set, the first ones of the many.
+
+    >>> stable(["dog", "cat"], ["cat", "dog", "sky"])
+    True
+    """
+    return set(few) == set(many[: len(few)])
+
+
+def protocol(configuration: Configuration, scorer: Callable[[], Scorer]) -> pd.DataFrame:
+    """Labels at k = 5, 10, 16 of every unit, `stability_5_10` and `stability_5_16`.
+
+    The kept labels serve where they reach to 16 or to the end of the concept set; else the units
+    are scored again. Units that abstain have neither labels nor stability.
+
+    Args:
+        configuration: which labels.
+        scorer: makes what scores them again.
+
+    Raises:
+        NeuronymError: too few labels were kept, and they cannot be scored again.
+    """
+    atlas, deepest = configuration.atlas, max(COUNTS)
+    frame = atlas.labels(method=configuration.method, trust=False)
+    frame = frame[frame["layer"].isin(configuration.layers)].sort_values(["unit", "rank"])
+    kept = frame[~frame["abstained"]].groupby(["layer", "unit"]).size()
+    enough = kept.empty or kept.min() >= min(deepest, len(atlas.concepts))
+    rows = _kept(frame) if enough else _again(scorer())
+    columns = ["layer", "unit", "label", "score", "abstained", "reason"]
+    columns += [f"labels_{k}" for k in COUNTS] + ["stability_5_10", "stability_5_16"]
+    made = []
+    for layer, unit, words, scores, reason in rows:
+        if reason is not None:
+            row = (layer, unit, None, np.nan, True, reason, None, None, None, None, None)
+        else:
+            at = labels_at(np.asarray(scores, np.float32), list(words))
+            pair = stable(at[0], at[1]), stable(at[0], at[2])
+            row = (layer, unit, words[0], float(scores[0]), False, None, *at, *pair)
+        made.append(row)
+    order = {layer: place for place, layer in enumerate(configuration.layers)}
+    made.sort(key=lambda row: (order[row[0]], row[1]))
+    found = pd.DataFrame(made, columns=columns)
+    kinds = {"unit": "int32", "abstained": bool}
+    return found.astype(kinds | {"stability_5_10": "boolean", "stability_5_16": "boolean"})
+
+
+def scores(results: pd.DataFrame) -> pd.DataFrame:
+    """Share of True per configuration and layer, of the units that have labels."""
+    groups = results.groupby(["configuration", "layer"], sort=False)
+    found = groups["abstained"].agg(units="size", abstained="sum").reset_index()
+    for column in ("stability_5_10", "stability_5_16"):
+        found[column.replace("stability", "score")] = groups[column].mean().astype(float).to_numpy()
+    return found
 
 
 def _examine(
@@ -228,7 +296,7 @@ def _work(configuration: Configuration, s: Settings, notes: list[str]) -> dict[s
     images = len(configuration.atlas.images)
     words = len(configuration.atlas.concepts)
     counts = measure.image_counts(s.images, images)
-    known = tuple(configuration.atlas.manifest["concepts"].get("templates", ()))
+    known = tuple(configuration.atlas.manifest.concepts.templates)
     templates = [template for template in s.templates if (template,) != known]
     layers = len(configuration.layers)
     able = {
@@ -352,9 +420,9 @@ class _Store:
                 _CODE,
                 part,
                 key,
-                about["target"],
-                about.get("created"),
-                configuration.facts,
+                about.target.to_data(),
+                about.created,
+                configuration.facts.to_data(),
                 list(configuration.layers),
                 dict(configuration.aspects),
             ]
@@ -373,3 +441,21 @@ class _Store:
         """Keep a finished part."""
         with storage.atomic_write(self._path(configuration, part, key)) as file:
             frame.to_parquet(file, index=False)
+
+
+def _kept(frame: pd.DataFrame) -> list[tuple]:
+    """layer, unit, words, scores, reason of every unit, from the table of labels."""
+    rows = []
+    for (layer, unit), own in frame.groupby(["layer", "unit"], sort=False):
+        reason = own["reason"].iloc[0] if own["abstained"].iloc[0] else None
+        rows.append((layer, int(unit), list(own["concept"]), own["score"].to_numpy(), reason))
+    return rows
+
+
+def _again(scorer: Scorer) -> list[tuple]:
+    """The same, scored again."""
+    words, rows = np.array(scorer.material.words, object), []
+    for layer, top in zip(scorer.layers, scorer.top(n=max(COUNTS)), strict=True):
+        for unit, reason in enumerate(top.reasons):
+            rows.append((layer, unit, list(words[top.concepts[unit]]), top.scores[unit], reason))
+    return rows

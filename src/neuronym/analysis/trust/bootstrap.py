@@ -13,7 +13,7 @@ from jaxtyping import Float32, Float64, Int32, Int64, Integer
 from neuronym._core.numerics.topk import UnitStats, as_array, topk
 from neuronym._core.registry import number, whole
 from neuronym._core.types import Rows
-from neuronym.analysis.trust._scoring import similarity_of
+from neuronym.analysis.rescoring import similarity_of
 from neuronym.analysis.trust.base import ANALYSES, Analysis, Findings
 from neuronym.atlas.context import Material
 from neuronym.similarity.base import Similarity, Top

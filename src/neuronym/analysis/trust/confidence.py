@@ -10,9 +10,9 @@ import numpy as np
 
 from neuronym._core.errors import UsageError
 from neuronym._core.registry import text
-from neuronym.analysis.trust._scoring import similarity_of
+from neuronym.analysis.rescoring import similarity_of
 from neuronym.analysis.trust.base import ANALYSES, Analysis, Findings
-from neuronym.analysis.trust.calibration import Calibrator, open_calibrator
+from neuronym.analysis.trust.calibration import Calibrator, kind_of, open_calibrator
 from neuronym.analysis.trust.signs import ANALYSED, signs
 from neuronym.atlas.context import Material
 
@@ -75,8 +75,3 @@ class Confidence(Analysis):
                 "`neuronym calibrate`."
             )
         return chosen
-
-
-def kind_of(method: str) -> str:
-    """Of which kind the labels of a method-id are: `clip-dissect.soft-wpmi`, without settings."""
-    return ".".join(method.split(".")[:2])

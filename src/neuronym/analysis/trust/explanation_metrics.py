@@ -1,9 +1,4 @@
-"""How well a concept explains a unit: measures of its activations against the concept's scores.
-
-All work row by row on arrays `[unit, image]`, each unit with one concept. A row that a measure is
-not defined for (a constant activation, no image with the concept, a value that is not finite)
-gets NaN.
-"""
+"""How well a concept explains a unit: measures of its activations against the concept's scores."""
 
 from __future__ import annotations
 
@@ -17,6 +12,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64
 
 from neuronym._core.checks import misuse, nearest, real
+
+# All work row by row on arrays `[unit, image]`, each unit with one concept. A row that a measure is
+# not defined for (a constant activation, no image with the concept, a value that is not finite)
+# gets NaN.
 
 #: Images per half of the top-and-random sample.
 _HALF = 25
@@ -169,18 +168,9 @@ def highest(values: Graded, share: float) -> Binary:
 
 def ranks(values: Graded) -> Graded:
     """Ranks within each row from 1 (the lowest) up; ties share the mean of their ranks."""
-    rows, count = values.shape
-    order = np.argsort(values, axis=1, kind="stable")
-    ordered = np.take_along_axis(values, order, 1)
-    begins = np.ones((rows, count), bool)
-    begins[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    group = np.cumsum(begins) - 1
-    sizes = np.bincount(group)
-    first = np.flatnonzero(begins) % max(count, 1)
-    mean = first + (sizes + 1) / 2
-    found = np.empty((rows, count))
-    np.put_along_axis(found, order, mean[group].reshape(rows, count), 1)
-    return found
+    from scipy.stats import rankdata
+
+    return rankdata(values, axis=1)
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> PerUnit:

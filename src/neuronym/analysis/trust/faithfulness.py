@@ -13,8 +13,8 @@ from jaxtyping import Float32, Float64, Int64
 from neuronym._core.checks import misuse
 from neuronym._core.numerics.topk import as_array
 from neuronym._core.registry import number, text, whole
+from neuronym.analysis.rescoring import similarity_of
 from neuronym.analysis.trust import explanation_metrics
-from neuronym.analysis.trust._scoring import similarity_of
 from neuronym.analysis.trust.base import ANALYSES, Analysis, Findings
 from neuronym.analysis.trust.explanation_metrics import METRICS, Metric, Pair
 from neuronym.analysis.trust.signs import sharpness
@@ -163,7 +163,7 @@ class Faithfulness(Analysis):
 def _similarity(material: Material, method: str, images: int) -> Similarity:
     """The method's similarity, with the defaults of a probe of so many images."""
     similarity_of(material, method)
-    given = open_similarity(material.atlas.manifest["methods"][method]["similarity"])
+    given = open_similarity(material.atlas.manifest.methods[method]["similarity"])
     return given.settle(images, sharpness(material, method))
 
 

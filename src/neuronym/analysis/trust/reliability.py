@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64
 
 from neuronym._core.checks import integer, misuse
+from neuronym.analysis.evaluation import curves
 
 _RESAMPLES = 1000
 _BLOCK = 1 << 21  # values of the draws that are worked on at once
@@ -133,11 +134,7 @@ def brier(probabilities: Float[np.ndarray, " unit"], right: Bool[np.ndarray, " u
 def auc(probabilities: Float[np.ndarray, " unit"], right: Bool[np.ndarray, " unit"]) -> float:
     """How often a right unit has a higher probability than a wrong one; ties count half."""
     p, y = _check(probabilities, right)
-    if y.all() or not y.any():
-        return float("nan")
-    wrong = np.sort(p[~y])
-    below = np.searchsorted(wrong, p[y], "left") + np.searchsorted(wrong, p[y], "right")
-    return float(below.mean() / 2 / len(wrong))
+    return curves.auc(p, y)
 
 
 def _parts(p: Float64[np.ndarray, " unit"], bins: int) -> list[np.ndarray]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from neuronym._core.checks import Verbatim, misuse
-from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.errors import NeuronymError
 from neuronym._core.progress import Progress, automatic
 from neuronym.analysis.trust.base import ANALYSES, Analysis, open_analysis
 from neuronym.atlas import schema
@@ -49,11 +49,7 @@ def analyse(
         NeuronymError: something an analysis needs is missing. What was finished before stays.
     """
     atlas = opened(atlas)
-    if not atlas.manifest["complete"]:
-        raise UsageError(
-            f"Expected a complete atlas, got {atlas.folder}, whose run was interrupted. "
-            "Run its `neuronym dissect` command again first."
-        )
+    atlas.check_complete()
     shown = automatic() if progress is None else progress
     chosen, look = atlas.method(method), Material(atlas, progress=shown, **context)
     asked = [analyses] if isinstance(analyses, str) else analyses
@@ -70,7 +66,7 @@ def analyse(
     for analysis in wanted:
         there = _there(atlas, analysis.name, chosen)
         named = analysis.name in {one.name for one in given}
-        same = not named or (not overwrite and there and there["spec"] == analysis.spec)
+        same = not named or (not overwrite and there and there.spec == analysis.spec)
         if there and same and not new & set(analysis.after):
             continue
         new.add(analysis.name)
@@ -79,19 +75,19 @@ def analyse(
     return atlas
 
 
-def _there(atlas: Atlas, analysis: str, method: str) -> dict[str, Any] | None:
+def _there(atlas: Atlas, analysis: str, method: str) -> schema.AnalysisFacts | None:
     """What the manifest says of an analysis, if its file is there and as large as it was."""
     key = schema.analysis_id(analysis, method)
     whole = AtlasWriter(atlas.folder, atlas.manifest).has(f"trust {key}")
-    return atlas.manifest.get("analyses", {}).get(key) if whole else None
+    return atlas.manifest.analyses.get(key) if whole else None
 
 
 def _readers(atlas: Atlas, method: str, wanted: Sequence[Analysis]) -> list[Analysis]:
     """The analyses of a method that are there and read wanted ones: new findings change theirs."""
     names = {analysis.name for analysis in wanted}
-    entries = atlas.manifest.get("analyses", {})
+    entries = atlas.manifest.analyses
     there = [entries[schema.analysis_id(name, method)] for name in atlas.analyses(method)]
-    others = [open_analysis(entry["spec"]) for entry in there if entry["analysis"] not in names]
+    others = [open_analysis(entry.spec) for entry in there if entry.analysis not in names]
     return [analysis for analysis in others if names & set(analysis.after)]
 
 
@@ -136,8 +132,7 @@ def _add(material: Material, analysis: Analysis, method: str) -> None:
 
     atlas, started = material.atlas, time.monotonic()
     layers = atlas.labelled_layers(method)
-    writer = AtlasWriter.extend(atlas.folder)
-    try:
+    with AtlasWriter.extend(atlas.folder) as writer:
         found = analysis.run(material, method, layers)
         file = schema.trust_file(analysis.name, method)
         parts = {
@@ -147,15 +142,15 @@ def _add(material: Material, analysis: Analysis, method: str) -> None:
         }
         writer.join(file, "trust", layers, parts, ())
         key = schema.analysis_id(analysis.name, method)
-        entry = {
-            "analysis": analysis.name,
-            "method": method,
-            "spec": analysis.spec,
-            "layers": layers,
-            **found.facts,
-            "seconds": round(time.monotonic() - started, 3),
-        }
-        entries = writer.manifest.get("analyses", {}) | {key: entry}
+        more = dict(found.facts)
+        entry = schema.AnalysisFacts(
+            analysis=analysis.name,
+            method=method,
+            spec=analysis.spec,
+            layers=layers,
+            seconds=round(time.monotonic() - started, 3),
+            caveat=more.pop("caveat", None),
+            more=more,
+        )
+        entries = writer.manifest.analyses | {key: entry}
         writer.finish(f"trust {key}", [file], analyses=entries)
-    finally:
-        writer.close()

@@ -1,11 +1,4 @@
-"""Two tests that a measure of explanations has to pass: missing labels and extra labels.
-
-Take a unit and the labels of the concept that explains it, and spoil the labels: take half of them
-away at random, or add as many again on random other images. A measure that means anything falls.
-
-Reference: Oikarinen, Yan and Weng, "Evaluating Neuron Explanations: A Unified Framework with Sanity
-Checks", ICML 2025, arXiv 2506.05774.
-"""
+"""Two tests that a measure of explanations has to pass: missing labels and extra labels."""
 
 from __future__ import annotations
 
@@ -144,9 +137,16 @@ def _graded(high: Graded, low: Graded, present: Binary) -> Graded:
 def judge(metrics: dict[str, Metric] = METRICS, **size: int) -> dict[str, list[Verdict]]:
     """Both tests of every metric in all worlds.
 
+    Take a unit and the labels of the concept that explains it, and spoil the labels: take half of
+    them away at random, or add as many again on random other images. A measure that means anything
+    falls.
+
     Args:
         metrics: by name.
         **size: units, images, seed; see `worlds`.
+
+    Reference: Oikarinen, Yan and Weng, "Evaluating Neuron Explanations: A Unified Framework with
+    Sanity Checks", ICML 2025, arXiv 2506.05774.
     """
     found: dict[str, list[Verdict]] = {name: [] for name in metrics}
     for world, frequency, activations, present, grade in worlds(**size):

@@ -12,7 +12,7 @@ from jaxtyping import Float, Float64, Int64
 
 from neuronym._core.numerics.topk import as_array
 from neuronym._core.registry import number, whole
-from neuronym.analysis.trust._scoring import best_scores, kept_arrays, similarity_of
+from neuronym.analysis.rescoring import best_scores, kept_arrays, similarity_of
 from neuronym.analysis.trust.base import ANALYSES, Analysis, Findings
 from neuronym.atlas.context import Material
 from neuronym.similarity.base import Similarity

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Float32, Float64, Int64
 
 from neuronym._core.numerics.topk import as_array
 from neuronym._core.progress import Progress, silent
-from neuronym.analysis.trust._scoring import similarity_of
+from neuronym.analysis.rescoring import similarity_of
 from neuronym.analysis.trust.explanation_metrics import ranks
 from neuronym.atlas.context import Material
 from neuronym.similarity.wpmi import SoftWpmi
@@ -88,7 +88,7 @@ _TRANSFORMED = {
 
 def sharpness(material: Material, method: str) -> float:
     """The scale of the softmax over concepts that belongs to the encoder."""
-    return float(material.atlas.manifest["methods"][method]["sharpness"])
+    return float(material.atlas.manifest.methods[method]["logit_scale"])
 
 
 def _top_k(material: Material, method: str) -> int:

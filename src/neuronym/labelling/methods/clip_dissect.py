@@ -91,11 +91,11 @@ class ClipDissect(Labeller):
         facts = {
             "similarity": self.similarity,
             "settled": name_of(settled),
-            "sharpness": sharpness,
-            "sharpness_measured": measured,
+            "logit_scale": sharpness,
+            "logit_scale_measured": measured,
         }
         if found[0].engine:
-            facts["engine"] = found[0].engine
+            facts["backend"] = found[0].engine
         if settled.note(material.count):
             facts["note"] = settled.note(material.count)
         return Labels(made, shared, facts)

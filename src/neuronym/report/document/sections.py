@@ -10,7 +10,7 @@ from typing import Any
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.progress import Progress, silent
 from neuronym._core.tables import Column, Table
-from neuronym.analysis.evaluation.open import open_subject, table
+from neuronym.analysis.evaluation.base import open_subject, table
 from neuronym.atlas.schema import analysis_id
 from neuronym.report import summary
 from neuronym.report.document import missing, neurons, sentences

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neuronym._core.errors import NeuronymError
-from neuronym.analysis.evaluation.open import table
+from neuronym.analysis.evaluation.base import table
 from neuronym.report.figures import FAINT, PALE, new, shown
 from neuronym.report.plots.base import FIGURES, View, key, method_colour, short, title
 

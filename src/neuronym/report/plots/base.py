@@ -12,8 +12,7 @@ import pandas as pd
 
 from neuronym._core.checks import misuse
 from neuronym._core.registry import Registry
-from neuronym.analysis.evaluation.base import Subject
-from neuronym.analysis.evaluation.open import open_subject
+from neuronym.analysis.evaluation.base import Subject, open_subject
 from neuronym.atlas import schema
 from neuronym.atlas.reader import Atlas
 from neuronym.report.figures import COLOURS, INK, PALE, shown, style

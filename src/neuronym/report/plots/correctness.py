@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neuronym._core.errors import NeuronymError
+from neuronym.analysis.evaluation.base import table
 from neuronym.analysis.evaluation.curves import precision_at
 from neuronym.analysis.evaluation.judging import judge
-from neuronym.analysis.evaluation.open import table
 from neuronym.report.figures import FAINT, new, shown
 from neuronym.report.plots.base import (
     FIGURES,

@@ -11,8 +11,7 @@ import pandas as pd
 from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
 from neuronym._core.words import fold
 from neuronym.inputs.probes.images import decode, open_header
-from neuronym.search.hits import Hits
-from neuronym.search.searcher import PLACES
+from neuronym.search.searcher import PLACES, Hits
 from neuronym.web.pages.base import NotFoundError, Page, Query, page
 from neuronym.web.view import Card, View, by_layer, number
 

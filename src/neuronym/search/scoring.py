@@ -1,4 +1,4 @@
-"""Scores of any word for all units, with the similarity that labelled them."""
+"""Units scored anew: for any word, as their method does it, and for a picture."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Float32
 
 from neuronym._core import storage
 from neuronym._core.errors import NeuronymError
 from neuronym.atlas import schema
+from neuronym.extraction.passes import IMAGES, EncoderPass
+from neuronym.search.relations import Relations
 from neuronym.similarity.base import open_similarity
 from neuronym.similarity.wpmi import MutualInformation
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from neuronym.atlas.context import Origins
     from neuronym.atlas.reader import Atlas
+    from neuronym.inputs.encoders.base import Encoder
 
 
 _KEPT = 1000  # embeddings of new words
@@ -36,7 +43,7 @@ class Scorer:
     """
 
     def __init__(self, atlas: Atlas, method: str, embed: Embed) -> None:
-        facts = atlas.manifest.get("methods", {}).get(method, {})
+        facts = atlas.manifest.methods.get(method, {})
         if "settled" not in facts or "similarity" not in facts:
             raise NeuronymError(
                 f"{method} cannot score words of its own accord: it is not clip-dissect. Search by "
@@ -90,3 +97,54 @@ class Scorer:
             scores = self._similarity.scores(activations, self._images, text, tie=self._atlas.tie)
             found[layer] = scores[:, 0]
         return found
+
+
+def by_encoder(
+    origins: Origins, encoder: Encoder, relations: Relations, picture: Image
+) -> pd.DataFrame:
+    """layer, unit, likeness: cosine of the picture with the mean of each unit's exemplars.
+
+    Both less the probe's mean embedding.
+    """
+    feed = EncoderPass(encoder, origins.cache, device=origins.device, dtype="float32", batch_size=1)
+    pixels = feed.preprocess.pixels(picture)[None]
+    vector = feed(pixels, [IMAGES])[IMAGES]["values"][0].astype(np.float64)
+    vector -= np.asarray(origins.atlas.embeddings()["images"]).mean(0, dtype=np.float64)
+    vector /= max(np.linalg.norm(vector), 1e-12)
+    return relations.units.frame(
+        np.arange(len(relations.units)), likeness=relations.directions @ vector
+    )
+
+
+def by_target(origins: Origins, picture: Image) -> pd.DataFrame:
+    """layer, unit, activation, deviation, share: what the picture does to each unit.
+
+    `deviation`: by how many of its standard deviations over the probe the activation exceeds the
+    unit's mean. `share`: of the probe's images that activate the unit less; NaN where the atlas
+    keeps no activations.
+    """
+    atlas, feed = origins.atlas, origins.target_pass
+    pixels = feed.preprocess.pixels(picture)[None]
+    found = feed(pixels, list(atlas.layers))
+    parts = []
+    for layer in atlas.layers:
+        values = found[layer]["values"][0]
+        facts = atlas.units[atlas.units["layer"] == layer]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            deviation = (values - facts["mean"].to_numpy()) / facts["std"].to_numpy()
+        try:
+            share = (atlas.activations(layer) < values).mean(0)
+        except NeuronymError:
+            share = np.full(len(values), np.nan)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "layer": layer,
+                    "unit": facts["unit"].to_numpy(),
+                    "activation": values,
+                    "deviation": deviation,
+                    "share": share,
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
