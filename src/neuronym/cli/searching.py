@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import shlex
 import sys
 from pathlib import Path
@@ -17,8 +16,6 @@ from neuronym.cli.inspecting import AtlasArgument, MethodOption
 from neuronym.cli.output import JsonOption, print_json
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from neuronym.atlas.reader import Atlas
     from neuronym.search.hits import Hits
     from neuronym.search.searcher import Searcher
@@ -80,6 +77,7 @@ def search(
     """
     from neuronym._core.checks import choice
     from neuronym.atlas.reader import open_atlas
+    from neuronym.report import search_sheet
     from neuronym.search.searcher import Searcher
 
     choice("format", form, ("table", "classic"))
@@ -94,7 +92,8 @@ def search(
     if form == "classic" and not text:
         raise UsageError(f"Expected --format classic with a word, got it with {given[0]}.")
     searcher = Searcher(open_atlas(atlas), method)
-    within = _layers(searcher.atlas, layers) if layers else None
+    named = [name.strip() for name in layers.split(",")] if layers else None
+    within = searcher.layers_like(named) if named else None
     with contextlib.redirect_stdout(sys.stderr):  # what opening networks prints is no result
         if image is not None:
             hits = searcher.by_picture(_picture(image), by=by or "target", layers=within)
@@ -106,39 +105,14 @@ def search(
                 text or "", match=match, places=chosen, layers=within, top=top, abstained=abstained
             )
     if json:
-        print_json(
-            {
-                "query": hits.query,
-                "known": hits.known,
-                "suggestions": hits.suggestions,
-                "related": hits.related,
-                "note": hits.note,
-                "found": len(hits.units),
-                "hidden": hits.hidden,
-                "layers": hits.layers.to_dict("records"),
-                "units": _records(hits.units.head(limit)),
-            }
-        )
+        print_json(search_sheet.to_json(hits, limit))
     elif form == "classic":
-        labelled = hits.units[hits.units["found"] != "image"].dropna(subset="rank")
-        for row in labelled.head(limit).itertuples():
-            print(
-                printable(
-                    f"Found concept {hits.query!r} in Neuron {row.unit} and Index {row.rank} with "
-                    f"Similarity Value: {row.score}"
-                )
-            )
+        for sentence in search_sheet.sentences(hits, limit):
+            print(printable(sentence))
     else:
-        _show(hits, limit, top)
+        search_sheet.print_hits(hits, limit)
         if text:
             _unit(searcher.atlas, text)
-
-
-def _layers(atlas: Atlas, text: str) -> list[str]:
-    """The layers of `L,…`, which may be patterns such as `layer4*`."""
-    named = [name.strip() for name in text.split(",")]
-    found = [(fnmatch.filter(atlas.layers, name) or [name]) for name in named]
-    return list(dict.fromkeys(layer for layers in found for layer in layers))
 
 
 def _unit(atlas: Atlas, text: str) -> None:
@@ -151,10 +125,6 @@ def _unit(atlas: Atlas, text: str) -> None:
         place = shlex.quote(str(atlas.folder))
         name = shlex.quote(f"{layer}:{unit}")
         print(printable(f"{text} is also a neuron: {command()} show {place} {name}"))
-
-
-def _records(units: pd.DataFrame) -> list[dict[str, Any]]:
-    return units.astype(object).where(units.notna(), None).to_dict("records")
 
 
 def _picture(path: Path) -> Any:
@@ -173,69 +143,3 @@ def _like(searcher: Searcher, name: str, by: str, layers: list[str] | None) -> H
 
     every = len(searcher.relations.units)
     return searcher.like(*unit_name(name), by=by, layers=layers, count=every)
-
-
-def _show(hits: Hits, limit: int, top: int) -> None:
-    from rich.table import Table
-
-    from neuronym._core.terminal import add_row, console
-
-    out = console()
-    hidden = " Show them with --abstained." if hits.hidden else ""
-    for line in (hits.note + hidden, _asked(hits)):
-        if line:
-            out.print(printable(line), style="yellow")
-    if "found" in hits.units and hits.layers.empty:
-        where = "" if hits.units.empty else f" among its first {top} labels"
-        print(printable(f"No neuron was found by {hits.query!r}{where}."))
-    if hits.units.empty:
-        return
-    table = Table(box=None)
-    columns = _COLUMNS["found" if "found" in hits.units else "like"]
-    shown = [column for column in columns if column in ("neuron", *hits.units.columns)]
-    for column in shown:
-        left = column in ("neuron", "concept", "found", "matched")
-        table.add_column(_HEADINGS.get(column, column), justify="left" if left else "right")
-    for row in _records(hits.units.head(limit)):
-        row["neuron"] = f"{row['layer']}:{row['unit']}"
-        add_row(table, *(_cell(column, row) for column in shown))
-    out.print(table)
-    if "found" in hits.units and len(hits.layers):
-        parts = [
-            f"{row.layer} {row.units:,}"
-            + (f" (best {row.best:.3f})" if row.best == row.best else "")
-            for row in hits.layers.itertuples()
-        ]
-        out.print(f"\nNeurons per layer: {', '.join(parts)}.", style="dim")
-    if len(hits.units) > limit:
-        print(f"… and {len(hits.units) - limit:,} more; show them with --limit.")
-
-
-_COLUMNS = {
-    "found": ("neuron", "rank", "concept", "score", "found", "matched", "images"),
-    "like": ("neuron", "likeness", "activation", "deviation", "share", "concept", "score"),
-}
-_HEADINGS = {
-    "concept": "label",
-    "found": "found in",
-    "images": "images with it",
-    "share": "of images below",
-    "deviation": "deviations above mean",
-}
-
-
-def _asked(hits: Hits) -> str:
-    parts = [f"Did you mean {', '.join(hits.suggestions)}?"] if hits.suggestions else []
-    parts += [f"Near in meaning: {', '.join(hits.related)}."] if hits.related else []
-    return " ".join(parts)
-
-
-def _cell(column: str, row: dict[str, Any]) -> str:
-    value = row[column]
-    if value is None or value != value:
-        return "–"
-    if column == "share":
-        return f"{value:.1%}"
-    if column == "images":
-        return str(value) if value else ""
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
