@@ -105,17 +105,8 @@ def show(
 
         save(one.figure(images, method=method), figure)
     if json:
-        print_json(
-            {
-                "layer": one.layer,
-                "unit": one.index,
-                "facts": one.facts,
-                "labels": one.labels(method).to_dict("records"),
-                "trust": one.trust(method),
-                "exemplars": one.exemplars().to_dict("records"),
-                "figure": str(figure) if figure else None,
-            }
-        )
+        drawn = str(figure) if figure else None
+        print_json({**summary.unit_facts(one, method), "figure": drawn})
         return
     summary.print_unit(one, method)
     if figure is not None:

@@ -61,28 +61,25 @@ def label(
       neuronym label demo-atlas --method netdissect:quantile=0.01 --layers _blocks.15
     """
     from neuronym._core import progress
-    from neuronym.atlas.context import Material
     from neuronym.atlas.reader import open_atlas
-    from neuronym.atlas.writer import AtlasWriter
     from neuronym.labelling import run as labelling
     from neuronym.labelling.base import open_labeller
+    from neuronym.labelling.estimate import estimate
 
     opened, labeller = open_atlas(atlas), open_labeller(method)
     chosen = [name.strip() for name in layers.split(",")] if layers else None
     given = {"device": device, "workers": workers, "cache": cache}
     if dry_run:
-        material, writer = Material(opened, **given), AtlasWriter(opened.folder, opened.manifest)
         with contextlib.redirect_stdout(sys.stderr):
-            names = labelling.to_label(writer, material, labeller, chosen, overwrite)
-            cost = labeller.cost(material, names)
+            found = estimate(opened, labeller, layers=chosen, overwrite=overwrite, **given)
         if json:
-            print_json({"method": labeller.method_id, "layers": names, "cost": cost})
+            print_json({"method": found.method, "layers": found.layers, "cost": found.cost})
             return
-        units = sum(material.units(name) for name in names)
         print(
             printable(
-                f"Would label {units:,} units of {', '.join(names)} as {labeller.method_id}. "
-                f"{cost or 'This takes seconds to minutes.'} Nothing was written."
+                f"Would label {found.units:,} units of {', '.join(found.layers)} as "
+                f"{found.method}. {found.cost or 'This takes seconds to minutes.'} "
+                "Nothing was written."
             )
         )
         return
