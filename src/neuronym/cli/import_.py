@@ -1,4 +1,4 @@
-"""`neuronym import` and `neuronym export`: published results in and out."""
+"""`neuronym import`: published results into an atlas."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuronym._core.terminal import command, counted, printable
-from neuronym.cli.output import JsonOption, QuietOption, print_json
+from neuronym._core import progress
+from neuronym._core.checks import misuse
+from neuronym._core.terminal import command, counted
+from neuronym.cli.options import JsonOption, QuietOption, WorkersOption
+from neuronym.cli.output import print_json, print_lines
 
 if TYPE_CHECKING:
-    from neuronym.interchange.exporting import Exported
     from neuronym.interchange.importing import Imported
 
 
 _FORMAT = "clip-search, clip-dissect, netdissect, milan or annotations."
-_TO = "clip-search, clip-dissect, netdissect, milan, annotations, or site (plain web pages)."
 
 
 def import_(
@@ -54,9 +55,7 @@ def import_(
             help="The network's name, for a new atlas. Default: resnet50 if the layers are its.",
         ),
     ] = None,
-    workers: Annotated[
-        int, typer.Option(metavar="N", help="Threads that decode images. 0: one per core.", min=0)
-    ] = 0,
+    workers: WorkersOption = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the labels of this method in the atlas.")
     ] = False,
@@ -77,7 +76,6 @@ def import_(
 
       neuronym import annotations truth.csv --out demo-atlas
     """
-    from neuronym._core import progress
     from neuronym.atlas.reader import open_atlas
     from neuronym.interchange.annotations import AnnotationsFile
     from neuronym.interchange.importing import import_labels
@@ -85,12 +83,12 @@ def import_(
 
     chosen = open_format(kind)
     if isinstance(chosen, AnnotationsFile):
-        _refuse("annotations", images=images, method=method, target=target)
+        refuse("annotations", images=images, method=method, target=target)
         added = chosen.read(open_atlas(out), path)
         if json:
             print_json({"atlas": str(out), "format": chosen.name, "added": added})
         else:
-            print(printable(f"{counted(added, 'answer')} of {path} added to {out}."))
+            print_lines([f"{counted(added, 'answer')} of {path} added to {out}."])
         return
     done = import_labels(
         chosen,
@@ -111,9 +109,8 @@ def import_(
         _print_import(done, path)
 
 
-def _refuse(kind: str, **given: object) -> None:
-    from neuronym._core.checks import misuse
-
+def refuse(kind: str, **given: object) -> None:
+    """Raise UsageError for options that are given, and that a format has no use for."""
     for name, value in given.items():
         if value is not None:
             raise misuse(name, f"left out: {kind} has no use for it", str(value))
@@ -153,7 +150,7 @@ def _print_import(done: Imported, path: Path) -> None:
     lines += ["Next:", f"  {command()} show {place}"]
     if len(done.atlas.methods) > 1:
         lines.append(f"  {command()} compare {place}")
-    print("\n".join(map(printable, lines)))
+    print_lines(lines)
 
 
 def _images(done: Imported) -> str:
@@ -165,118 +162,3 @@ def _images(done: Imported) -> str:
         )
     damaged = f", {len(done.images.damaged):,} cannot be read" if done.images.damaged else ""
     return f"{found:,} of the {listed:,} listed images found{damaged}."
-
-
-def export(
-    atlas: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="ATLAS…", help="The folder of an atlas; of several, for one site of them all."
-        ),
-    ],
-    kind: Annotated[
-        str, typer.Option("--format", "-f", metavar="FORMAT", help=_TO, show_default=False)
-    ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            metavar="PATH",
-            help="The file, or the folder for a file per layer.",
-            show_default=False,
-        ),
-    ],
-    method: Annotated[
-        str | None,
-        typer.Option(metavar="METHOD", help="Whose labels. Default: those of the first method."),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that are there.")
-    ] = False,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-) -> None:
-    """Write an atlas as files that other tools read, or as a web site of plain files.
-
-    What the format has no place for is said.
-
-    Examples:
-
-      neuronym export demo-atlas --format clip-search --out demo-clip-search
-
-      neuronym export demo-atlas --format clip-dissect --out labels.csv --method clip-avg
-
-      neuronym export demo-atlas --format annotations --out truth.csv
-
-      neuronym export before-atlas after-atlas --format site --out site
-    """
-    from neuronym._core.checks import misuse
-    from neuronym.atlas.reader import open_atlas
-
-    if kind == "site":
-        _refuse("site", method=method)
-        _export_site(atlas, out, overwrite, json, quiet)
-        return
-    from neuronym.interchange.annotations import AnnotationsFile
-    from neuronym.interchange.exporting import export_labels
-    from neuronym.interchange.open import open_format
-
-    chosen = open_format(kind)
-    if len(atlas) > 1:
-        raise misuse("atlas", f"one for the format {kind}; only site takes several", len(atlas))
-    opened = open_atlas(atlas[0])
-    if isinstance(chosen, AnnotationsFile):
-        _refuse("annotations", method=method)
-        written = chosen.write(opened, out, overwrite)
-        if json:
-            print_json({"files": [str(out)], "answers": written})
-        else:
-            print(
-                printable(str(out) if quiet else f"{counted(written, 'answer')} written to {out}.")
-            )
-        return
-    done = export_labels(opened, chosen, out, method=method, overwrite=overwrite)
-    if json:
-        print_json(
-            {
-                "files": [str(file) for file in done.files],
-                "method": done.method,
-                "units": done.units,
-                "abstained": done.abstained,
-                "lost": done.lost,
-                "notes": done.notes,
-            }
-        )
-    elif quiet:
-        print("\n".join(printable(str(file)) for file in done.files))
-    else:
-        _print_export(done, out)
-
-
-def _export_site(atlases: list[str], out: Path, overwrite: bool, json: bool, quiet: bool) -> None:
-    from neuronym._core import progress
-    from neuronym.atlas.reader import open_atlas
-    from neuronym.web.export import export_site
-
-    pages = export_site(
-        list(map(open_atlas, atlases)),
-        out,
-        overwrite=overwrite,
-        progress=progress.automatic(quiet),
-    )
-    if json:
-        print_json({"site": str(out), "pages": pages})
-        return
-    print(printable(str(out) if quiet else f"{counted(pages, 'page')} written to {out}."))
-    if not quiet:
-        print(printable(f"Look at them with: python -m http.server -d {shlex.quote(str(out))}"))
-
-
-def _print_export(done: Exported, out: Path) -> None:
-    empty = f", {done.abstained:,} of them without a label" if done.abstained else ""
-    what = f"{len(done.files)} files in {out}" if len(done.files) > 1 else str(done.files[0])
-    lines = [
-        f"Labels of {counted(done.units, 'neuron')} by {done.method}{empty} written to {what}."
-    ]
-    if done.lost:
-        lines += ["Not in the files:", *(f"  {what}" for what in done.lost)]
-    print("\n".join(map(printable, [*lines, *done.notes])))

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuronym._core.errors import UsageError
+from neuronym._core.checks import choice, misuse
+from neuronym._core.errors import CorruptImageError, UsageError
 from neuronym._core.terminal import command, printable
-from neuronym.cli.inspecting import AtlasArgument, MethodOption
-from neuronym.cli.output import JsonOption, print_json
+from neuronym.cli.options import AtlasArgument, JsonOption, MethodOption, listed
+from neuronym.cli.output import aside, print_json
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from neuronym.atlas.reader import Atlas
     from neuronym.search.hits import Hits
     from neuronym.search.searcher import Searcher
@@ -75,11 +77,37 @@ def search(
 
       neuronym search demo-atlas --like _fc:417 --by activations
     """
-    from neuronym._core.checks import choice
     from neuronym.atlas.reader import open_atlas
     from neuronym.report import search_sheet
     from neuronym.search.searcher import Searcher
 
+    _check(text, image, like, by, form)
+    searcher = Searcher(open_atlas(atlas), method)
+    named = listed(layers)
+    within = searcher.layers_like(named) if named else None
+    with aside():
+        if image is not None:
+            hits = searcher.by_picture(_picture(image), by=by or "target", layers=within)
+        elif like is not None:
+            hits = _like(searcher, like, by or "exemplars", within)
+        else:
+            how = {"match": match, "places": listed(places), "top": top, "abstained": abstained}
+            hits = searcher.find(text or "", layers=within, **how)
+    if json:
+        print_json(search_sheet.to_json(hits, limit))
+    elif form == "classic":
+        for sentence in search_sheet.sentences(hits, limit):
+            print(printable(sentence))
+    else:
+        search_sheet.print_hits(hits, limit)
+        if text:
+            _print_neuron(searcher.atlas, text)
+
+
+def _check(
+    text: str | None, image: Path | None, like: str | None, by: str | None, form: str
+) -> None:
+    """Refuse options that contradict each other."""
     choice("format", form, ("table", "classic"))
     given = [
         name for name, value in (("WORD", text), ("--image", image), ("--like", like)) if value
@@ -91,32 +119,10 @@ def search(
         raise UsageError("Expected --by with --image or --like, got it with a word.")
     if form == "classic" and not text:
         raise UsageError(f"Expected --format classic with a word, got it with {given[0]}.")
-    searcher = Searcher(open_atlas(atlas), method)
-    named = [name.strip() for name in layers.split(",")] if layers else None
-    within = searcher.layers_like(named) if named else None
-    with contextlib.redirect_stdout(sys.stderr):  # what opening networks prints is no result
-        if image is not None:
-            hits = searcher.by_picture(_picture(image), by=by or "target", layers=within)
-        elif like is not None:
-            hits = _like(searcher, like, by or "exemplars", within)
-        else:
-            chosen = [name.strip() for name in places.split(",")] if places else None
-            hits = searcher.find(
-                text or "", match=match, places=chosen, layers=within, top=top, abstained=abstained
-            )
-    if json:
-        print_json(search_sheet.to_json(hits, limit))
-    elif form == "classic":
-        for sentence in search_sheet.sentences(hits, limit):
-            print(printable(sentence))
-    else:
-        search_sheet.print_hits(hits, limit)
-        if text:
-            _unit(searcher.atlas, text)
 
 
-def _unit(atlas: Atlas, text: str) -> None:
-    """How to look at a neuron, where the word is the name of one."""
+def _print_neuron(atlas: Atlas, text: str) -> None:
+    """Say how to look at a neuron, where the word is the name of one."""
     from neuronym.atlas.unit import unit_name
 
     with contextlib.suppress(UsageError):
@@ -127,9 +133,7 @@ def _unit(atlas: Atlas, text: str) -> None:
         print(printable(f"{text} is also a neuron: {command()} show {place} {name}"))
 
 
-def _picture(path: Path) -> Any:
-    from neuronym._core.checks import misuse
-    from neuronym._core.errors import CorruptImageError
+def _picture(path: Path) -> Image:
     from neuronym.inputs.probes import images
 
     try:
