@@ -120,7 +120,7 @@ def test_help_imports_no_torch() -> None:
         "sys.argv = ['neuronym', '--help']\n"
         "try: neuronym.cli.main()\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'pandas', 'pyarrow', 'PIL', 'matplotlib', 'numba', 'scipy'}\n"
+        "heavy = {'torch', 'numpy', 'pandas', 'pyarrow', 'PIL', 'matplotlib', 'numba', 'scipy'}\n"
         "heavy &= set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)\n"
     )

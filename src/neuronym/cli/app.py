@@ -1,27 +1,36 @@
-"""The command tree: each command's module is imported only when it is called."""
+"""The command tree. What a command works with is imported only when it is called."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from neuronym import __version__
-from neuronym.cli import (
-    cache,
-    calibrating,
-    demo,
-    dissect,
-    evaluating,
-    exchanging,
-    inspecting,
-    labelling,
-    reporting,
-    searching,
-    serving,
-    studying,
-    trusting,
-)
+from neuronym.cli import cache
+from neuronym.cli.annotate import annotate
+from neuronym.cli.calibrate import calibrate
+from neuronym.cli.compare import compare
+from neuronym.cli.demo import demo
+from neuronym.cli.dissect import dissect
+from neuronym.cli.doctor import doctor
+from neuronym.cli.evaluate import evaluate
+from neuronym.cli.export import export
+from neuronym.cli.figure import figure
+from neuronym.cli.grid import grid
+from neuronym.cli.import_ import import_
+from neuronym.cli.label import label
+from neuronym.cli.layers import layers
+from neuronym.cli.list_ import list_
+from neuronym.cli.report import report
+from neuronym.cli.search import search
+from neuronym.cli.serve import serve
+from neuronym.cli.show import show
+from neuronym.cli.significance import significance
+from neuronym.cli.stability import stability
+from neuronym.cli.table import table
+from neuronym.cli.trust import trust
 
 app = typer.Typer(
     name="neuronym",
@@ -51,26 +60,35 @@ def _root(
     pass
 
 
-app.command("demo")(demo.demo)
-app.command("dissect", no_args_is_help=True)(dissect.dissect)
-app.command("layers", no_args_is_help=True)(inspecting.layers)
-app.command("show", no_args_is_help=True)(inspecting.show)
-app.command("search", no_args_is_help=True)(searching.search)
-app.command("serve", no_args_is_help=True)(serving.serve)
-app.command("annotate", no_args_is_help=True)(serving.annotate)
-app.command("label", no_args_is_help=True)(labelling.label)
-app.command("compare", no_args_is_help=True)(labelling.compare)
-app.command("trust", no_args_is_help=True)(trusting.trust)
-app.command("significance", no_args_is_help=True)(trusting.significance)
-app.command("calibrate", no_args_is_help=True)(calibrating.calibrate)
-app.command("stability", no_args_is_help=True)(studying.stability)
-app.command("grid", no_args_is_help=True)(studying.grid)
-app.command("import", no_args_is_help=True)(exchanging.import_)
-app.command("export", no_args_is_help=True)(exchanging.export)
-app.command("evaluate", no_args_is_help=True)(evaluating.evaluate)
-app.command("table", no_args_is_help=True)(evaluating.table)
-app.command("figure", no_args_is_help=True)(reporting.figure)
-app.command("report", no_args_is_help=True)(reporting.report)
-app.command("list")(inspecting.list_names)
-app.command("doctor")(inspecting.doctor)
+#: In the order of `neuronym --help`.
+_COMMANDS: tuple[Callable[..., None], ...] = (
+    demo,
+    dissect,
+    layers,
+    show,
+    search,
+    serve,
+    annotate,
+    label,
+    compare,
+    trust,
+    significance,
+    calibrate,
+    stability,
+    grid,
+    import_,
+    export,
+    evaluate,
+    table,
+    figure,
+    report,
+    list_,
+    doctor,
+)
+#: What does something without arguments; the others show their help.
+_ALONE = ("demo", "list", "doctor")
+
+for _command in _COMMANDS:
+    _name = _command.__name__.rstrip("_")
+    app.command(_name, no_args_is_help=_name not in _ALONE)(_command)
 app.add_typer(cache.app, name="cache")

@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
+from neuronym._core.checks import choice
 from neuronym._core.terminal import add_row, console, size
-from neuronym.cli.output import JsonOption, print_json
+from neuronym.cli.options import JsonOption
+from neuronym.cli.output import print_json
 
 app = typer.Typer(
     help="Look at and empty the cache of activations and embeddings.", no_args_is_help=True
 )
-CacheOption = Annotated[
+RootOption = Annotated[
     str | None,
     typer.Option(
         "--cache",
@@ -24,7 +26,7 @@ CacheOption = Annotated[
 
 
 @app.command("list")
-def list_cache(cache: CacheOption = None, json: JsonOption = False) -> None:
+def list_cache(cache: RootOption = None, json: JsonOption = False) -> None:
     """Show what is cached, most recently used first."""
     from neuronym.extraction.cache import Cache
 
@@ -59,7 +61,7 @@ def list_cache(cache: CacheOption = None, json: JsonOption = False) -> None:
 
 @app.command()
 def prune(
-    cache: CacheOption = None,
+    cache: RootOption = None,
     older_than: Annotated[
         float | None,
         typer.Option(metavar="DAYS", help="Only what was not used for so long.", min=0),
@@ -78,7 +80,6 @@ def prune(
     json: JsonOption = False,
 ) -> None:
     """Remove cached arrays; without options, all of them. Atlases are not touched."""
-    from neuronym._core.checks import choice
     from neuronym.extraction.cache import KINDS, Cache
 
     if kind is not None:

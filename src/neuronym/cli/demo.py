@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from neuronym.cli.output import QuietOption
+from neuronym.cli.dissect import run
+from neuronym.cli.options import QuietOption
 from neuronym.inputs.settings import DissectSettings
 
 #: A real ImageNet network, another one behind the encoder, the embedded images and words.
@@ -33,6 +34,4 @@ def demo(
 
     Run it again and it shows the atlas that is already there.
     """
-    from neuronym.cli.dissect import run
-
     run(DissectSettings(**DEMO, out=out, limit=limit), resume=True, quiet=quiet)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neuronym._core import progress
 from neuronym._core.terminal import counted, duration, printable, size
-from neuronym.cli.options import from_settings
-from neuronym.cli.output import JsonOption, QuietOption, print_json
+from neuronym.cli.options import JsonOption, QuietOption, from_settings
+from neuronym.cli.output import aside, print_json
 from neuronym.inputs.settings import DissectSettings, from_file
 
 if TYPE_CHECKING:
@@ -64,14 +65,13 @@ def run(
     quiet: bool = False,
 ) -> Atlas | None:
     """Plan, announce, carry out, summarise."""
-    from neuronym._core import progress
     from neuronym.atlas.writer import check_free
     from neuronym.pipeline import run as pipeline
 
     started = time.monotonic()
     if settings.out and not dry_run:
         check_free(Path(settings.out), settings.to_dict(), resume=resume, overwrite=overwrite)
-    with contextlib.redirect_stdout(sys.stderr):  # what user code prints is no result of ours
+    with aside():
         plan = pipeline.plan(settings)
     if not (quiet or json):
         _announce(plan)
@@ -96,8 +96,8 @@ def run(
 
 def _tell_losses(atlas: Atlas) -> None:
     """Name the images that were skipped: a few here, all of them in atlas.json."""
-    probe = atlas.manifest["probe"]
-    for what, losses in (("skipped", probe["skipped"]), ("no annotations", probe["unannotated"])):
+    probe = atlas.manifest.probe
+    for what, losses in (("skipped", probe.skipped), ("no annotations", probe.unannotated)):
         for image_id, reason in losses[:5]:
             print(printable(f"{what} {image_id}: {reason}"), file=sys.stderr)
         if len(losses) > 5:
@@ -124,8 +124,6 @@ def _announce(plan: Plan) -> None:
 
 
 def _dry_run(plan: Plan, json: bool) -> None:
-    from dataclasses import asdict
-
     from neuronym.pipeline.estimate import estimate
 
     cost = estimate(plan)

@@ -1,4 +1,4 @@
-"""Command-line options made from a settings dataclass, so that both can never disagree."""
+"""Arguments and options: those that several commands have, and those made from settings."""
 
 from __future__ import annotations
 
@@ -7,9 +7,146 @@ import types
 import typing
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+#: Where right labels come from.
+TRUTHS = (
+    "classes (unit i of the output layer is class i), annotations (people's, in the atlas), or a "
+    "ground-truth file (.csv)."
+)
+#: What a study of stability measures.
+PARTS = (
+    "What to measure beside the published score, of images, bootstrap, halves, order, words, "
+    "prompts, pairs; `none`: nothing."
+)
+_RARE = "Default: what 1 in 10,000 pairs of concepts reach."
+
+# -- which atlas, whose labels -------------------------------------------------------------------
+
+AtlasArgument = Annotated[str, typer.Argument(metavar="ATLAS", help="The folder of an atlas.")]
+AtlasesArgument = Annotated[
+    list[str], typer.Argument(metavar="ATLAS…", help="The folders of one or several atlases.")
+]
+MethodOption = Annotated[
+    str | None,
+    typer.Option(metavar="METHOD", help="Whose labels. Default: those of the run that made it."),
+]
+MethodsOption = Annotated[
+    str | None,
+    typer.Option("--methods", "--method", metavar="M,…", help="Only these. Default: all."),
+]
+LayersOption = Annotated[
+    str | None,
+    typer.Option(metavar="L,…", help="Only these layers, by exact name. Default: all."),
+]
+
+# -- when a label is right -----------------------------------------------------------------------
+
+TruthOption = Annotated[str | None, typer.Option(metavar="TRUTH", help=f"Right labels: {TRUTHS}")]
+MatchOption = Annotated[
+    str, typer.Option(metavar="HOW", help="When a label is right: exact, lemma or synonyms.")
+]
+MatchSynonymsOption = Annotated[
+    float | None,
+    typer.Option(
+        "--synonyms",
+        metavar="COSINE",
+        min=-1,
+        max=1,
+        show_default=False,
+        help="With --match synonyms: labels are synonyms from this cosine of their text embeddings "
+        f"on. {_RARE}",
+    ),
+]
+SynonymsOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="COSINE",
+        min=-1,
+        max=1,
+        help=f"Labels count as synonyms from this cosine of their text embeddings on. {_RARE}",
+    ),
+]
+AllLabelsOption = Annotated[
+    bool,
+    typer.Option("--all-labels", help="Count also labels of units that do not beat chance."),
+]
+
+# -- where and how it runs -----------------------------------------------------------------------
+
+DeviceOption = Annotated[
+    str, typer.Option(help="auto, cpu, cuda, cuda:N, mps; where networks run if they must.")
+]
+WorkersOption = Annotated[
+    int, typer.Option(metavar="N", help="Threads that decode images. 0: one per core.", min=0)
+]
+CacheOption = Annotated[
+    str | None, typer.Option(metavar="DIR", help="Cache directory.", show_default=False)
+]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Make again what is there already.")
+]
+
+# -- what comes out ------------------------------------------------------------------------------
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the result.")]
+DrawingOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Also draw it: .png, .svg or .pdf.")
+]
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        show_default=False,
+        help="terminal, csv, markdown, latex, json or html. Default: terminal, or by the ending of "
+        "--out.",
+    ),
+]
+
+# -- the site ------------------------------------------------------------------------------------
+
+PortOption = Annotated[
+    int, typer.Option(metavar="N", help="Port. 0: any free one.", min=0, max=65535)
+]
+HostOption = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Address to listen at. Any but this machine's own also asks readers for a token, "
+        "which is part of the address that is printed.",
+    ),
+]
+NoOpenOption = Annotated[bool, typer.Option("--no-open", help="Do not open a browser.")]
+
+
+def listed(text: str | None) -> list[str] | None:
+    """The names in `A,B,…`; None where nothing is given.
+
+    >>> listed("layer3, layer4")
+    ['layer3', 'layer4']
+    """
+    return [name.strip() for name in text.split(",")] if text else None
+
+
+def parts_of(text: str | None) -> dict[str, tuple[str, ...]]:
+    """What `--parts` says, as a setting of a study.
+
+    >>> parts_of("halves,pairs"), parts_of("none"), parts_of(None)
+    ({'parts': ('halves', 'pairs')}, {'parts': ()}, {})
+    """
+    if text is None:
+        return {}
+    return {"parts": () if text == "none" else named(text)}
+
+
+def named(text: str) -> tuple[str, ...]:
+    """The names in `A,B,…` without empty ones."""
+    return tuple(filter(None, listed(text) or ()))
 
 
 def from_settings(settings: type, positional: str) -> Callable[[Callable], Callable]:

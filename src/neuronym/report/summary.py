@@ -233,6 +233,18 @@ def _print_striking(
     out.print(table)
 
 
+def unit_facts(unit: Unit, method: str | None = None) -> dict[str, Any]:
+    """What a script wants to know of one neuron; default: by the first method."""
+    return {
+        "layer": unit.layer,
+        "unit": unit.index,
+        "facts": unit.facts,
+        "labels": unit.labels(method).to_dict("records"),
+        "trust": unit.trust(method),
+        "exemplars": unit.exemplars().to_dict("records"),
+    }
+
+
 def print_unit(unit: Unit, method: str | None = None) -> None:
     """One neuron: facts, labels, exemplars."""
     from rich.table import Table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -227,6 +228,14 @@ class Searcher:
         found = self.relations.like(layer, unit, by, len(self.relations.units))
         units = self._within(self._labelled(found), layers).head(count)
         return Hits(f"{layer}:{unit}", units)
+
+    def layers_like(self, patterns: Iterable[str]) -> list[str]:
+        """The layers that names or patterns such as `layer4*` stand for, each once.
+
+        What stands for none stays as it is, for the search to refuse.
+        """
+        found = [fnmatch.filter(self.atlas.layers, name) or [name] for name in patterns]
+        return list(dict.fromkeys(layer for layers in found for layer in layers))
 
     # -- built once ------------------------------------------------------------------------------
 

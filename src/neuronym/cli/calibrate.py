@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from neuronym._core import progress
 from neuronym._core.terminal import command, printable
-from neuronym.cli.evaluating import MatchOption, SynonymsOption
-from neuronym.cli.inspecting import MethodOption
-from neuronym.cli.output import JsonOption, QuietOption, print_json
-
-_TRUTH = (
-    "classes (unit i of the output layer is class i), annotations (people's, in each atlas), or a "
-    "ground-truth file (.csv)."
+from neuronym.cli.options import (
+    TRUTHS,
+    JsonOption,
+    MatchOption,
+    MatchSynonymsOption,
+    MethodOption,
+    QuietOption,
+    listed,
 )
+from neuronym.cli.output import aside, print_files, print_json
+
+if TYPE_CHECKING:
+    from neuronym.analysis.trust.calibration import Calibration
+
+
+_TRUTHS = TRUTHS.replace("the atlas", "each atlas")
 
 
 def calibrate(
@@ -25,7 +32,7 @@ def calibrate(
         list[str],
         typer.Argument(metavar="ATLAS…", help="Atlases whose units to fit on.", show_default=False),
     ],
-    truth: Annotated[str, typer.Option(metavar="TRUTH", help=_TRUTH)] = "classes",
+    truth: Annotated[str, typer.Option(metavar="TRUTH", help=_TRUTHS)] = "classes",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -67,7 +74,7 @@ def calibrate(
     ] = None,
     method: MethodOption = None,
     match: MatchOption = "exact",
-    synonyms: SynonymsOption = None,
+    synonyms: MatchSynonymsOption = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of folds and intervals.")] = 0,
     figure: Annotated[
         Path | None,
@@ -89,22 +96,19 @@ def calibrate(
 
       neuronym calibrate demo-atlas --truth truth.csv --match lemma --signs fit,margin,stability
     """
-    from neuronym._core import progress
-    from neuronym.analysis.trust.calibration import DEFAULT_SIGNS
-    from neuronym.analysis.trust.calibration import calibrate as fit
+    from neuronym.analysis.trust import calibration
     from neuronym.atlas.reader import open_atlas
     from neuronym.report import reliability_sheet
     from neuronym.report.figures import check_format, save
 
     if figure is not None:
         check_format(figure)
-    chosen = [part.strip() for part in signs.split(",")] if signs else DEFAULT_SIGNS
-    with contextlib.redirect_stdout(sys.stderr):  # what models print is no result of ours
-        made = fit(
+    with aside():
+        made = calibration.calibrate(
             [open_atlas(path) for path in atlases],
             truth,
             tests=[open_atlas(path) for path in test or ()],
-            signs=chosen,
+            signs=listed(signs) or calibration.DEFAULT_SIGNS,
             isotonic=isotonic,
             name=name or (out.stem if out else "calibrator"),
             seed=seed,
@@ -118,23 +122,22 @@ def calibrate(
     if figure is not None:
         save(reliability_sheet.draw(made.named), figure)
     if json:
-        print_json(
-            {
-                "calibrator": made.calibrator.to_json(),
-                "reliability": {name: found.to_json() for name, found in made.named.items()},
-            }
-        )
+        reliability = {name: found.to_json() for name, found in made.named.items()}
+        print_json({"calibrator": made.calibrator.to_json(), "reliability": reliability})
         return
     if not quiet:
-        from neuronym._core.tables import print_table
-
-        print_table(reliability_sheet.table(made.named))
-        weights = zip(made.calibrator.signs, made.calibrator.coefficients, strict=True)
-        print("Weights of the signs: " + ", ".join(f"{n} {w:+.2f}" for n, w in weights))
-        print(printable(made.calibrator.caveat))
-    for what, path in (("Calibrator", out), ("Figure", figure)):
-        if path is not None:
-            print(printable(str(path) if quiet else f"{what}: {path}"))
+        _print_calibrated(made)
+    print_files({"Calibrator": out, "Figure": figure}, quiet)
     if out is not None and not quiet:
         print("Next:")
         print(printable(f"  {command()} trust {atlases[0]} confidence:calibrator={out}"))
+
+
+def _print_calibrated(made: Calibration) -> None:
+    from neuronym._core.tables import print_table
+    from neuronym.report import reliability_sheet
+
+    print_table(reliability_sheet.table(made.named))
+    weights = zip(made.calibrator.signs, made.calibrator.coefficients, strict=True)
+    print("Weights of the signs: " + ", ".join(f"{n} {w:+.2f}" for n, w in weights))
+    print(printable(made.calibrator.caveat))

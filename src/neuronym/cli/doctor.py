@@ -1,4 +1,4 @@
-"""What is installed, what runs, what is missing and how to get it."""
+"""`neuronym doctor`: what is installed, what runs, what is missing and how to get it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ import importlib.metadata
 import os
 import platform
 import shutil
+from collections.abc import Iterator
 from typing import Any
+
+from neuronym import __version__
+from neuronym._core.terminal import console, size
+from neuronym.cli.options import JsonOption
+from neuronym.cli.output import print_json
 
 #: package → (what it is for, extra that brings it)
 OPTIONAL = {
@@ -34,9 +40,14 @@ REQUIRED = (
 )
 
 
+def doctor(json: JsonOption = False) -> None:
+    """Check this installation: versions, devices, optional parts, cache."""
+    found = examine()
+    print_json(found) if json else print_report(found)
+
+
 def examine() -> dict[str, Any]:
     """Versions, devices, optional parts and the cache, as JSON-able data."""
-    from neuronym import __version__
     from neuronym.extraction.cache import Cache
 
     cache = Cache()
@@ -100,9 +111,7 @@ def _torchvision_works() -> str | bool:
 
 
 def print_report(found: dict[str, Any]) -> None:
-    """The findings for people; problems first become sentences with what to do."""
-    from neuronym._core.terminal import console, size
-
+    """Print the findings; problems become sentences with what to do."""
     out = console()
     out.print(f"neuronym {found['neuronym']}, Python {found['python']}, {found['platform']}")
     out.print(", ".join(f"{name} {version}" for name, version in found["packages"].items()))
@@ -118,12 +127,14 @@ def print_report(found: dict[str, Any]) -> None:
             out.print(f"  – {name}: {part['for']}. Install: {part['install']}", style="yellow")
     cache = found["cache"]
     out.print(f"\nCache\n  {cache['root']}: {size(cache['bytes'])}, {size(cache['free'])} free")
-    problems = []
+    out.print("\n" + ("\n".join(_problems(found)) or "Nothing is wrong."))
+
+
+def _problems(found: dict[str, Any]) -> Iterator[str]:
     if found["torchvision_works"] is not True:
-        problems.append(
+        yield (
             f"torchvision cannot be imported ({found['torchvision_works']}). Install the pair of "
             "torch and torchvision that belong together."
         )
-    if not cache["writable"]:
-        problems.append("The cache cannot be written. Set NEURONYM_CACHE or use --cache.")
-    out.print("\n" + ("\n".join(problems) if problems else "Nothing is wrong."))
+    if not found["cache"]["writable"]:
+        yield "The cache cannot be written. Set NEURONYM_CACHE or use --cache."

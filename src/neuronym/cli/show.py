@@ -1,0 +1,72 @@
+"""`neuronym show`: an atlas, or one of its neurons, in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from neuronym._core.checks import misuse
+from neuronym.cli.options import AtlasArgument, DrawingOption, JsonOption, MethodOption
+from neuronym.cli.output import print_json
+
+if TYPE_CHECKING:
+    from neuronym.atlas.reader import Atlas
+    from neuronym.atlas.unit import Unit
+
+
+def show(
+    atlas: AtlasArgument,
+    unit: Annotated[
+        str | None,
+        typer.Argument(metavar="LAYER:UNIT", help="Such as layer4:1802. Without: a summary."),
+    ] = None,
+    figure: DrawingOption = None,
+    images: Annotated[int, typer.Option(metavar="N", help="Images in the figure.", min=1)] = 16,
+    method: MethodOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Print a neuron: labels, scores, highest activating images.
+
+    Examples:
+
+      neuronym show demo-atlas _fc:417
+
+      neuronym show demo-atlas _fc:417 --figure balloon.png
+    """
+    from neuronym.atlas.reader import open_atlas
+
+    opened = open_atlas(atlas)
+    if unit is None and figure is not None:
+        raise misuse("unit", "given with --figure, such as layer4:1802", unit)
+    if unit is None:
+        _print_atlas(opened, json)
+        return
+    one = opened[unit]
+    if figure is not None:
+        from neuronym.report.figures import save
+
+        save(one.figure(images, method=method), figure)
+    _print_unit(one, method, figure, json)
+
+
+def _print_atlas(atlas: Atlas, json: bool) -> None:
+    from neuronym.report import summary
+
+    if json:
+        print_json(summary.facts(atlas))
+    else:
+        summary.print_summary(atlas)
+
+
+def _print_unit(unit: Unit, method: str | None, figure: Path | None, json: bool) -> None:
+    from neuronym.report import summary
+
+    drawn = str(figure) if figure else None
+    if json:
+        print_json({**summary.unit_facts(unit, method), "figure": drawn})
+        return
+    summary.print_unit(unit, method)
+    if drawn:
+        print(f"\nFigure: {drawn}")
