@@ -365,7 +365,7 @@ def test_words_are_embedded_by_the_embedded_encoder(
 ) -> None:
     asked = []
     monkeypatch.setattr(
-        "neuronym.inputs.encoders.base.open_encoder",
+        "neuronym.atlas.context.open_encoder",
         lambda name, device: asked.append(name) or ColourEncoder(),
     )
     vectors = Material(atlas, cache=str(tmp_path / "cache")).embed_words(["red", "blue", "sky"])

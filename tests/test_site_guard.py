@@ -362,7 +362,7 @@ def test_an_export_that_was_stopped_is_begun_anew(
 ) -> None:
     out = tmp_path / "site"
     with monkeypatch.context() as patched:
-        patched.setattr("neuronym.web.server.static_files", lambda: 1 / 0)
+        patched.setattr("neuronym.web.export.static_files", lambda: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             export_site([atlas], out)
     assert [path.name for path in out.iterdir()] == [MARK]
