@@ -117,15 +117,15 @@ def test_exponentials_and_the_highest_of_them():
 
     cosines = np.linspace(-9, 9, 7 * 37, dtype=np.float32).reshape(7, 37)
     logs = np.linspace(-1, 1, 7, dtype=np.float32)
-    panels = np.full((3, 9, 16), np.nan, np.float32)
-    highest = wpmi_compiled.fill_panels(cosines, np.float32(3), logs, 2, panels, np.float32(0.5))
+    tiles = np.full((3, 9, 16), np.nan, np.float32)
+    highest = wpmi_compiled.fill_tiles(cosines, np.float32(3), logs, 2, tiles, np.float32(0.5))
     expected = np.exp(3.0 * cosines - logs[:, None].astype(np.float64))
-    found = panels[:, 2:].transpose(1, 0, 2).reshape(7, 48)
+    found = tiles[:, 2:].transpose(1, 0, 2).reshape(7, 48)
     np.testing.assert_allclose(found[:, :37], expected + 0.5, rtol=3e-6)
     assert (found[:, 37:] == 1).all()
     assert highest == pytest.approx(expected.max(), rel=3e-6)
-    assert np.isnan(panels[:, :2]).all()
-    far = wpmi_compiled.fill_panels(cosines, np.float32(1e4), logs, 0, panels, np.float32(0))
+    assert np.isnan(tiles[:, :2]).all()
+    far = wpmi_compiled.fill_tiles(cosines, np.float32(1e4), logs, 0, tiles, np.float32(0))
     assert far == pytest.approx(np.exp(80), rel=1e-5)
 
 

@@ -106,7 +106,7 @@ def test_auto_is_cls_where_a_class_token_is_known_else_mean():
     for prefix in (0, None):
         torch.testing.assert_close(pool(tokens, "auto", "tokens", prefix).values, tokens.mean(1))
     torch.testing.assert_close(pool(maps()).values, maps().mean((2, 3)))
-    assert pooling.settle("auto", "NHWC", 1) == "mean"
+    assert pooling.mode_of("auto", "NHWC", 1) == "mean"
 
 
 @pytest.mark.parametrize("mode", ["auto", "mean", "max", "cls", "none"])

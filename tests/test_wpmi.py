@@ -154,7 +154,7 @@ def test_sizes_around_the_borders_of_tiles(engine, sizes, kind, prior, monkeypat
         texts[5] = texts[3]
     similarity = SIMILARITIES[kind].make(top_k=min(n, 6), a=9.0, prior=prior, lam=0.7)
     expected = oracle(similarity, activations, images, texts)[0]
-    every = [Limits(), Limits(5, 7, 300, 40, rows=11, tile=32), Limits(1, 1, 1, 1, 1, 1)]
+    every = [Limits(), Limits(5, 7, 300, 40, rows=11, span=32), Limits(1, 1, 1, 1, 1, 1)]
     for limits in every[: 3 if n < 40 else 2]:
         monkeypatch.setattr(blocks, "LIMITS", limits)
         scores = similarity.scores(activations, images, texts)
@@ -249,7 +249,7 @@ def score_all(prior="probe"):
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Enough tiles and blocks for five threads."""
-    monkeypatch.setattr(blocks, "LIMITS", Limits(rows=64, tile=32))
+    monkeypatch.setattr(blocks, "LIMITS", Limits(rows=64, span=32))
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)

@@ -378,9 +378,9 @@ def choose_layers(
 
 def _mode(pool: str, info: LayerInfo) -> str:
     if info.layout == "vector":
-        pooling.settle(pool, "vector")  # an unknown name is wrong even where it has no effect
+        pooling.mode_of(pool, "vector")  # an unknown name is wrong even where it has no effect
         return "none"
-    mode = pooling.settle(pool, info.layout, info.prefix_tokens)
+    mode = pooling.mode_of(pool, info.layout, info.prefix_tokens)
     if mode == "cls" and (info.layout != "tokens" or info.prefix_tokens == 0):
         raise UsageError(
             f"Expected `pool` to fit {info.name}, got 'cls', but its output ({info.layout}) has no "

@@ -67,7 +67,7 @@ def class_token(patches: Tensor, dim: int, prefix: Tensor | None) -> Tensor:
     return prefix[:, 0].clone()
 
 
-def settle(pool: str, layout: str, prefix_tokens: int | None = None) -> str:
+def mode_of(pool: str, layout: str, prefix_tokens: int | None = None) -> str:
     """The pooling that `auto` stands for: `cls` where a class token is known, else `mean`.
 
     Raises:
@@ -115,7 +115,7 @@ def pool(
         shared = values.untyped_storage().data_ptr() == output.untyped_storage().data_ptr()
         return Pooled(values.clone() if shared else values, None, None)
 
-    mode = settle(mode, layout, prefix_tokens)
+    mode = mode_of(mode, layout, prefix_tokens)
     prefix = None
     if layout == "tokens":
         count = prefix_tokens or 0

@@ -43,7 +43,7 @@ def estimate(
     Raises:
         UsageError, NeuronymError: as `run.label`, as far as that is known before.
     """
-    material, writer = Material(atlas, **context), AtlasWriter(atlas.folder, atlas.manifest)
-    names = to_label(writer, material, labeller, layers, overwrite)
-    cost = labeller.cost(material, names)
-    return Estimate(labeller.method_id, names, sum(map(material.units, names)), cost)
+    given, writer = Material(atlas, **context), AtlasWriter(atlas.folder, atlas.manifest)
+    names = to_label(writer, given, labeller, layers, overwrite)
+    cost = labeller.cost(given, names)
+    return Estimate(labeller.method_id, names, sum(map(given.units, names)), cost)

@@ -98,7 +98,7 @@ class Limits:
             and below the size from which torch splits single operations over threads, because
             whole chunks are spread over threads already.
         rows: image embeddings in a block that one thread multiplies.
-        tile: concepts in a tile that one thread holds for all images in use.
+        span: concepts that one thread holds for all images in use.
     """
 
     images: int = 4096
@@ -106,7 +106,7 @@ class Limits:
     values: int = 1 << 23
     chunk: int = (1 << 15) - 1
     rows: int = 1024
-    tile: int = 256
+    span: int = 256
 
 
 #: In force everywhere; tests replace it.
@@ -407,7 +407,7 @@ class Job:
     prior: Float64[np.ndarray, " text"] | None
     device: str
 
-    def tile(self, low: int, high: int) -> Float32[np.ndarray, "text dim"]:
+    def span(self, low: int, high: int) -> Float32[np.ndarray, "text dim"]:
         """Some texts, centred."""
         return self.texts[low:high] - self.centre
 

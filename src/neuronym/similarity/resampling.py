@@ -103,15 +103,15 @@ def _compiled_score(
             union, local = np.empty(sets.size, np.int32), np.empty(sets.shape, np.int32)
             here = union[: wpmi_compiled.number_images(sets, numbers, union, local)]
             cosines = product(torch.from_numpy(rows[here]), torch.from_numpy(texts)).numpy()
-            panels = wpmi_compiled.aligned((-(-len(texts) // LANES), len(here), LANES))
-            p = wpmi_compiled.fill_panels(cosines, np.float32(a), logs[here], 0, panels, added)
+            tiles = wpmi_compiled.aligned((-(-len(texts) // LANES), len(here), LANES))
+            p = wpmi_compiled.fill_tiles(cosines, np.float32(a), logs[here], 0, tiles, added)
             highest = math.log(p)
             evidence = form(highest)
             factors = evidence.weights.astype(np.float32), np.float32(evidence.base)
             careful = wpmi_compiled.is_careful(evidence, highest)
-            values = np.empty((len(panels), len(sets), LANES))
-            for panel, out in zip(panels, values, strict=True):
-                log_products(panel, local, *factors, careful, out)
+            values = np.empty((len(tiles), len(sets), LANES))
+            for tile, out in zip(tiles, values, strict=True):
+                log_products(tile, local, *factors, careful, out)
             flat = values.transpose(1, 0, 2).reshape(len(sets), -1)[:, : len(texts)]
             return flat + (shift + evidence.constant)
 

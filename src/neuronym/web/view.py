@@ -82,12 +82,12 @@ class View:
         atlas: any.
     """
 
-    def __init__(self, name: str, atlas: Atlas, shelf: dict[str, View] | None = None) -> None:
+    def __init__(self, name: str, atlas: Atlas, views: dict[str, View] | None = None) -> None:
         self.name, self.atlas = name, atlas
         self.stamp = stamp(atlas.folder)
         _check(atlas)
         self.units = Units(atlas)
-        self._shelf = {} if shelf is None else shelf
+        self._views = {} if views is None else views
         self._made: dict[Any, Any] = {}
         self._locks: dict[Any, threading.RLock] = {}
         self._cards: dict[tuple[int, str], Card] = {}
@@ -95,7 +95,7 @@ class View:
     @property
     def beside(self) -> dict[str, View]:
         """The other atlases of the site, by name."""
-        return {name: view for name, view in self._shelf.items() if name != self.name}
+        return {name: view for name, view in self._views.items() if name != self.name}
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """What `make` gives; made by the first who asks, while the others wait."""

@@ -1,8 +1,8 @@
 """The WPMI family in compiled loops, for the CPU.
 
-Every thread takes tiles of texts. It multiplies their embeddings with those of the images in use,
-turns the cosines into probabilities, and lays these out in panels of 16 texts; then evidence,
-priors and best texts of one panel are made before the next panel is begun.
+Every thread takes spans of texts. It multiplies their embeddings with those of the images in use,
+turns the cosines into probabilities, and lays these out in tiles of 16 texts; then evidence,
+priors and best texts of one tile are made before the next tile is begun.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from neuronym.similarity.blocks import (
     on_threads,
 )
 
-#: Texts in a panel.
+#: Texts in a tile.
 LANES = 16
 #: Factors that are multiplied before their exponent is set aside: they must stay within float32.
 FACTORS = 8
@@ -65,9 +65,9 @@ class _Loop:
     """The state of the product over one set, and the instructions that change it."""
 
     def __init__(
-        self, b: ir.IRBuilder, panel: ir.Value, places: ir.Value, weights: ir.Value, base: ir.Value
+        self, b: ir.IRBuilder, tile: ir.Value, places: ir.Value, weights: ir.Value, base: ir.Value
     ) -> None:
-        self.b, self.panel, self.base = b, panel, _spread(b, base)
+        self.b, self.tile, self.base = b, tile, _spread(b, base)
         self.places = b.inttoptr(places, _int.as_pointer())
         self.weights = b.inttoptr(weights, _float.as_pointer())
         kind = ir.FunctionType(_floats, [_floats] * 3)
@@ -82,7 +82,7 @@ class _Loop:
         """Take factor `r` into one of the products."""
         b = self.b
         place = b.sext(b.load(b.gep(self.places, [r])), _long)
-        address = b.add(self.panel, b.mul(place, _long(4 * LANES)))
+        address = b.add(self.tile, b.mul(place, _long(4 * LANES)))
         values = b.load(b.inttoptr(address, _floats.as_pointer()), align=4)
         weight = _spread(b, b.load(b.gep(self.weights, [r])))
         factor = b.call(self.fma, [values, weight, self.base])
@@ -120,14 +120,14 @@ def _log_product(factors: int, chains: int) -> Callable:
     """The loop over a set that sets the exponent aside after so many factors."""
 
     @intrinsic
-    def log_product(typing_context, panel, places, weights, count, base, out):
+    def log_product(typing_context, tile, places, weights, count, base, out):
         signature = types.void(
             types.uintp, types.uintp, types.uintp, types.intp, types.float32, types.uintp
         )
 
         def generate(context, b, _, args):
-            panel, places, weights, count, base, out = args
-            loop = _Loop(b, panel, places, weights, base)
+            tile, places, weights, count, base, out = args
+            loop = _Loop(b, tile, places, weights, base)
             blocks = b.sdiv(count, _long(factors))
             with cgutils.for_range(b, blocks) as block:
                 low = b.mul(block.index, _long(factors))
@@ -152,11 +152,11 @@ _fast, _careful = _log_product(FACTORS, _CHAINS), _log_product(1, 1)
 
 
 @compiled()
-def log_products(panel, sets, weights, base, careful, out):
-    """out[s, l] = Σ_r log(base + weights[r]·panel[sets[s, r], l]).
+def log_products(tile, sets, weights, base, careful, out):
+    """out[s, l] = Σ_r log(base + weights[r]·tile[sets[s, r], l]).
 
     Args:
-        panel: float32 `[image, LANES]`, contiguous.
+        tile: float32 `[image, LANES]`, contiguous.
         sets: int32 `[set, k]`, contiguous.
         weights: float32 `[k]`.
         base: float32, 1 or 0.
@@ -164,7 +164,7 @@ def log_products(panel, sets, weights, base, careful, out):
             must stay within 1e±38.
         out: float64 `[set, LANES]`, contiguous.
     """
-    start, places, end = panel.ctypes.data, sets.ctypes.data, out.ctypes.data
+    start, places, end = tile.ctypes.data, sets.ctypes.data, out.ctypes.data
     count, factors = sets.shape[1], weights.ctypes.data
     for s in range(sets.shape[0]):
         own, line = places + s * 4 * count, end + s * 8 * LANES
@@ -234,14 +234,14 @@ def normalise(cosines, a, tops, weights, logs, means):
 
 
 @_compiled
-def fill_panels(cosines, a, logs, first, panels, added):
-    """panels[p, first + i, l] = exp(a·cosines[i, LANES p + l] − logs[i]) + added; 1 past the end.
+def fill_tiles(cosines, a, logs, first, tiles, added):
+    """tiles[p, first + i, l] = exp(a·cosines[i, LANES p + l] − logs[i]) + added; 1 past the end.
 
     Args:
         cosines: float32 `[image, text]`.
         a, added: float32.
         logs: float32 `[image]`, log-normalisers.
-        panels: float32 `[panel, image, LANES]`.
+        tiles: float32 `[tile, image, LANES]`.
 
     Returns:
         The highest exponential.
@@ -250,13 +250,13 @@ def fill_panels(cosines, a, logs, first, panels, added):
     for i in range(cosines.shape[0]):
         minus = logs[i]
         for p in range(whole):
-            source, line = cosines[i, p * LANES : (p + 1) * LANES], panels[p, first + i]
+            source, line = cosines[i, p * LANES : (p + 1) * LANES], tiles[p, first + i]
             for lane in range(LANES):
                 value = _exp(a * source[lane] - minus)
                 highest[lane] = max(highest[lane], value)
                 line[lane] = value + added
         if whole * LANES < cosines.shape[1]:
-            line = panels[whole, first + i]
+            line = tiles[whole, first + i]
             line[:] = _ONE
             for t in range(whole * LANES, cosines.shape[1]):
                 value = _exp(a * cosines[i, t] - minus)
@@ -413,7 +413,7 @@ def best(job: Job, n: int, progress: Progress) -> Best:
         return finish
 
     with progress("scoring concepts", len(job.texts)) as tick:
-        _Panels(job).run(range(len(job.texts)), begin, tick.advance)
+        _Tiles(job).run(range(len(job.texts)), begin, tick.advance)
     scores = np.concatenate([part[0] for part in parts], axis=1)
     numbers = np.concatenate([part[1] for part in parts], axis=1)
     order = np.lexsort((numbers, -scores), axis=1)[:, :n]
@@ -429,35 +429,35 @@ def scores(job: Job) -> Float[np.ndarray, "set text"]:
         every = values + np.repeat(shift, np.diff(job.bounds), axis=0)
         found[:, texts] = every[:, : texts.stop - texts.start]
 
-    _Panels(job).run(range(len(job.texts)), lambda: finish)
+    _Tiles(job).run(range(len(job.texts)), lambda: finish)
     return found
 
 
 def evidence(job: Job) -> Iterator[tuple[int, torch.Tensor, float]]:
     """See `MutualInformation.evidence`."""
-    panels, constant = _Panels(job), job.form(0.0).constant
-    span = block_of(len(job.sets), 4 * blocks.LIMITS.tile)
+    tiles, constant = _Tiles(job), job.form(0.0).constant
+    span = block_of(len(job.sets), 4 * blocks.LIMITS.span)
     for low in range(0, len(job.texts), span):
         texts = range(low, min(low + span, len(job.texts)))
-        yield low, torch.from_numpy(_evidence_of(panels, texts, constant)), constant
+        yield low, torch.from_numpy(_evidence_of(tiles, texts, constant)), constant
 
 
-def _evidence_of(panels: _Panels, texts: range, constant: float) -> Float[np.ndarray, "set text"]:
+def _evidence_of(tiles: _Tiles, texts: range, constant: float) -> Float[np.ndarray, "set text"]:
     """The evidence of some texts without `constant`, float32."""
-    found = np.empty((len(panels.job.sets), len(texts)), np.float32)
+    found = np.empty((len(tiles.job.sets), len(texts)), np.float32)
 
     def finish(here: slice, values: np.ndarray, form: Form) -> None:
         low, high = here.start - texts.start, here.stop - texts.start
         found[:, low:high] = values[:, : high - low] + (form.constant - constant)
 
-    panels.run(texts, lambda: finish)
+    tiles.run(texts, lambda: finish)
     return found
 
 
 def _priors(
     job: Job, texts: slice, values: Float64[np.ndarray, "set lanes"], form: Form
 ) -> Float64[np.ndarray, "layer lanes"]:
-    """log p(t) of the texts in a panel."""
+    """log p(t) of the texts in a tile."""
     found = np.zeros((len(job.bounds) - 1, LANES))
     if job.prior is None:
         log_mean_exp(values, job.bounds, found)
@@ -466,7 +466,7 @@ def _priors(
     return found
 
 
-class _Panels:
+class _Tiles:
     """The images in use of one job, and the loop over its texts."""
 
     def __init__(self, job: Job) -> None:
@@ -476,7 +476,7 @@ class _Panels:
         self.blocks = blocks.reader(job.images, used, blocks.LIMITS.rows)
         self.logs = job.logs(used, self.blocks())
         fitting = blocks.LIMITS.values // 2 // self.count // LANES * LANES
-        self.wide = max(LANES, min(blocks.LIMITS.tile // LANES * LANES, fitting))
+        self.wide = max(LANES, min(blocks.LIMITS.span // LANES * LANES, fitting))
 
     def run(
         self,
@@ -484,33 +484,33 @@ class _Panels:
         begin: Callable[[], Finish],
         done: Callable[[int], None] = lambda count: None,
     ) -> None:
-        """Call what `begin` gives each thread for every panel; `done` counts texts."""
+        """Call what `begin` gives each thread for every tile; `done` counts texts."""
         job = self.job
 
         def work(starts: Iterable[int]) -> None:
             finish, values = begin(), np.empty((len(job.sets), LANES))
-            panels = aligned((self.wide // LANES, self.count, LANES))
+            tiles = aligned((self.wide // LANES, self.count, LANES))
             for low in starts:
                 high = min(low + self.wide, texts.stop)
-                highest = self._fill(panels, low, high)
+                highest = self._fill(tiles, low, high)
                 form = job.form(highest)
                 factors = form.weights.astype(np.float32), np.float32(form.base)
                 careful = is_careful(form, highest)
-                for panel, first in zip(panels, range(low, high, LANES), strict=False):
-                    log_products(panel, self.places, *factors, careful, values)
+                for tile, first in zip(tiles, range(low, high, LANES), strict=False):
+                    log_products(tile, self.places, *factors, careful, values)
                     finish(slice(first, min(first + LANES, high)), values, form)
 
         starts = range(texts.start, texts.stop, self.wide)
         on_threads(work, starts, lambda low: done(min(self.wide, texts.stop - low)))
 
-    def _fill(self, panels: np.ndarray, low: int, high: int) -> float:
+    def _fill(self, tiles: np.ndarray, low: int, high: int) -> float:
         """The probabilities of some texts for the images in use; returns the highest log p."""
         job = self.job
-        tile, added = torch.from_numpy(job.tile(low, high)), np.float32(job.form(0.0).added)
+        span, added = torch.from_numpy(job.span(low, high)), np.float32(job.form(0.0).added)
         highest = 0.0
         for start, block in self.blocks():
-            cosines, logs = product(block, tile).numpy(), self.logs[start : start + len(block)]
-            found = fill_panels(cosines, np.float32(job.a), logs, start, panels, added)
+            cosines, logs = product(block, span).numpy(), self.logs[start : start + len(block)]
+            found = fill_tiles(cosines, np.float32(job.a), logs, start, tiles, added)
             highest = max(highest, found)
         return math.log(highest)
 
@@ -520,7 +520,7 @@ def is_careful(form: Form, highest: float) -> bool:
     return form.factors(highest) < FACTORS
 
 
-def aligned(shape: tuple[int, ...]) -> Float[np.ndarray, "panel image lanes"]:
+def aligned(shape: tuple[int, ...]) -> Float[np.ndarray, "tile image lanes"]:
     """An empty float32 array that begins with a cache line, as its rows then do."""
     size = 4 * math.prod(shape)
     raw = np.empty(size + 64, np.uint8)

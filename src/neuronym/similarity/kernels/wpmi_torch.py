@@ -100,7 +100,7 @@ def _tiles(job: Job) -> Iterator[tuple[int, Tensor, Form]]:
     read = blocks.reader(job.images, used, step, job.device)
     minus = torch.from_numpy(job.logs(used, read())).to(job.device)[:, None]
     for low in range(0, len(job.texts), wide):
-        tile = torch.from_numpy(job.tile(low, low + wide)).to(job.device)
+        tile = torch.from_numpy(job.span(low, low + wide)).to(job.device)
         rows = torch.empty((len(used), len(tile)), device=job.device)
         with full_precision():
             for start, block in read():
