@@ -168,7 +168,7 @@ def compare(_: object, ours: Arrays, theirs: Arrays) -> dict[str, Any]:
 class _Tiny(Encoder):
     """Embeds an image by a coarse copy of itself."""
 
-    name, dim, sharpness = "tiny", 3 * 16, 10.0
+    name, dim, logit_scale = "tiny", 3 * 16, 10.0
     preprocess = Preprocess(size=(32, 32), resize=32)
     fingerprint = "tiny"
 

@@ -30,7 +30,7 @@ from neuronym.analysis.trust import bootstrap, significance
 from neuronym.analysis.trust.bootstrap import concept_set, draws, relabel, split
 from neuronym.analysis.trust.run import analyse
 from neuronym.atlas import schema
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas, open_atlas
 from neuronym.atlas.schema import MethodFacts
 from neuronym.labelling.run import label
@@ -42,10 +42,10 @@ def _all(rows) -> np.ndarray:
 
 def permuted(atlas: Atlas, methods: list[str]) -> None:
     """The whole pipeline, prior and all, on activations permuted over the images."""
-    rng, material = np.random.default_rng(0), Material(atlas)
+    rng, context = np.random.default_rng(0), LabelContext(atlas)
     for repeat in range(5):
         rows = {
-            layer: rng.permuted(_all(material.activations(layer)), axis=0) for layer in atlas.layers
+            layer: rng.permuted(_all(context.activations(layer)), axis=0) for layer in atlas.layers
         }
         for method in methods:
             with tempfile.TemporaryDirectory() as folder:
@@ -63,18 +63,18 @@ def permuted(atlas: Atlas, methods: list[str]) -> None:
 
 def held(atlas: Atlas, resamples: int = 20) -> None:
     """Bootstrap with prior and candidates held, against a new search over all concepts."""
-    material, method = Material(atlas), atlas.method()
-    similarity, layers = similarity_of(material, method), list(atlas.layers)
-    counts = draws(material.count, resamples, np.random.default_rng(0))
-    quick = relabel(similarity, material, layers, counts, 256)
-    images, same = material.image_embeddings, {layer: [] for layer in layers}
+    context, method = LabelContext(atlas), atlas.method()
+    similarity, layers = similarity_of(context, method), list(atlas.layers)
+    counts = draws(context.count, resamples, np.random.default_rng(0))
+    quick = relabel(similarity, context, layers, counts, 256)
+    images, same = context.image_embeddings, {layer: [] for layer in layers}
     for resample, times in enumerate(counts):
         rows = np.repeat(np.arange(len(times)), times)
-        tie = np.argsort(np.argsort(material.tie[rows], kind="stable"))
+        tie = np.argsort(np.argsort(context.tie[rows], kind="stable"))
         again = similarity.top_many(
-            [_all(material.activations(layer))[rows] for layer in layers],
+            [_all(context.activations(layer))[rows] for layer in layers],
             images[rows],
-            material.text_embeddings,
+            context.text_embeddings,
             1,
             tie=tie,
         )
@@ -93,17 +93,17 @@ def held(atlas: Atlas, resamples: int = 20) -> None:
 
 def halves(atlas: Atlas, splits: int = 5, resamples: int = 100) -> None:
     """90 % sets made on one half: do they hold the label of the other half, and the truth?"""
-    material, method = Material(atlas), atlas.method()
-    similarity, layers = similarity_of(material, method), list(atlas.layers)
+    context, method = LabelContext(atlas), atlas.method()
+    similarity, layers = similarity_of(context, method), list(atlas.layers)
     rng = np.random.default_rng(0)
-    parts = split(material.count, splits, rng)
-    own = relabel(similarity, material, layers, parts, 256)
+    parts = split(context.count, splits, rng)
+    own = relabel(similarity, context, layers, parts, 256)
     results: dict[str, list] = {layer: [] for layer in layers}
     for number in range(splits):
         first = np.flatnonzero(parts[2 * number])
-        counts = np.zeros((resamples, material.count), np.int64)
+        counts = np.zeros((resamples, context.count), np.int64)
         counts[:, first] = draws(len(first), resamples, rng)
-        for layer, drawn in relabel(similarity, material, layers, counts, 256).items():
+        for layer, drawn in relabel(similarity, context, layers, counts, 256).items():
             for unit in np.flatnonzero(own[layer].labels[:, 2 * number + 1, 0] >= 0):
                 chosen, _ = concept_set(drawn.labels[unit, :, 0], drawn.full[unit], 0.9)
                 here, there = own[layer].labels[unit, 2 * number : 2 * number + 2, 0]
@@ -112,7 +112,7 @@ def halves(atlas: Atlas, splits: int = 5, resamples: int = 100) -> None:
     for layer in layers:
         found, groups = (
             np.array(results[layer]),
-            {"all units": np.ones(material.units(layer), bool)},
+            {"all units": np.ones(context.units(layer), bool)},
         )
         if stands:
             passed = atlas.trust("significance", layer, method=method)["significant"]
@@ -123,7 +123,7 @@ def halves(atlas: Atlas, splits: int = 5, resamples: int = 100) -> None:
                 f"{layer}, {chosen.sum():,} {name}: sets from a half ({size:.1f} concepts) hold "
                 f"the other half's label in {inside:.1%}; halves agree in {equal:.1%}"
             )
-    made = bootstrap.Bootstrap().run(material, method, layers).layers
+    made = bootstrap.Bootstrap().run(context, method, layers).layers
     for layer in layers:
         names = atlas.class_names(layer)
         if names:
@@ -143,9 +143,9 @@ def compare(atlas: Atlas, method: str) -> None:
     The reach of a label is the share of the probe that fits it as well as the unit's own highest
     images do (by their median cosine): small for specific labels.
     """
-    material = Material(atlas)
-    cosines = material.image_embeddings @ material.text_embeddings.T
-    place = {word: row for row, word in enumerate(material.words)}
+    context = LabelContext(atlas)
+    cosines = context.image_embeddings @ context.text_embeddings.T
+    place = {word: row for row, word in enumerate(context.words)}
     with tempfile.TemporaryDirectory() as folder:
         copy = open_atlas(shutil.copytree(atlas.folder, f"{folder}/atlas"))
         made = analyse(copy, ["significance", "bootstrap"], method=method)
@@ -153,8 +153,8 @@ def compare(atlas: Atlas, method: str) -> None:
     for layer in atlas.layers:
         labels = atlas.labels(layer, method=method, trust=False)
         labels = labels[(labels["rank"] == 1) & ~labels["abstained"]]
-        top_k = getattr(similarity_of(material, method), "top_k", 10)
-        rows = material.highest(layer, top_k).indices
+        top_k = getattr(similarity_of(context, method), "top_k", 10)
+        rows = context.highest(layer, top_k).indices
         reach = []
         for unit, word in zip(labels["unit"], labels["concept"], strict=True):
             column = cosines[:, place[word]]
@@ -185,11 +185,13 @@ def cost(scale: str) -> None:
         units=lambda layer: layers[layer].shape[1],
     )
     counts = draws(size.images, 100, np.random.default_rng(0))
-    living = {name: rows.shape[1] for name, rows in layers.items()}
-    sets = significance.random_sets(size.images, size.top_k, 20 * max(living.values()), 0)
+    active = {name: rows.shape[1] for name, rows in layers.items()}
+    sets = significance.random_sets(size.images, size.top_k, 20 * max(active.values()), 0)
     tops = similarity.top_many(list(layers.values()), inputs.images, inputs.texts, 20)
     with tempfile.TemporaryDirectory() as folder:
-        facts = MethodFacts(labeller="clip-dissect", method="m", more={"settled": similarity.spec})
+        facts = MethodFacts(
+            labeller="clip-dissect", method="m", more={"with_defaults": similarity.spec}
+        )
         about = SimpleNamespace(methods={"m": facts})
         given.atlas = SimpleNamespace(folder=Path(folder), manifest=about)
         arrays = {f"{n}/log_prior": t.arrays["log_prior"] for n, t in zip(names, tops, strict=True)}
@@ -202,7 +204,7 @@ def cost(scale: str) -> None:
             ),
             "bootstrap": lambda: relabel(similarity, given, names, counts, 256),
             f"null of {len(sets):,} sets": lambda: significance.best_of_sets(
-                similarity, given, "m", living, sets
+                similarity, given, "m", active, sets
             ),
         }
         print(f"{size}, top_k {size.top_k}")

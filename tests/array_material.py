@@ -1,4 +1,4 @@
-"""Material for labellers made of arrays: no network, no atlas on disk."""
+"""LabelContext for labellers made of arrays: no network, no atlas on disk."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pandas as pd
 from helpers import manifest
 from neuronym._core.numerics.topk import Ranked, UnitStats, topk
 from neuronym._core.progress import silent
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 
 
-class ArrayMaterial(Material):
+class ArrayContext(LabelContext):
     """What an atlas would say about these arrays.
 
     Args:

@@ -3,7 +3,7 @@
 Five channels of the layer `units` are detectors (`PLANTED` says of what), the others are random
 filters (`RANDOM`). `probe()` is a small part of `synthetic` with labels and masks, drawn once;
 `Oracle` is an image–text model that knows the words of `PLANTED`. A labeller is tried on all of
-this by `label(planted.atlas(), "its-name", **planted.origins())`.
+this by `label(planted.atlas(), "its-name", **planted.sources())`.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ def build() -> Target:
 class Oracle(Encoder):
     """Embeds an image as the detectors' mean responses, a word as the detector it names."""
 
-    name, preprocess, dim, sharpness = "oracle", INPUT, len(PLANTED) + 1, 10.0
+    name, preprocess, dim, logit_scale = "oracle", INPUT, len(PLANTED) + 1, 10.0
 
     @property
     def fingerprint(self) -> str:
@@ -232,7 +232,7 @@ class Oracle(Encoder):
 
 @functools.cache
 def atlas() -> Atlas:
-    """An atlas of the layer `units`, made once per process; label it with `origins`."""
+    """An atlas of the layer `units`, made once per process; label it with `sources`."""
     folder = tempfile.mkdtemp(prefix="planted-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     # One batch: many small operations are slow.
@@ -248,7 +248,7 @@ def atlas() -> Atlas:
     )
 
 
-def origins() -> dict[str, Any]:
+def sources() -> dict[str, Any]:
     """What `label` needs beside the atlas."""
     cache = str(atlas().folder.parent / "cache")
     return {"target": build(), "probe": probe(), "encoder": Oracle(), "cache": cache}

@@ -71,23 +71,23 @@ def _mutual_information(name, q, cosines, tie, *, top_k, a, lam, min_prob, prior
         return math.log(1 + member * (x - 1) + min_prob)
 
     units, concepts = q.shape[1], cosines.shape[1]
-    living = [k for k in range(units) if alive(list(q[:, k]), top_k)]
+    active = [k for k in range(units) if alive(list(q[:, k]), top_k)]
     out = np.full((units, concepts), np.nan)
-    if len(living) == 1 and prior == "layer" and lam == 1:
+    if len(active) == 1 and prior == "layer" and lam == 1:
         return out
     for m in range(concepts):
         first = {}
-        for k in living:
+        for k in active:
             chosen = highest(list(q[:, k]), tie, top_k)
             first[k] = math.fsum(term(r, p[i, m]) for r, i in enumerate(chosen))
         if prior == "probe":
             mean = math.fsum(p[:, m]) / len(p)
             log_prior = math.fsum(term(r, mean) for r in range(top_k))
-        elif living:
+        elif active:
             top = max(first.values())
-            mean = math.fsum(math.exp(v - top) for v in first.values()) / len(living)
+            mean = math.fsum(math.exp(v - top) for v in first.values()) / len(active)
             log_prior = top + math.log(mean)
-        for k in living:
+        for k in active:
             out[k, m] = first[k] - lam * log_prior
     return out
 

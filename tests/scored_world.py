@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from array_material import ArrayMaterial
+from array_material import ArrayContext
 from helpers import manifest
 from neuronym._core import storage
 from neuronym.atlas import schema
@@ -21,7 +21,11 @@ class _Atlas:
     """As much of an atlas as analyses read."""
 
     def __init__(self, folder: Path, similarity: Similarity, labels: pd.DataFrame) -> None:
-        about = {"labeller": "clip-dissect", "method": "clip-dissect", "settled": similarity.spec}
+        about = {
+            "labeller": "clip-dissect",
+            "method": "clip-dissect",
+            "with_defaults": similarity.spec,
+        }
         self.folder, self._labels = folder, labels
         self.manifest = manifest(methods={METHOD: about})
 
@@ -38,12 +42,12 @@ def scored(
     texts: np.ndarray,
     folder: Path,
     tie: np.ndarray | None = None,
-) -> ArrayMaterial:
-    """Material with the labels that the similarity gives."""
-    material = ArrayMaterial(activations, images, texts, tie=tie)
-    layers = [material.activations(layer) for layer in activations]
+) -> ArrayContext:
+    """LabelContext with the labels that the similarity gives."""
+    context = ArrayContext(activations, images, texts, tie=tie)
+    layers = [context.activations(layer) for layer in activations]
     rows, arrays = [], {}
-    tops = similarity.top_many(layers, images, texts, 1, tie=material.tie)
+    tops = similarity.top_many(layers, images, texts, 1, tie=context.tie)
     for layer, top in zip(activations, tops, strict=True):
         rows += [
             (layer, unit, 1, float(score), reason is not None)
@@ -55,5 +59,5 @@ def scored(
     if arrays:
         (folder / "arrays").mkdir(parents=True)
         storage.write_arrays(folder / schema.method_file(METHOD), arrays, {})
-    material.atlas = _Atlas(folder, similarity, pd.DataFrame(rows, columns=names))
-    return material
+    context.atlas = _Atlas(folder, similarity, pd.DataFrame(rows, columns=names))
+    return context

@@ -59,7 +59,7 @@ def build() -> Target:
 class ColourEncoder(Encoder):
     """Embeds an image as its mean colour, a word as the colour it names."""
 
-    name, preprocess, dim, sharpness = "colours", SMALL, 4, 10.0
+    name, preprocess, dim, logit_scale = "colours", SMALL, 4, 10.0
 
     @property
     def fingerprint(self) -> str:

@@ -20,7 +20,7 @@ from neuronym._core import registry
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym.analysis.trust.base import ANALYSES, Analysis, Findings, open_analysis
 from neuronym.analysis.trust.run import analyse, in_order
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas, open_atlas
 from neuronym.cli.app import app
 from neuronym.labelling.run import label
@@ -39,16 +39,16 @@ class Parity(Analysis):
     name: ClassVar[str] = "parity"
     start: int = registry.whole(0, 0)
 
-    def check(self, material: Material, method: str) -> None:
+    def check(self, context: LabelContext, method: str) -> None:
         if method == "random":
             raise UsageError("Expected a method with a parity.")
 
-    def run(self, material: Material, method: str, layers: Sequence[str]) -> Findings:
+    def run(self, context: LabelContext, method: str, layers: Sequence[str]) -> Findings:
         columns = {}
         for layer in layers:
-            half = np.arange(material.units(layer)) / 2 + self.start
+            half = np.arange(context.units(layer)) / 2 + self.start
             half[1] = np.nan
-            even = [unit % 2 == 0 for unit in range(material.units(layer))]
+            even = [unit % 2 == 0 for unit in range(context.units(layer))]
             columns[layer] = {
                 "half": half,
                 "even": even,
@@ -64,10 +64,10 @@ class After(Parity):
     name: ClassVar[str] = "after"
     after: ClassVar[tuple[str, ...]] = ("parity",)
 
-    def run(self, material: Material, method: str, layers: Sequence[str]) -> Findings:
-        earlier = material.atlas.trust("parity", method=method)["half"]
+    def run(self, context: LabelContext, method: str, layers: Sequence[str]) -> Findings:
+        earlier = context.atlas.trust("parity", method=method)["half"]
         return Findings(
-            {layer: {"seen": [earlier.max()] * material.units(layer)} for layer in layers}
+            {layer: {"seen": [earlier.max()] * context.units(layer)} for layer in layers}
         )
 
 
@@ -130,9 +130,9 @@ def test_planted_colours_are_found_and_significant(examined: Atlas) -> None:
 @pytest.mark.parametrize("method", ["wpmi", "cos", "cos-cubed"])
 def test_planted_detectors_are_found_and_significant(tmp_path: Path, method: str) -> None:
     atlas = open_atlas(shutil.copytree(planted.atlas().folder, tmp_path / "atlas"))
-    atlas = label(atlas, f"clip-dissect:{method}", **planted.origins())
+    atlas = label(atlas, f"clip-dissect:{method}", **planted.sources())
     name = f"clip-dissect.{method}"
-    atlas = analyse(atlas, ["significance"], method=name, **planted.origins())
+    atlas = analyse(atlas, ["significance"], method=name, **planted.sources())
     first = atlas.labels(method=name)
     first = first[first["rank"] == 1].set_index("unit")
     found = first.loc[list(planted.PLANTED)]

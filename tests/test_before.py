@@ -30,7 +30,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "world", raising=False)
     _as_if_made_here(Path("cache"))
-    import world
+    with pytest.warns(DeprecationWarning, match=r"Colours\.sharpness is called logit_scale now"):
+        import world
 
     return world
 

@@ -50,11 +50,11 @@ def case(tmp_path):
 @pytest.mark.parametrize("top_k", [1, 6, 43])
 def test_sets(case, top_k):
     folder, rows, images, texts, tie = case
-    material = scored(SoftWpmi(top_k=top_k, a=10), {"one": rows}, images, texts, folder, tie)
+    context = scored(SoftWpmi(top_k=top_k, a=10), {"one": rows}, images, texts, folder, tie)
     rng = np.random.default_rng(0)
     counts = np.concatenate([bootstrap.draws(43, 17, rng), bootstrap.split(43, 3, rng)])
     units = np.array([5, 0, 1, 2, 3])
-    sets = image_sets(material, "one", units, counts, top_k)
+    sets = image_sets(context, "one", units, counts, top_k)
     assert sets.shape == (5, 23, top_k)
     for place, unit in enumerate(units):
         for resample, times in enumerate(counts):
@@ -71,9 +71,9 @@ def test_labels_and_scores_are_those_of_the_formula_with_the_prior_held(case, ma
     folder, rows, images, texts, tie = case
     texts[11] = texts[4]  # equal scores, of which the smaller number comes first
     similarity = make(top_k=6, a=12.0, prior=prior)
-    material = scored(similarity, {"one": rows}, images, texts, folder, tie)
+    context = scored(similarity, {"one": rows}, images, texts, folder, tie)
     counts = bootstrap.draws(43, 13, np.random.default_rng(2))
-    found = relabel(similarity, material, ["one"], counts, 256)["one"]
+    found = relabel(similarity, context, ["one"], counts, 256)["one"]
     top = similarity.top(rows, images, texts, 5, tie=tie)
     np.testing.assert_array_equal(found.full, top.concepts)
     p = probabilities(images, texts, 12.0, log_normalisers(images, texts, 12.0))
@@ -96,10 +96,10 @@ def test_labels_and_scores_are_those_of_the_formula_with_the_prior_held(case, ma
 def test_fewer_candidates_change_only_what_they_lack(case):
     folder, rows, images, texts, tie = case
     similarity = SoftWpmi(top_k=6, a=12.0)
-    material = scored(similarity, {"one": rows}, images, texts, folder, tie)
+    context = scored(similarity, {"one": rows}, images, texts, folder, tie)
     counts = bootstrap.draws(43, 31, np.random.default_rng(2))
-    every = relabel(similarity, material, ["one"], counts, 256)["one"].labels[:, :, 0]
-    few = relabel(similarity, material, ["one"], counts, 9)["one"]
+    every = relabel(similarity, context, ["one"], counts, 256)["one"].labels[:, :, 0]
+    few = relabel(similarity, context, ["one"], counts, 9)["one"]
     kept = similarity.top(rows, images, texts, 9, tie=tie).concepts
     for unit in (0, 1, 3, 5):
         known = np.isin(every[unit], kept[unit])
@@ -110,8 +110,8 @@ def test_fewer_candidates_change_only_what_they_lack(case):
 def test_other_similarities_search_again(case):
     folder, rows, images, texts, tie = case
     counts = bootstrap.draws(43, 4, np.random.default_rng(2))
-    material = scored(Cos(), {"one": rows[:, :3], "two": rows[:, 3:]}, images, texts, folder, tie)
-    found = relabel(Cos(), material, ["one", "two"], counts, 8)
+    context = scored(Cos(), {"one": rows[:, :3], "two": rows[:, 3:]}, images, texts, folder, tie)
+    found = relabel(Cos(), context, ["one", "two"], counts, 8)
     for resample, times in enumerate(counts):
         rows_here = np.repeat(np.arange(43), times)
         scores = replica("cos", rows[rows_here], images[rows_here], texts)
@@ -124,7 +124,7 @@ def test_other_similarities_search_again(case):
             assert np.isnan(kept) or abs(kept - scores[unit, full]) < 1e-5
     assert (found["two"].labels[1] == -1).all()
     analysis = Bootstrap(resamples=50, halves=20)
-    assert analysis.run(material, METHOD, ["one"]).facts["resamples"] == 20
+    assert analysis.run(context, METHOD, ["one"]).facts["resamples"] == 20
     reorder = scored(RankReorder(top_fraction=0.3), {"one": rows}, images, texts, folder / "b", tie)
     columns = Bootstrap(resamples=3, halves=1).run(reorder, METHOD, ["one"]).layers["one"]
     assert np.isnan(columns["stability"][4])
@@ -134,10 +134,10 @@ def test_other_similarities_search_again(case):
 def test_columns(case):
     folder, rows, images, texts, tie = case
     similarity = SoftWpmi(top_k=6, a=12.0)
-    material = scored(similarity, {"one": rows}, images, texts, folder, tie)
-    found = Bootstrap(resamples=40, coverage=0.8, halves=7, seed=3).run(material, METHOD, ["one"])
+    context = scored(similarity, {"one": rows}, images, texts, folder, tie)
+    found = Bootstrap(resamples=40, coverage=0.8, halves=7, seed=3).run(context, METHOD, ["one"])
     columns = found.layers["one"]
-    plain = bootstrap_labels(material, METHOD, ["one"], 40, 3)["one"]
+    plain = bootstrap_labels(context, METHOD, ["one"], 40, 3)["one"]
     for unit in (0, 1, 3, 5):
         labels = plain.labels[unit, :, 0]
         assert columns["stability"][unit] == (labels == plain.full[unit, 0]).mean()
@@ -196,8 +196,8 @@ def test_few_images_and_concepts(tmp_path, concepts):
         similarity = SoftWpmi(top_k=top_k, a=10)
         layers = {"one": rng.normal(size=(count, 4)), "dead": np.zeros((count, 2))}
         folder = tmp_path / f"{count}-{top_k}"
-        material = scored(similarity, layers, images[:count], texts[:concepts], folder)
-        found = Bootstrap(resamples=5).run(material, METHOD, list(layers)).layers
+        context = scored(similarity, layers, images[:count], texts[:concepts], folder)
+        found = Bootstrap(resamples=5).run(context, METHOD, list(layers)).layers
         assert np.isnan(found["dead"]["stability"]).all()
         assert found["dead"]["set_size"] == [None, None]
         if (top_k, concepts) == (9, 1):
@@ -208,9 +208,9 @@ def test_few_images_and_concepts(tmp_path, concepts):
 
 def test_other_methods_are_refused(tmp_path):
     images, texts, (rows,) = world("random", 29, 13, (5,))
-    material = scored(SoftWpmi(top_k=3, a=10), {"one": rows}, images, texts, tmp_path)
-    material.atlas.manifest.methods[METHOD] = MethodFacts(
-        labeller="netdissect", method="netdissect", more={"settled": "k=3"}
+    context = scored(SoftWpmi(top_k=3, a=10), {"one": rows}, images, texts, tmp_path)
+    context.atlas.manifest.methods[METHOD] = MethodFacts(
+        labeller="netdissect", method="netdissect", more={"with_defaults": "k=3"}
     )
     with pytest.raises(UsageError, match="choose them with --method"):
-        Bootstrap().check(material, METHOD)
+        Bootstrap().check(context, METHOD)

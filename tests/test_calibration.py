@@ -20,34 +20,34 @@ from neuronym.analysis.trust.calibration import (
     shipped,
     sigmoid,
 )
-from neuronym.analysis.trust.signs import SIGNS
+from neuronym.analysis.trust.features import FEATURES
 
 KIND = "clip-dissect.soft-wpmi"
 
 
 def units(count: int, seed: int = 0, strength: float = 1.0):
-    """Signs, and labels that are right with a probability that follows from them."""
+    """Features, and labels that are right with a probability that follows from them."""
     rng = np.random.default_rng(seed)
-    signs = {"fit": rng.normal(0.3, 0.1, count), "margin": rng.normal(-1, 0.7, count)}
-    p = sigmoid(strength * (12 * (signs["fit"] - 0.3) + 1.5 * (signs["margin"] + 1) - 0.5))
-    return signs, rng.random(count) < p, p
+    features = {"fit": rng.normal(0.3, 0.1, count), "margin": rng.normal(-1, 0.7, count)}
+    p = sigmoid(strength * (12 * (features["fit"] - 0.3) + 1.5 * (features["margin"] + 1) - 0.5))
+    return features, rng.random(count) < p, p
 
 
 def test_finds_the_model_that_made_the_units() -> None:
-    signs, right, p = units(20_000)
-    made = fit(signs, right, kind=KIND, isotonic=False)
+    features, right, p = units(20_000)
+    made = fit(features, right, kind=KIND, isotonic=False)
     slopes = np.array(made.coefficients) / made.scale
     np.testing.assert_allclose(slopes, [12, 1.5], rtol=0.05)
-    assert np.abs(made.probability(signs) - p).max() < 0.03
+    assert np.abs(made.probability(features) - p).max() < 0.03
     fresh, _, wanted = units(1000, seed=1)
     assert np.abs(made.probability(fresh) - wanted).max() < 0.03
 
 
 def test_is_the_optimum() -> None:
     """No small change of any weight makes the penalised likelihood higher."""
-    signs, right, _ = units(300)
-    made = fit(signs, right, kind=KIND, isotonic=False)
-    z = (np.stack(list(signs.values()), 1) - made.mean) / made.scale
+    features, right, _ = units(300)
+    made = fit(features, right, kind=KIND, isotonic=False)
+    z = (np.stack(list(features.values()), 1) - made.mean) / made.scale
 
     def value(weights):
         p = sigmoid(weights[0] + z @ weights[1:])
@@ -61,11 +61,11 @@ def test_is_the_optimum() -> None:
 
 def test_isotonic_corrects_what_the_logistic_model_cannot() -> None:
     rng = np.random.default_rng(2)
-    signs = {"fit": rng.uniform(-1, 1, 4000)}
-    right = rng.random(4000) < np.where(signs["fit"] > 0.5, 0.9, 0.2)  # a step
-    plain, bent = (fit(signs, right, kind=KIND, isotonic=i) for i in (False, True))
-    assert reliability.ece(plain.probability(signs), right) > 0.1
-    assert reliability.ece(bent.probability(signs), right) < 0.02
+    features = {"fit": rng.uniform(-1, 1, 4000)}
+    right = rng.random(4000) < np.where(features["fit"] > 0.5, 0.9, 0.2)  # a step
+    plain, bent = (fit(features, right, kind=KIND, isotonic=i) for i in (False, True))
+    assert reliability.ece(plain.probability(features), right) > 0.1
+    assert reliability.ece(bent.probability(features), right) < 0.02
     grid = bent.probability({"fit": np.linspace(-2, 2, 99)})
     assert (np.diff(grid) >= 0).all()
     assert grid[0] == pytest.approx(0.2, abs=0.05)
@@ -138,31 +138,31 @@ def test_monotone_joins_steps_that_only_rounding_tells_apart() -> None:
 
 
 def test_beyond_the_range_it_was_fitted_on() -> None:
-    signs, right, _ = units(500)
-    made = fit(signs, right, kind=KIND)
+    features, right, _ = units(500)
+    made = fit(features, right, kind=KIND)
     far = {
         name: np.array([values.min() - 100, values.max() + 100, np.nan])
-        for name, values in signs.items()
+        for name, values in features.items()
     }
-    at_end = {name: np.array([values.min(), values.max()]) for name, values in signs.items()}
+    at_end = {name: np.array([values.min(), values.max()]) for name, values in features.items()}
     np.testing.assert_allclose(made.probability(far)[:2], made.probability(at_end))
     assert np.isnan(made.probability(far)[2])
 
 
 @pytest.mark.parametrize("isotonic", [True, False])
 def test_round_trip(tmp_path, isotonic) -> None:
-    signs, right, _ = units(200)
-    made = fit(signs, right, kind=KIND, name="mine", isotonic=isotonic)
+    features, right, _ = units(200)
+    made = fit(features, right, kind=KIND, name="mine", isotonic=isotonic)
     made.save(tmp_path / "mine.json")
     back = open_calibrator(str(tmp_path / "mine.json"))
     assert vars(back) == vars(made)
     assert open_calibrator(back) is back
-    np.testing.assert_array_equal(back.probability(signs), made.probability(signs))
+    np.testing.assert_array_equal(back.probability(features), made.probability(features))
 
 
 def good() -> dict:
-    signs, right, _ = units(50)
-    made = fit(signs, right, kind=KIND, isotonic=True)
+    features, right, _ = units(50)
+    made = fit(features, right, kind=KIND, isotonic=True)
     return json.loads(json.dumps(made.to_json()))
 
 
@@ -171,9 +171,9 @@ def good() -> dict:
     [
         ({"calibrator": None}, "it has no version"),
         ({"calibrator": 7}, "reads up to 1: upgrade"),
-        ({"signs": []}, "it has no signs"),
-        ({"signs": ["fit", "luck"]}, "needs the sign 'luck'"),
-        ({"scale": [1]}, "scale has not one number for each of its 2 signs"),
+        ({"features": []}, "it has no features"),
+        ({"features": ["fit", "luck"]}, "needs the feature 'luck'"),
+        ({"scale": [1]}, "scale has not one number for each of its 2 features"),
         ({"scale": [1, 0]}, "scale are no such numbers"),
         ({"coefficients": [1, "2"]}, "coefficients has not one number"),
         ({"mean": [1, True]}, "mean has not one number"),
@@ -212,12 +212,12 @@ def test_those_that_come_with_neuronym(name) -> None:
     made = open_calibrator(name)
     assert isinstance(made, Calibrator)
     assert made.name == name
-    assert set(made.signs) <= set(SIGNS)
+    assert set(made.features) <= set(FEATURES)
     assert sum(entry["units"] for entry in made.fitted_on) > 1000
     assert "inner units" in made.caveat
     assert "/" not in json.dumps(made.fitted_on)
     low, high = (
-        made.probability({s: np.array([v]) for s, v in zip(made.signs, side, strict=True)})
+        made.probability({s: np.array([v]) for s, v in zip(made.features, side, strict=True)})
         for side in (made.low, made.high)
     )
     assert 0 <= low[0] <= 1
@@ -225,24 +225,24 @@ def test_those_that_come_with_neuronym(name) -> None:
 
 
 def test_too_little_to_fit_on() -> None:
-    signs, right, _ = units(40)
+    features, right, _ = units(40)
     for y in (np.ones(40, bool), np.zeros(40, bool), np.arange(40) < 2):
         with pytest.raises(UsageError, match="Expected at least 20 units of known truth"):
-            fit(signs, y, kind=KIND)
-    few = {name: values[:10] for name, values in signs.items()}
+            fit(features, y, kind=KIND)
+    few = {name: values[:10] for name, values in features.items()}
     with pytest.raises(UsageError, match="got 10 units"):
         fit(few, right[:10], kind=KIND)
-    signs["fit"][3] = np.nan
+    features["fit"][3] = np.nan
     with pytest.raises(UsageError, match="hold finite numbers, got"):
-        fit(signs, right, kind=KIND)
+        fit(features, right, kind=KIND)
 
 
 def test_signs_that_separate_perfectly_or_say_nothing() -> None:
     rng = np.random.default_rng(0)
     right = np.arange(60) % 2 == 0
-    signs = {"fit": right + 0.01 * rng.normal(size=60), "margin": np.full(60, 3.0)}
-    made = fit(signs, right, kind=KIND)
-    p = made.probability(signs)
+    features = {"fit": right + 0.01 * rng.normal(size=60), "margin": np.full(60, 3.0)}
+    made = fit(features, right, kind=KIND)
+    p = made.probability(features)
     assert (p[right] > 0.9).all()
     assert (p[~right] < 0.1).all()
     assert all(map(math.isfinite, made.coefficients))

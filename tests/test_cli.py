@@ -81,7 +81,7 @@ def test_dissect_tells_what_it_does_and_what_came_out(place: Path) -> None:
     assert "neuronym search atlas" in out
     manifest = json.loads((place / "atlas" / "atlas.json").read_text())
     assert manifest["probe"]["skipped"][0][0] == "broken.jpg"
-    assert manifest["methods"]["clip-dissect.soft-wpmi"]["settled"] == "soft-wpmi:top_k=5,a=3"
+    assert manifest["methods"]["clip-dissect.soft-wpmi"]["with_defaults"] == "soft-wpmi:top_k=5,a=3"
 
 
 def test_show(place: Path) -> None:
@@ -104,7 +104,7 @@ def test_show(place: Path) -> None:
 
 
 def test_search(place: Path) -> None:
-    best = json.loads(neuronym("show", "atlas", "--json", cwd=place).out)["striking"][0]
+    best = json.loads(neuronym("show", "atlas", "--json", cwd=place).out)["top_scoring"][0]
     found = json.loads(
         neuronym("search", "atlas", best["concept"], "--match", "exact", "--json", cwd=place).out
     )

@@ -18,7 +18,7 @@ from neuronym._core.errors import UsageError
 from neuronym.analysis import comparison as module
 from neuronym.analysis import matching
 from neuronym.analysis.comparison import compare
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas
 from neuronym.labelling.base import Labeller, Labels, LayerLabels
 from neuronym.labelling.run import label
@@ -61,7 +61,7 @@ class Fixed(Labeller):
     def spec(self) -> str:
         return self.name
 
-    def label(self, material: Material, layers: Sequence[str], count: int) -> Labels:
+    def label(self, context: LabelContext, layers: Sequence[str], count: int) -> Labels:
         words = np.full((7, 3), None, object)
         for unit, some in enumerate(self.labels):
             words[unit, : len(some or [])] = some or []

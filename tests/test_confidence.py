@@ -1,4 +1,4 @@
-"""Signs, calibrators fitted on known units, confidence in the atlas, the command."""
+"""Features, calibrators fitted on known units, confidence in the atlas, the command."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from known_world import LIARS, NAMES, UNITS, WORDS, known_atlas, right
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym.analysis.trust.base import open_analysis
 from neuronym.analysis.trust.calibration import (
-    DEFAULT_SIGNS,
+    DEFAULT_FEATURES,
     calibrate,
     known_units,
     open_calibrator,
 )
 from neuronym.analysis.trust.explanation_metrics import ranks
+from neuronym.analysis.trust.features import FEATURES, features, measured
 from neuronym.analysis.trust.run import analyse, in_order
-from neuronym.analysis.trust.signs import SIGNS, measured, signs
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.cli.app import app
 from neuronym.labelling.run import label
 from neuronym.report import reliability_sheet
@@ -59,7 +59,7 @@ def test_signs_against_loops() -> None:
         texts.astype(np.float32),
         labels,
         scores,
-        sharpness=a,
+        logit_scale=a,
         top_k=top_k,
     )
     p = np.exp(a * images @ texts.T)
@@ -86,11 +86,11 @@ def test_signs_against_loops() -> None:
 
 def test_default_signs_follow_from_the_order_of_the_images(atlas) -> None:
     """Labels of soft-wpmi do; what is said of them must not depend on the scale either."""
-    material, method = Material(atlas), atlas.method()
-    rows = np.asarray(material.activations("detect"))
-    bent = Material(atlas, activations={"detect": np.exp(rows.astype(np.float64) * 3)})
-    one, two = (signs(m, method, "detect") for m in (material, bent))
-    for name in DEFAULT_SIGNS:
+    context, method = LabelContext(atlas), atlas.method()
+    rows = np.asarray(context.activations("detect"))
+    bent = LabelContext(atlas, activations={"detect": np.exp(rows.astype(np.float64) * 3)})
+    one, two = (features(m, method, "detect") for m in (context, bent))
+    for name in DEFAULT_FEATURES:
         np.testing.assert_allclose(one[name], two[name], atol=1e-5, err_msg=name)
     assert not np.allclose(one["lead"], two["lead"], atol=0.01)
 
@@ -102,14 +102,14 @@ def test_signs_of_constant_units_and_single_labels() -> None:
     activations = rng.normal(size=(9, 3)).astype(np.float32)
     activations[:, 1] = 2
     labels, scores = np.array([[0], [1], [-1]]), np.array([[0.5], [0.4], [np.nan]])
-    found = measured(activations, images, texts, labels, scores, sharpness=5, top_k=1)
+    found = measured(activations, images, texts, labels, scores, logit_scale=5, top_k=1)
     assert np.isfinite(found["fit"][0])
     assert np.isnan(found["fit"][1:]).all()
     for name in ("fit_margin", "clarity"):  # there is no second label, no pair
         assert np.isnan(found[name]).all()
     same = np.repeat(texts[:1], 3, axis=0)
     found = measured(
-        activations, images, same, np.array([[0, 1]] * 3), np.zeros((3, 2)), sharpness=5, top_k=3
+        activations, images, same, np.array([[0, 1]] * 3), np.zeros((3, 2)), logit_scale=5, top_k=3
     )
     assert np.isnan(found["fit"]).all()  # p(t | x) is the same for all images
     assert ranks(np.zeros((1, 3))).tolist() == [[2, 2, 2]]
@@ -120,12 +120,12 @@ def test_known_units(atlas) -> None:
     assert known.kind == KIND
     np.testing.assert_array_equal(known.right, right(atlas))
     assert 5 < known.right.sum() <= LIARS
-    assert list(known.signs) == list(DEFAULT_SIGNS)
+    assert list(known.features) == list(DEFAULT_FEATURES)
     assert known.about["units"] == UNITS
     assert atlas.analyses() == []  # nothing was needed
-    every = known_units(atlas, names=list(SIGNS))
+    every = known_units(atlas, names=list(FEATURES))
     assert nym.open(atlas.folder).analyses() == ["bootstrap", "significance"]
-    assert np.isfinite(np.stack(list(every.signs.values()))).all()
+    assert np.isfinite(np.stack(list(every.features.values()))).all()
     assert str(atlas.folder.parent) not in json.dumps(known.about)
 
 
@@ -153,7 +153,7 @@ def test_calibrate(atlases) -> None:
     assert made.calibrator.measures["across"]["net1"]["share"] == right(atlases[1]).mean()
     assert "bins" not in made.calibrator.measures["within"]
     known = known_units(atlases[2])
-    by_hand = made.calibrator.probability(known.signs)
+    by_hand = made.calibrator.probability(known.features)
     assert made.tests["net2"].mean == pytest.approx(by_hand.mean())
     table = reliability_sheet.table(made.named)
     assert [row["on"] for row in table.rows] == list(made.named)
@@ -161,8 +161,8 @@ def test_calibrate(atlases) -> None:
 
 
 def test_calibrate_refuses(atlases, atlas) -> None:
-    with pytest.raises(UsageError, match=r"Expected `signs` to be names among .* Nearest: fit"):
-        calibrate(atlases, signs=["fitt"])
+    with pytest.raises(UsageError, match=r"Expected `features` to be names among .* Nearest: fit"):
+        calibrate(atlases, features=["fitt"])
     with pytest.raises(UsageError, match="at least one atlas"):
         calibrate([])
     other = label(atlas, "clip-dissect:cos")
@@ -199,8 +199,8 @@ def test_confidence_in_the_atlas(atlases, atlas, tmp_path) -> None:
     done = analyse(atlas, [spec])
     assert done.analyses() == ["confidence"]
     found = done.trust("confidence", "detect")
-    assert list(found.columns) == ["layer", "unit", "confidence", *DEFAULT_SIGNS]
-    wanted = made.calibrator.probability(known_units(atlas).signs)
+    assert list(found.columns) == ["layer", "unit", "confidence", *DEFAULT_FEATURES]
+    wanted = made.calibrator.probability(known_units(atlas).features)
     np.testing.assert_allclose(found["confidence"], wanted)
     labels = done.labels("detect", 3)
     assert labels["confidence"].nunique() == 1
@@ -215,7 +215,7 @@ def test_confidence_in_the_atlas(atlases, atlas, tmp_path) -> None:
 
 def test_analyses_that_a_calibrator_reads_come_first(atlases, tmp_path) -> None:
     assert [a.name for a in in_order([open_analysis("confidence")])] == ["confidence"]
-    made = calibrate(atlases[:2], signs=["stability", "chance", "fit"], isotonic=False)
+    made = calibrate(atlases[:2], features=["stability", "chance", "fit"], isotonic=False)
     made.calibrator.save(tmp_path / "more.json")
     wanted = open_analysis(f"confidence:calibrator={tmp_path / 'more.json'}")
     assert [a.name for a in in_order([wanted])] == ["bootstrap", "significance", "confidence"]
@@ -233,9 +233,9 @@ def test_confidence_refuses(atlas) -> None:
 
 
 def test_units_without_a_label_have_no_confidence(atlas) -> None:
-    rows = np.array(Material(atlas).activations("detect"))
+    rows = np.array(LabelContext(atlas).activations("detect"))
     rows[:, 5] = -2
-    again = Material(atlas, activations={"detect": rows})
+    again = LabelContext(atlas, activations={"detect": rows})
     labels = atlas.labels(trust=False)
     labels.loc[labels["unit"] == 5, ["abstained", "concept", "score"]] = [True, None, np.nan]
     atlas.labels = lambda *given, **options: labels

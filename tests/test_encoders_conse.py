@@ -72,7 +72,7 @@ def test_the_formula(classes):
 
 def test_contract():
     encoder = Conse(target(), Toy(), 3)
-    assert (encoder.dim, encoder.sharpness, encoder.max_tokens) == (3, 3.0, 9)
+    assert (encoder.dim, encoder.logit_scale, encoder.max_tokens) == (3, 3.0, 9)
     assert "flatters" in encoder.note
     assert "toy" in encoder.note
     assert encoder.name == "conse:toy,classes=3"

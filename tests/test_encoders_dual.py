@@ -89,7 +89,7 @@ def test_contract(encoders, home, kind):
     encoder = encoders[kind]
     assert encoder.dim == (WIDTH if "siglip" in kind else DIM)
     assert encoder.max_tokens == WINDOW
-    assert encoder.sharpness == (None if "siglip" in kind else 10.0)
+    assert encoder.logit_scale == (None if "siglip" in kind else 10.0)
     assert encoder.name == names(home)[kind]
     assert encoder.note == ""
     for vectors, count in ((encoder.encode_images(images(7)), 7), (encoder.encode_texts(TEXTS), 4)):

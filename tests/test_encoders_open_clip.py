@@ -159,7 +159,7 @@ def test_sigmoid_models_have_no_fixed_sharpness(home):
     open_clip_config("tiny-sigmoid", home, text_cfg=text, custom_text=True, init_logit_bias=-10)
     save_file(open_clip_weights("tiny-sigmoid"), home / "sigmoid.safetensors")
     encoder = open_encoder(f"open-clip:tiny-sigmoid/{home}/sigmoid.safetensors")
-    assert encoder.sharpness is None
+    assert encoder.logit_scale is None
     assert encoder._texts.__name__ == "full"
     single = torch.cat([encoder.encode_texts([text]) for text in TEXTS])
     assert float((encoder.encode_texts(TEXTS) - single).abs().max()) < 1e-6

@@ -14,7 +14,7 @@ from neuronym.inputs.encoders.base import (
     Encoder,
     cosine_spread,
     embed_concepts,
-    measured_sharpness,
+    measured_logit_scale,
     open_encoder,
     unit_rows,
 )
@@ -120,9 +120,9 @@ def test_sharpness_is_clips_ten_at_clips_spread():
         rest = np.sqrt(1 - cosine**2)
         return np.array([[1.0, 0.0]]), np.array([[cosine, rest], [-cosine, rest]])
 
-    assert measured_sharpness(*at(0.02)) == 10.0
-    assert measured_sharpness(*at(0.062)) == 3.2
-    assert measured_sharpness(*at(0.0037)) == 54.0
+    assert measured_logit_scale(*at(0.02)) == 10.0
+    assert measured_logit_scale(*at(0.062)) == 3.2
+    assert measured_logit_scale(*at(0.0037)) == 54.0
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_sharpness_is_clips_ten_at_clips_spread():
 )
 def test_spread_refuses_what_has_none(images, texts, message):
     with pytest.raises(UsageError, match=message):
-        measured_sharpness(images, texts)
+        measured_logit_scale(images, texts)
 
 
 def test_unit_rows_refuse_what_has_no_direction():

@@ -19,14 +19,14 @@ import neuronym as nym
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.intervals import wilson
 from neuronym._core.tables import as_text
-from neuronym.analysis.evaluation.base import TABLES, open_subject, open_table, table
+from neuronym.analysis.evaluation.base import TABLES, open_context, open_table, table
 from neuronym.analysis.evaluation.bins import BINS, STUDY, as_in_the_study, binned
 from neuronym.analysis.evaluation.curves import auc, auprc, precision_at, threshold
 from neuronym.analysis.trust.run import analyse
 from neuronym.analysis.truth.base import Answer, Truth
 from neuronym.analysis.truth.files import write_answers
 from neuronym.analysis.truth.store import Annotations
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas
 from neuronym.cli.app import app
 from neuronym.inputs.targets.base import Target
@@ -66,7 +66,7 @@ class Fixed(Labeller):
     def spec(self) -> str:
         return self.name
 
-    def label(self, material: Material, layers: Sequence[str], count: int) -> Labels:
+    def label(self, context: LabelContext, layers: Sequence[str], count: int) -> Labels:
         words = np.full((7, 6), None, object)
         for unit, some in enumerate(LABELS):
             words[unit, : len(some or [])] = some or []
@@ -105,7 +105,7 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
 def row(atlas: Atlas, name: str, layer: str = "detect", method: str = "fixed", **given: Any) -> Any:
     """The one row of a table about a layer and method."""
     given.setdefault("truth", "annotations")
-    made = table(name, open_subject(atlas, [method], **given))
+    made = table(name, open_context(atlas, [method], **given))
     (found,) = [r for r in made.records if r["layer"] == layer]
     return found
 
@@ -140,7 +140,7 @@ def test_lemmas_and_synonyms_accept_more(atlas: Atlas) -> None:
 
 
 def test_several_names_of_a_class_are_right(atlas: Atlas) -> None:
-    made = table("accuracy", open_subject(atlas, ["clip-dissect:cos"], truth="classes"))
+    made = table("accuracy", open_context(atlas, ["clip-dissect:cos"], truth="classes"))
     labels = atlas.labels("head", method="clip-dissect:cos")
     names = [{"red"}, {"dog"}, {"blue", "azure", "blue, azure"}, {"a wolf"}]
     places = [
@@ -161,7 +161,7 @@ def test_several_layers_are_summed_and_the_unsure_left_out(atlas: Atlas, tmp_pat
     ]
     write_answers(rows, tmp_path / "t.csv")
     methods = ["clip-dissect:cos", "fixed"]
-    made = table("accuracy", open_subject(atlas, methods, truth=str(tmp_path / "t.csv")))
+    made = table("accuracy", open_context(atlas, methods, truth=str(tmp_path / "t.csv")))
     totals = {(r["layer"], r["method"]): r["total"] for r in made.records}
     assert totals == {
         ("detect", "clip-dissect.cos"): 1,
@@ -187,7 +187,7 @@ def test_units_that_do_not_beat_chance_count_as_abstaining(atlas: Atlas) -> None
     assert found["top1"] == plain["top1"] - chance
     # A method that was not examined would look better beside it.
     assert row(atlas, "accuracy", method=method, truth=every, trust=True)["top1"] < plain["top1"]
-    both = table("accuracy", open_subject(atlas, [method, "fixed"], truth=every))
+    both = table("accuracy", open_context(atlas, [method, "fixed"], truth=every))
     assert [r["top1"] for r in both.records if r["method"] != "fixed"] == [plain["top1"]]
     # How far scores tell right from wrong is asked of all labels.
     assert row(atlas, "correctness", method=method) == row(
@@ -213,7 +213,7 @@ def test_means_of_scores_by_correctness(atlas: Atlas) -> None:
 
 
 def test_curve(atlas: Atlas) -> None:
-    made = table("curve:steps=3,top=5", open_subject(atlas, ["fixed"], truth="annotations"))
+    made = table("curve:steps=3,top=5", open_context(atlas, ["fixed"], truth="annotations"))
     assert [r["units"] for r in made.records] == [2, 4, 6]
     assert [r["accuracy"] for r in made.records] == [1, 3 / 4, 3 / 6]
     with pytest.raises(UsageError, match="`top` to be a whole number 1…5, got '6'"):
@@ -292,7 +292,7 @@ def test_bins_by_chance(atlas: Atlas) -> None:
     assert found["high_from"] > found["medium_from"] > found["low_from"]
     beats = atlas.trust("significance", "detect", method=method)["significant"].eq(True)
     assert found["beats_chance"] == beats.mean()
-    both = table("bins", open_subject(atlas))
+    both = table("bins", open_context(atlas))
     assert {r["method"] for r in both.rows} == {atlas.method(method)}
     assert "nothing says what chance gives: clip-dissect.cos, fixed." in both.notes[-1]
     with pytest.raises(NeuronymError, match="says what chance gives. Give edges: bins:high="):
@@ -302,10 +302,10 @@ def test_bins_by_chance(atlas: Atlas) -> None:
         row(atlas, "bins", method=cos)
 
 
-def _claiming(atlas: Atlas, encoder: str, count: int, settled: str, **facts: str) -> Atlas:
+def _claiming(atlas: Atlas, encoder: str, count: int, with_defaults: str, **facts: str) -> Atlas:
     manifest = copy.deepcopy(atlas.manifest)
     manifest.encoder.name, manifest.concepts.count = encoder, count
-    manifest.methods["clip-dissect.cos"].more |= {"settled": settled, **facts}
+    manifest.methods["clip-dissect.cos"].more |= {"with_defaults": with_defaults, **facts}
     return Atlas(atlas.folder, manifest)
 
 
@@ -316,10 +316,10 @@ def _claiming(atlas: Atlas, encoder: str, count: int, settled: str, **facts: str
         ({"encoder": "hf:openai/clip-vit-base-patch16"}, True),
         ({"encoder": "open-clip:ViT-B-32/openai"}, False),
         ({"count": 10_000}, False),
-        ({"settled": "soft-wpmi:top_k=100,a=2"}, False),
-        ({"settled": "wpmi:top_k=28,a=10"}, False),
-        ({"settled": "soft-wpmi:top_k=100,a=10,prior=probe"}, False),
-        ({"settled": "cos", "format": "clip-search"}, True),
+        ({"with_defaults": "soft-wpmi:top_k=100,a=2"}, False),
+        ({"with_defaults": "wpmi:top_k=28,a=10"}, False),
+        ({"with_defaults": "soft-wpmi:top_k=100,a=10,prior=probe"}, False),
+        ({"with_defaults": "cos", "format": "clip-search"}, True),
     ],
 )
 def test_the_studys_bins_are_for_its_configuration(
@@ -328,7 +328,7 @@ def test_the_studys_bins_are_for_its_configuration(
     as_there = {
         "encoder": "open-clip:ViT-B-16/openai",
         "count": 19_873,
-        "settled": "soft-wpmi:top_k=100,a=10",
+        "with_defaults": "soft-wpmi:top_k=100,a=10",
     }
     claimed = _claiming(atlas, **as_there | change)
     assert as_in_the_study(claimed, "clip-dissect.cos") is wanted
@@ -353,21 +353,24 @@ def test_ranks_are_those_among_all_scores(atlas: Atlas, method: str) -> None:
     }
     known = Truth("hand", pd.DataFrame(truth))
     found = row(atlas, "known", method=method, truth=known)
-    material, settled = Material(atlas), atlas.manifest["methods"][atlas.method(method)]["settled"]
-    scores = open_similarity(settled).scores(
-        material.activations("detect"),
-        material.image_embeddings,
-        material.text_embeddings,
-        tie=material.tie,
+    context, filled = (
+        LabelContext(atlas),
+        atlas.manifest["methods"][atlas.method(method)]["with_defaults"],
+    )
+    scores = open_similarity(filled).scores(
+        context.activations("detect"),
+        context.image_embeddings,
+        context.text_embeddings,
+        tie=context.tie,
     )
     folded = [word.casefold() for word in WORDS]
     ranks, places = [], []
     for unit, name in enumerate(names):
         order = sorted(range(len(WORDS)), key=lambda c: (-scores[unit, c], c))
         own = [p + 1 for p, c in enumerate(order) if folded[c] == name]
-        living = np.isfinite(scores[unit]).all()
-        places.append(own[0] if own and living else np.inf)
-        ranks += [own[0]] if own and living else []
+        active = np.isfinite(scores[unit]).all()
+        places.append(own[0] if own and active else np.inf)
+        ranks += [own[0]] if own and active else []
     assert found["units"] == 7
     assert found["named"] == 6 - int(not np.isfinite(scores[5]).all())
     assert max(ranks) > 6  # beyond what was kept
@@ -376,9 +379,9 @@ def test_ranks_are_those_among_all_scores(atlas: Atlas, method: str) -> None:
     assert found["top1"] == pytest.approx(np.mean(np.array(places) <= 1))
     assert found["top5"] == pytest.approx(np.mean(np.array(places) <= 5))
     best = np.nanmax(np.where(np.isfinite(scores), scores, -np.inf), axis=1)
-    living = np.isfinite(best)
-    hits = np.array(places)[living] == 1
-    wanted = auc(best[living], hits)
+    active = np.isfinite(best)
+    hits = np.array(places)[active] == 1
+    wanted = auc(best[active], hits)
     assert found["auc"] == (pytest.approx(wanted) if np.isfinite(wanted) else None)
 
 
@@ -420,7 +423,7 @@ class _Silent(Atlas):
 
 
 def test_frequent_concepts(atlas: Atlas) -> None:
-    made = table("concepts:top=2", open_subject(atlas, ["fixed"]))
+    made = table("concepts:top=2", open_context(atlas, ["fixed"]))
     assert [(r["place"], r["concept"], r["units"]) for r in made.rows] == [
         (1, "hat", 2),
         (2, "cap", 1),
@@ -462,13 +465,13 @@ def test_what_cannot_be_is_refused(atlas: Atlas) -> None:
     with pytest.raises(UsageError, match="have no parameters, got 'top'"):
         open_table("accuracy:top=3")
     with pytest.raises(UsageError, match="one of .*, got 'fixd'. Nearest: fixed"):
-        open_subject(atlas, ["fixd"])
+        open_context(atlas, ["fixd"])
     with pytest.raises(UsageError, match="`truth` to be given for this table"):
-        table("accuracy", open_subject(atlas))
+        table("accuracy", open_context(atlas))
     nothing = Truth("nothing", pd.DataFrame(columns=["layer", "unit", "labels", "status"]))
     for name in ("accuracy", "correctness", "known"):
         with pytest.raises(NeuronymError, match=r"says nothing about|names no unit"):
-            table(name, open_subject(atlas, truth=nothing))
+            table(name, open_context(atlas, truth=nothing))
 
 
 @pytest.mark.parametrize("entry", list(TABLES), ids=lambda e: e.name)
@@ -476,7 +479,7 @@ def test_what_cannot_be_is_refused(atlas: Atlas) -> None:
 def test_every_table_in_every_format(atlas: Atlas, entry: Any, form: str) -> None:
     spec = entry.example if form != "csv" else entry.name
     method = WPMI
-    made = table(spec, open_subject(atlas, [method], truth="annotations"))
+    made = table(spec, open_context(atlas, [method], truth="annotations"))
     text = as_text([made], form)
     assert "detect" in text
     if form == "json":

@@ -18,8 +18,8 @@ class Means:
 
     def __init__(self, cache: Cache, stop_after: int | None = None, salt: str = "") -> None:
         self.preprocess = Preprocess(size=(8, 8), resize=8)
-        self.shelves = {
-            name: cache.shelf("activations", {"weights": f"{name}{salt}"}) for name in ("a", "b")
+        self.entries = {
+            name: cache.entry("activations", {"weights": f"{name}{salt}"}) for name in ("a", "b")
         }
         self.seen, self.stop_after = 0, stop_after
         self.batches: list[int] = []
@@ -195,7 +195,7 @@ class Means2(Means):
 
     def __init__(self, cache: Cache) -> None:
         super().__init__(cache)
-        self.shelves = {"c": cache.shelf("activations", {"weights": "c"})}
+        self.entries = {"c": cache.entry("activations", {"weights": "c"})}
 
     def __call__(
         self, pixels: np.ndarray, wanted: Sequence[str]

@@ -11,7 +11,7 @@ from neuronym._core.errors import UsageError
 from neuronym.analysis.trust.base import open_analysis
 from neuronym.analysis.trust.explanation_metrics import METRICS, Pair
 from neuronym.analysis.trust.run import analyse
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.labelling.run import label
 
 PASSING = ["correlation", "cosine", "f1", "iou", "auprc"]
@@ -25,11 +25,11 @@ def atlas(tmp_path_factory):
 def test_against_loops(atlas) -> None:
     """Three folds by hand: label again without each, measure p(t | x) on it."""
     analysis = open_analysis("faithfulness:folds=3,seed=4,share=0.15")
-    material, method = Material(atlas), atlas.method()
-    found = analysis.run(material, method, ["detect"]).layers["detect"]
-    activations = np.asarray(material.activations("detect"))
+    context, method = LabelContext(atlas), atlas.method()
+    found = analysis.run(context, method, ["detect"]).layers["detect"]
+    activations = np.asarray(context.activations("detect"))
     images, texts = (
-        np.asarray(v, np.float64) for v in (material.image_embeddings, material.text_embeddings)
+        np.asarray(v, np.float64) for v in (context.image_embeddings, context.text_embeddings)
     )
     a = atlas.manifest["methods"][method]["logit_scale"]
     p = np.exp(a * images @ texts.T)
@@ -70,15 +70,15 @@ def test_in_the_atlas(atlas, tmp_path) -> None:
     entry = made.manifest["analyses"][f"faithfulness of {made.method()}"]
     assert entry["means"]["detect"]["correlation"] == pytest.approx(found["correlation"].mean())
     assert "warnings" not in entry
-    again = open_analysis("faithfulness").run(Material(made), made.method(), ["detect"])
+    again = open_analysis("faithfulness").run(LabelContext(made), made.method(), ["detect"])
     np.testing.assert_array_equal(again.layers["detect"]["f1"], found["f1"])
 
 
 def test_failing_metrics_are_asked_for_under_a_warning(atlas) -> None:
-    material = Material(atlas)
+    context = LabelContext(atlas)
     with pytest.warns(UserWarning, match="balanced-accuracy fails the sanity tests"):
         found = open_analysis("faithfulness:metrics=iou+balanced-accuracy").run(
-            material, atlas.method(), ["detect"]
+            context, atlas.method(), ["detect"]
         )
     columns = ["iou", "balanced_accuracy", "random_iou", "random_balanced_accuracy", "agreement"]
     assert list(found.layers["detect"]) == columns
@@ -98,14 +98,14 @@ def test_misuse(atlas) -> None:
 def test_dead_units_have_nothing(tmp_path) -> None:
     """A dead unit abstains in every fold; one word leaves no random other."""
     atlas = known_atlas(tmp_path / "atlas", images=24)
-    activations = np.array(Material(atlas).activations("detect"))
+    activations = np.array(LabelContext(atlas).activations("detect"))
     activations[:, 3] = 1.5
-    material = Material(atlas, activations={"detect": activations})
-    found = open_analysis("faithfulness").run(material, atlas.method(), ["detect"]).layers["detect"]
+    context = LabelContext(atlas, activations={"detect": activations})
+    found = open_analysis("faithfulness").run(context, atlas.method(), ["detect"]).layers["detect"]
     assert all(np.isnan(values[3]) for values in found.values())
     assert np.isfinite(found["correlation"][4])
     assert nym.open(atlas.folder).analyses() == []
-    blank = Material(atlas, activations={"detect": np.ones_like(activations)})
+    blank = LabelContext(atlas, activations={"detect": np.ones_like(activations)})
     found = open_analysis("faithfulness").run(blank, atlas.method(), ["detect"])
     assert set(found.facts["means"]["detect"].values()) == {None}
     assert all(np.isnan(values).all() for values in found.layers["detect"].values())

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import figure_worlds
 import planted
 from neuronym._core.errors import NeuronymError, UsageError
-from neuronym.analysis.evaluation.base import open_subject, table
+from neuronym.analysis.evaluation.base import open_context, table
 from neuronym.analysis.trust.run import analyse
 from neuronym.atlas.reader import Atlas
 from neuronym.cli.app import app
@@ -62,7 +62,7 @@ def mute(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
 
 
 def seen(atlas: Atlas, truth: str | None = None, **options: object) -> View:
-    return view(atlas, truth=truth, origins={"encoder": ColourEncoder()}, **options)
+    return view(atlas, truth=truth, sources={"encoder": ColourEncoder()}, **options)
 
 
 def texts(figure: object) -> list[str]:
@@ -135,7 +135,7 @@ def test_scores_counts_every_unit_once(atlas: Atlas) -> None:
 def test_concepts_agrees_with_the_table(deep: Atlas) -> None:
     layers = list(deep.layers)[:2]
     figure = draw("concepts", seen(deep, layers=layers))
-    made = table("concepts", open_subject(deep))
+    made = table("concepts", open_context(deep))
     for axes, layer in zip(figure.axes, layers, strict=True):
         rows = [row for row in made.rows if row["layer"] == layer]
         assert [bar.get_width() for bar in axes.patches] == [row["units"] for row in rows]
@@ -155,7 +155,7 @@ def test_ranks_holds_all_labels(deep: Atlas) -> None:
 def test_accuracy_agrees_with_the_table(atlas: Atlas, truth: str) -> None:
     looked = seen(atlas, truth)
     figure = draw("accuracy", looked)
-    (row,) = table("accuracy", looked.subject(every=True)).rows
+    (row,) = table("accuracy", looked.evaluation(every=True)).rows
     for axes, name in zip(figure.axes, ("top1_share", "top5_share"), strict=True):
         (points,) = axes.containers
         assert np.isclose(points.lines[0].get_ydata()[0], 100 * row[name])
@@ -167,7 +167,7 @@ def test_accuracy_agrees_with_the_table(atlas: Atlas, truth: str) -> None:
 def test_correctness_agrees_with_the_table(atlas: Atlas, truth: str) -> None:
     looked = seen(atlas, truth)
     means, curve = draw("correctness", looked).axes
-    (row,) = table("correctness", looked.subject()).rows
+    (row,) = table("correctness", looked.evaluation()).rows
     kept = [row[f"mean_{name}"] for name in ("top1", "top3", "top5", "wrong", "all")]
     kept = [value for value in kept if value is not None]
     assert np.allclose([bar.get_height() for bar in means.patches], kept)

@@ -115,10 +115,10 @@ def test_sharded_rows_read_like_one_array(
 
 def test_cache_shelves_differ_with_anything_that_goes_in(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
-    one = cache.shelf("activations", {"weights": "a", "layer": "x"})
-    two = cache.shelf("activations", {"weights": "b", "layer": "x"})
+    one = cache.entry("activations", {"weights": "a", "layer": "x"})
+    two = cache.entry("activations", {"weights": "b", "layer": "x"})
     assert one.folder != two.folder
-    assert one.folder == cache.shelf("activations", {"layer": "x", "weights": "a"}).folder
+    assert one.folder == cache.entry("activations", {"layer": "x", "weights": "a"}).folder
     one.write("k", {"values": np.ones((2, 3), np.float32)}, {})
     assert one.has("k", 2)
     assert not two.has("k", 2)
@@ -139,14 +139,14 @@ def _flip(data: bytes) -> bytes:
     ],
 )
 def test_a_damaged_shard_counts_as_absent(tmp_path: Path, damage: Callable) -> None:
-    shelf = Cache(tmp_path).shelf("activations", {"weights": "a"})
-    shelf.write("k", {"values": np.ones((20, 3), np.float32)}, {})
-    assert shelf.has("k", 20)
-    assert not shelf.has("k", 19)
-    shelf.path("k").write_bytes(damage(shelf.path("k").read_bytes()))
-    assert not shelf.has("k", 20)
-    shelf.write("k", {"values": np.ones((20, 3), np.float32)}, {})
-    assert shelf.has("k", 20)
+    entry = Cache(tmp_path).entry("activations", {"weights": "a"})
+    entry.write("k", {"values": np.ones((20, 3), np.float32)}, {})
+    assert entry.has("k", 20)
+    assert not entry.has("k", 19)
+    entry.path("k").write_bytes(damage(entry.path("k").read_bytes()))
+    assert not entry.has("k", 20)
+    entry.write("k", {"values": np.ones((20, 3), np.float32)}, {})
+    assert entry.has("k", 20)
 
 
 def test_leftovers_of_killed_processes_go(tmp_path: Path) -> None:
@@ -172,9 +172,9 @@ def test_cache_list_and_prune(tmp_path: Path) -> None:
     for age, (kind, name) in enumerate(
         [("activations", "a"), ("activations", "b"), ("texts", "c")]
     ):
-        shelf = cache.shelf(kind, {"weights": name})
-        shelf.write("k", {"values": np.ones((25, 10), np.float32)}, {})
-        note = shelf.folder / "about.json"
+        entry = cache.entry(kind, {"weights": name})
+        entry.write("k", {"values": np.ones((25, 10), np.float32)}, {})
+        note = entry.folder / "about.json"
         os.utime(note, (note.stat().st_mtime - age * 86400 * 10,) * 2)
     assert [s.about["weights"] for s in cache.list()] == ["a", "b", "c"]
     assert len(cache.prune(dry_run=True)) == 3

@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 SIZE = (9, 11)
 
 
-def settled(module: nn.Module) -> nn.Module:
+def filled(module: nn.Module) -> nn.Module:
     """In evaluation mode, with statistics as if it had been trained."""
     generator = torch.Generator().manual_seed(5)
     for part in module.modules():
@@ -114,7 +114,7 @@ FOLDED: list[tuple[nn.Module, list[str], tuple[int, ...]]] = [
 def test_what_is_folded_and_that_outputs_stay(
     model: nn.Module, layers: list[str], places: tuple[int, ...]
 ) -> None:
-    settled(model)
+    filled(model)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     fold = found(model, layers)
     assert fold.places == places
@@ -135,18 +135,18 @@ def test_what_is_folded_and_that_outputs_stay(
 
 
 def test_a_batch_norm_in_training_is_left_alone() -> None:
-    model = settled(sequence(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6)))
+    model = filled(sequence(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6)))
     assert found(model, ["3"]).places == (0,)
     model[1].train()
     assert found(model, ["3"]).places == ()
 
 
 def test_half_precision_is_not_folded() -> None:
-    assert found(settled(Block()), ["one_norm"], "bfloat16").places == ()
+    assert found(filled(Block()), ["one_norm"], "bfloat16").places == ()
 
 
 def test_folding_computes_less() -> None:
-    model = settled(Block())
+    model = filled(Block())
     fold = found(model, ["two_norm"])
     with torch.no_grad(), torch.profiler.profile() as profile, fold.applied():
         model(torch.randn(2, 3, *SIZE))
@@ -154,7 +154,7 @@ def test_folding_computes_less() -> None:
 
 
 def test_functions_come_back_after_an_error() -> None:
-    model = settled(Block())
+    model = filled(Block())
     plain = functional.conv2d, functional.batch_norm
     fold = found(model, ["two_norm"])
     with pytest.raises(RuntimeError, match="expected input"), fold.applied():
@@ -164,7 +164,7 @@ def test_functions_come_back_after_an_error() -> None:
 
 
 def test_a_network_that_fails_is_not_folded() -> None:
-    model = settled(nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.Linear(2, 3)))
+    model = filled(nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.Linear(2, 3)))
     assert found(model, ["2"]).places == ()
 
 
@@ -180,5 +180,5 @@ class Counting(nn.Sequential):
 
 def test_outputs_that_cannot_be_compared() -> None:
     parts = (nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.ReLU())
-    assert found(settled(nn.Sequential(nn.Sequential(*parts))), ["0"]).places == (0,)
-    assert found(settled(nn.Sequential(Counting(*parts))), ["0"]).places == ()
+    assert found(filled(nn.Sequential(nn.Sequential(*parts))), ["0"]).places == (0,)
+    assert found(filled(nn.Sequential(Counting(*parts))), ["0"]).places == ()

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import neuronym as nym
 from neuronym._core.errors import NeuronymError, UsageError
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas
 from neuronym.cli.app import app
 from neuronym.inputs.settings import from_file
@@ -317,13 +317,13 @@ def test_asking_for_what_files_do_not_hold_says_so(atlas: Atlas) -> None:
         atlas.embeddings()
     with pytest.raises(UsageError, match=r"`config` to be the atlas of a run.*was imported"):
         from_file(atlas.folder)
-    material = Material(atlas)
+    context = LabelContext(atlas)
     for ask in ("target", "probe"):
         with pytest.raises(NeuronymError, match=f"which hold no {ask}"):
-            getattr(material, ask)
+            getattr(context, ask)
     with pytest.raises(NeuronymError, match="which hold no encoder"):
-        material.encoder()
-    assert material.reasons("early") == (None, None, None)
+        context.encoder()
+    assert context.reasons("early") == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -368,7 +368,7 @@ def test_words_are_embedded_by_the_embedded_encoder(
         "neuronym.atlas.context.open_encoder",
         lambda name, device: asked.append(name) or ColourEncoder(),
     )
-    vectors = Material(atlas, cache=str(tmp_path / "cache")).embed_words(["red", "blue", "sky"])
+    vectors = LabelContext(atlas, cache=str(tmp_path / "cache")).embed_words(["red", "blue", "sky"])
     assert asked == ["conse"]
     assert vectors.shape == (3, 4)
 

@@ -13,7 +13,7 @@ import masked_world as world
 import neuronym as nym
 import planted
 from neuronym._core.errors import NeuronymError, UsageError
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas, open_atlas
 from neuronym.labelling.base import open_labeller
 from neuronym.labelling.run import label
@@ -89,7 +89,7 @@ def check(frame: pd.DataFrame, expected: dict, rank: str = "gain") -> None:
 def test_labels_are_those_of_the_definition(atlas: Atlas, rank: str, k: int) -> None:
     areas = [{key: pixels.mean() for key, pixels in marks_of(i).items()} for i in range(31)]
     frame = labelled(atlas, f"annotations:k={k},rank={rank}", "relu")
-    highest = Material(atlas).highest("relu", k).indices
+    highest = LabelContext(atlas).highest("relu", k).indices
     for unit in (0, 1, 2, 3):
         rows = [row for row in highest[unit] if row >= 0]
         assert len(rows) == 4 or k == 50 > len(rows) > 20
@@ -102,13 +102,13 @@ def test_labels_are_those_of_the_definition(atlas: Atlas, rank: str, k: int) -> 
 def test_weighted_labels_are_those_of_the_definition(atlas: Atlas) -> None:
     areas = [{key: pixels.mean() for key, pixels in marks_of(i).items()} for i in range(31)]
     frame = labelled(atlas, "annotations:k=5,weighted=yes", "maps")
-    material = Material(atlas, target=world.build(), probe=PROBE)
-    highest = material.highest("maps", 5).indices
+    context = LabelContext(atlas, target=world.build(), probe=PROBE)
+    highest = context.highest("maps", 5).indices
     nowhere = 0
     for unit in (0, 1, 2, 3):
         inside = []
         rows = list(highest[unit])
-        for _, maps in material.maps(["maps"], rows, batch_size=1):
+        for _, maps in context.maps(["maps"], rows, batch_size=1):
             weights = np.maximum(world.stretched(maps["maps"][0, unit].double().numpy(), 12, 16), 0)
             nowhere += not weights.any()
             weights = weights if weights.any() else np.ones((12, 16))
@@ -159,14 +159,14 @@ def test_reasons_of_units_without_labels(tmp_path: Path) -> None:
         probe._labels[row], probe._masks[row] = (), ()
     probe._labels[4] = (world.Annotation("texture", "plain"),)
     atlas = world.dissect(tmp_path, probe)
-    rare = Material(atlas).highest("relu", 3).indices[world.RARE]
+    rare = LabelContext(atlas).highest("relu", 3).indices[world.RARE]
     assert (rare == -1).all()
     frame = labelled(atlas, "annotations:k=3", "relu", probe=probe).set_index("unit")
     assert frame["reason"][world.RARE] in (
         "no image above its minimum",
         "dead: the activation is the same for every image",
     )
-    highest = Material(atlas).highest("relu", 3).indices
+    highest = LabelContext(atlas).highest("relu", 3).indices
     for unit in (0, 1, 2, 3):
         if 4 in highest[unit]:
             assert frame["concept"][unit] == "plain"
@@ -188,7 +188,7 @@ def test_what_every_image_shows_wins_nothing(tmp_path: Path) -> None:
         probe._masks[row] = ()
         probe._labels[row] = (world.Annotation("colour", "grey"),)
     atlas = world.dissect(tmp_path, probe)
-    best = Material(atlas).highest("maps", 6).indices[0]
+    best = LabelContext(atlas).highest("maps", 6).indices[0]
     for row in best[:4]:
         probe._labels[row] += (world.Annotation("texture", "dotted"),)
     for row in sorted({*range(23)} - {*best})[:2]:
@@ -237,7 +237,7 @@ def test_without_weights_neither_target_nor_probe_is_opened(atlas: Atlas) -> Non
 def test_planted_detectors_are_found(weighted: str) -> None:
     # Not more than 5: only three of the pictures have level stripes.
     spec = f"annotations:k=5,weighted={weighted}"
-    frame = labelled(planted.atlas(), spec, "units", **planted.origins())
+    frame = labelled(planted.atlas(), spec, "units", **planted.sources())
     best = frame[frame["rank"] == 1].set_index("unit")
     for unit, truth in planted.PLANTED.items():
         assert (best["category"][unit], best["concept"][unit]) == truth

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import neuronym as nym
-from array_material import ArrayMaterial, ugly_activations, unit_vectors
+from array_material import ArrayContext, ugly_activations, unit_vectors
 from neuronym._core.errors import UsageError
 from neuronym.labelling.base import open_labeller
 from neuronym.labelling.methods import clip_avg as module
@@ -17,15 +17,15 @@ from neuronym.labelling.run import label
 from small_world import PLANTED, ColourEncoder, build, coloured_images
 
 
-def replica(material, layer: str, k: int, concepts: int) -> list[list[tuple[int, float, int]]]:
+def replica(context, layer: str, k: int, concepts: int) -> list[list[tuple[int, float, int]]]:
     """Per unit (concept, sum of cosines, number of images), best first, in float64."""
     images, texts = (
-        np.asarray(v, float) for v in (material.image_embeddings, material.text_embeddings)
+        np.asarray(v, float) for v in (context.image_embeddings, context.text_embeddings)
     )
     found = []
-    for unit in range(material.units(layer)):
+    for unit in range(context.units(layer)):
         sums: dict[int, list[float]] = {}
-        rows = material.highest(layer, k).indices[unit]
+        rows = context.highest(layer, k).indices[unit]
         for row in rows[rows >= 0]:
             cosines = [
                 float(np.float32(images[row] @ t / np.linalg.norm(images[row]) / np.linalg.norm(t)))
@@ -50,18 +50,18 @@ def test_it_agrees_with_loops(
     words[texts // 2] = words[0]  # two concepts with one embedding
     tie = rng.permutation(images)
     layers = {"a": ugly_activations(rng, images), "b": rng.normal(size=(images, 3))}
-    material = ArrayMaterial(layers, unit_vectors(rng, images, 6), words, tie=tie)
+    context = ArrayContext(layers, unit_vectors(rng, images, 6), words, tie=tie)
     monkeypatch.setattr(module, "_BLOCK", 4)
-    found = open_labeller(f"clip-avg:k={k},concepts={concepts}").label(material, ["b", "a"], count)
+    found = open_labeller(f"clip-avg:k={k},concepts={concepts}").label(context, ["b", "a"], count)
     assert list(found.layers) == ["b", "a"]
     for layer, labels in found.layers.items():
-        assert labels.reasons == material.reasons(layer)
-        expected = replica(material, layer, k, concepts)
-        for unit in range(material.units(layer)):
+        assert labels.reasons == context.reasons(layer)
+        expected = replica(context, layer, k, concepts)
+        for unit in range(context.units(layer)):
             if labels.reasons[unit] is not None:
                 continue
             best = expected[unit][:count]
-            names = [material.words[m] for m, _, _ in best]
+            names = [context.words[m] for m, _, _ in best]
             shown = [word for word in labels.concepts[unit] if word is not None]
             assert shown == names
             width = len(names)
@@ -76,8 +76,8 @@ def test_it_agrees_with_loops(
 def test_equal_sums_go_to_the_smaller_concept() -> None:
     images = np.eye(3, dtype=np.float32)
     texts = np.array([[0, 0, 1], [0, 1, 0], [0, 1, 0], [1, 0, 0]], np.float32)
-    material = ArrayMaterial({"a": [[3.0], [2.0], [1.0]]}, images, texts)
-    labels = open_labeller("clip-avg:k=2,concepts=2").label(material, ["a"], 4).layers["a"]
+    context = ArrayContext({"a": [[3.0], [2.0], [1.0]]}, images, texts)
+    labels = open_labeller("clip-avg:k=2,concepts=2").label(context, ["a"], 4).layers["a"]
     # The second image votes for concepts 1 and 2, the first for 3 and the first of those it misses.
     assert labels.concepts[0].tolist() == ["word 1", "word 2", "word 3", "word 0"]
     assert labels.scores[0].tolist() == [1.0, 1.0, 1.0, 0.0]
@@ -91,22 +91,22 @@ def test_another_encoder_embeds_images_and_words_anew() -> None:
         name="another", images=other, texts=lambda t: np.eye(7)[[int(s.split()[-1]) for s in t]]
     )
     activations = rng.permutation(7)[:, None] == np.arange(1)
-    material = ArrayMaterial({"a": activations}, own, own, encoders={"x:y,z": encoder})
+    context = ArrayContext({"a": activations}, own, own, encoders={"x:y,z": encoder})
     top = int(activations[:, 0].argmax())
-    plain = open_labeller("clip-avg:k=1").label(material, ["a"], 1)
+    plain = open_labeller("clip-avg:k=1").label(context, ["a"], 1)
     assert plain.layers["a"].concepts[0, 0] == f"word {top}"
     assert "encoder" not in plain.facts
     method = open_labeller(r"clip-avg:k=1,encoder=x\:y\,z")
     assert open_labeller(method.spec) == method
     assert method.spec.startswith("clip-avg:k=1,encoder=")
-    found = method.label(material, ["a"], 1)
+    found = method.label(context, ["a"], 1)
     assert found.layers["a"].concepts[0, 0] == f"word {(top - 2) % 7}"
     assert found.facts["encoder"] == "another"
 
 
 def test_a_layer_without_exemplars_abstains_throughout() -> None:
-    material = ArrayMaterial({"a": np.ones((3, 2))}, np.eye(3), np.eye(3))
-    labels = open_labeller("clip-avg").label(material, ["a"], 2).layers["a"]
+    context = ArrayContext({"a": np.ones((3, 2))}, np.eye(3), np.eye(3))
+    labels = open_labeller("clip-avg").label(context, ["a"], 2).layers["a"]
     assert all("dead" in reason for reason in labels.reasons)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import neuronym as nym
-from array_material import ArrayMaterial, ugly_activations, unit_vectors
+from array_material import ArrayContext, ugly_activations, unit_vectors
 from neuronym._core.errors import UsageError
 from neuronym.labelling.base import open_labeller
 from neuronym.labelling.methods import csp
@@ -17,12 +17,12 @@ from neuronym.labelling.run import label
 from small_world import PLANTED, ColourEncoder, build, coloured_images
 
 
-def replica(material, layer: str, unit: int, k: int, gamma: float) -> tuple | None:
+def replica(context, layer: str, unit: int, k: int, gamma: float) -> tuple | None:
     """θ, and rows of exemplars and contrasts of one unit; None where it has no exemplar."""
-    images = material.image_embeddings.astype(float)
-    values = material.activations(layer)[:, unit]
+    images = context.image_embeddings.astype(float)
+    values = context.activations(layer)[:, unit]
     mean = np.float32(values.astype(float).mean())
-    order = sorted(range(len(values)), key=lambda i: (-values[i], material.tie[i]))
+    order = sorted(range(len(values)), key=lambda i: (-values[i], context.tie[i]))
     exemplars = [i for i in order[:k] if values[i] > mean and values[i] > 0]
     low = [i for i in range(len(values)) if values[i] < mean]
     if not exemplars:
@@ -46,17 +46,15 @@ def test_it_agrees_with_loops(
     rng = np.random.default_rng(images)
     layers = {"a": ugly_activations(rng, images), "b": rng.normal(size=(images, 3))}
     words = unit_vectors(rng, texts, 7)
-    material = ArrayMaterial(
-        layers, unit_vectors(rng, images, 7), words, tie=rng.permutation(images)
-    )
+    context = ArrayContext(layers, unit_vectors(rng, images, 7), words, tie=rng.permutation(images))
     monkeypatch.setattr(csp, "BLOCK", 3)
     monkeypatch.setattr(csp, "_VALUES", 40)
-    found = open_labeller(f"csp:k={k},gamma={gamma}").label(material, ["a", "b"], 4)
-    names = material.images["image_id"]
+    found = open_labeller(f"csp:k={k},gamma={gamma}").label(context, ["a", "b"], 4)
+    names = context.images["image_id"]
     for layer, labels in found.layers.items():
         evidence = pd.DataFrame(labels.evidence)
-        for unit, reason in enumerate(material.reasons(layer)):
-            expected = None if reason else replica(material, layer, unit, k, gamma)
+        for unit, reason in enumerate(context.reasons(layer)):
+            expected = None if reason else replica(context, layer, unit, k, gamma)
             own = evidence[evidence["unit"] == unit]
             if expected is None:
                 assert (
@@ -76,7 +74,7 @@ def test_it_agrees_with_loops(
             assert own["rank"].tolist() == list(range(1, len(exemplars) + 1))
             assert own["image_id"].tolist() == [names[i] for i in exemplars]
             assert own["contrast_id"].tolist() == [names[i] for i in contrast]
-            pairs = material.image_embeddings[[exemplars, contrast]].prod(0).sum(1)
+            pairs = context.image_embeddings[[exemplars, contrast]].prod(0).sum(1)
             np.testing.assert_allclose(own["cosine"], pairs, atol=1e-6)
             assert labels.measures["exemplars"][unit] == len(exemplars)
             np.testing.assert_allclose(labels.measures["contrast"][unit], pairs.mean(), atol=1e-6)
@@ -86,8 +84,8 @@ def test_a_unit_below_zero_abstains() -> None:
     rng = np.random.default_rng(2)
     activations = -rng.random((9, 2)) - 1
     activations[3, 0] = 0.5
-    material = ArrayMaterial({"a": activations}, unit_vectors(rng, 9, 4), np.eye(4))
-    labels = open_labeller("csp").label(material, ["a"], 2).layers["a"]
+    context = ArrayContext({"a": activations}, unit_vectors(rng, 9, 4), np.eye(4))
+    labels = open_labeller("csp").label(context, ["a"], 2).layers["a"]
     assert labels.reasons[0] is None
     assert labels.measures["exemplars"].tolist()[0] == 1
     assert "no activation is above 0" in labels.reasons[1]
@@ -95,10 +93,10 @@ def test_a_unit_below_zero_abstains() -> None:
 
 def test_exemplars_like_their_contrasts_abstain() -> None:
     images = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], np.float32)
-    material = ArrayMaterial({"a": [[4.0], [0.0], [3.0], [0.0]]}, images, np.eye(2))
-    full = open_labeller("csp").label(material, ["a"], 2).layers["a"]
+    context = ArrayContext({"a": [[4.0], [0.0], [3.0], [0.0]]}, images, np.eye(2))
+    full = open_labeller("csp").label(context, ["a"], 2).layers["a"]
     assert full.reasons == ("its exemplars look like their contrasts",)
-    half = open_labeller("csp:gamma=0.5").label(material, ["a"], 2).layers["a"]
+    half = open_labeller("csp:gamma=0.5").label(context, ["a"], 2).layers["a"]
     assert half.concepts[0].tolist() == ["word 0", "word 1"]
     np.testing.assert_allclose(half.scores[0], [0.8, 0.6], atol=1e-6)
 
@@ -107,10 +105,10 @@ def test_what_contrasts_share_with_exemplars_does_not_name_the_unit() -> None:
     # All exemplars show grass (first axis) with a dog (second); the contrasts show grass alone.
     images = np.array([[0.9, 0.4, 0.1], [0.9, 0.4, -0.1], [1, 0, 0.1], [1, 0, -0.1], [0, 0, 1]])
     images = (images / np.linalg.norm(images, axis=1, keepdims=True)).astype(np.float32)
-    material = ArrayMaterial({"a": [[5.0], [4.0], [0.0], [0.1], [0.0]]}, images, np.eye(3))
+    context = ArrayContext({"a": [[5.0], [4.0], [0.0], [0.1], [0.0]]}, images, np.eye(3))
     found = {
         gamma: open_labeller(f"csp:gamma={gamma}")
-        .label(material, ["a"], 1)
+        .label(context, ["a"], 1)
         .layers["a"]
         .concepts[0, 0]
         for gamma in (0, 1)
@@ -122,8 +120,8 @@ def test_no_image_below_the_mean_abstains() -> None:
     rng = np.random.default_rng(8)
     activations = np.full((5, 1), 1.0, np.float32)
     activations[2] = np.nextafter(np.float32(1), np.float32(2))
-    material = ArrayMaterial({"a": activations}, unit_vectors(rng, 5, 3), np.eye(3))
-    labels = open_labeller("csp").label(material, ["a"], 2).layers["a"]
+    context = ArrayContext({"a": activations}, unit_vectors(rng, 5, 3), np.eye(3))
+    labels = open_labeller("csp").label(context, ["a"], 2).layers["a"]
     assert labels.reasons == ("no image is below its mean",)
     assert len(labels.evidence["unit"]) == 0
 

@@ -17,7 +17,7 @@ from PIL import Image
 import neuronym as nym
 from neuronym._core import hub
 from neuronym._core.errors import NeuronymError, UsageError
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas
 from neuronym.inputs.probes.base import Annotation, open_probe
 from neuronym.inputs.targets.base import Target
@@ -586,13 +586,9 @@ def test_a_killed_run_goes_on(
 ) -> None:
     atlas, method = dissect(tmp_path, coloured_images(9)), named(["dog", "sky"], k=2)
     again = {"target": target(), "probe": coloured_images(9), "cache": str(tmp_path / "cache")}
-    material = Material(atlas, **again)
+    context = LabelContext(atlas, **again)
     wanted = len(
-        {
-            row
-            for rows in method._rows(material, ["detect", "head"]).values()
-            for row in rows.ravel()
-        }
+        {row for rows in method._rows(context, ["detect", "head"]).values() for row in rows.ravel()}
         - {-1}
     )
     searches += [-1, -1]  # killed in the second image
@@ -608,13 +604,13 @@ def test_the_cost_is_measured_before(
 ) -> None:
     atlas, method = dissect(tmp_path, coloured_images(8)), named(WORDS, k=1)
     again = {"target": target(), "probe": coloured_images(8), "cache": str(tmp_path / "cache")}
-    said = method.cost(Material(atlas, **again), ["detect"])
+    said = method.cost(LabelContext(atlas, **again), ["detect"])
     assert "7 classes in 2 prompts, 5 images of which 0 are in the cache: about" in said
     assert "s on cpu)" in said
     assert len(searches) == 2
     label(atlas, method, layers=["detect"], **again)
     assert len(searches) == 5  # those that were timed are not searched again
-    said = method.cost(Material(atlas, **again), ["detect"])
+    said = method.cost(LabelContext(atlas, **again), ["detect"])
     assert said == "7 classes in 2 prompts, 5 images of which 5 are in the cache."
 
 
@@ -646,27 +642,27 @@ def test_where_the_classes_come_from(
 
     probe = open_probe(coloured_images(6))
     atlas = dissect(tmp_path, probe)
-    material = Material(atlas, target=target(), probe=probe, cache=str(tmp_path / "cache"))
-    assert named()._classes(material) == ((*PLANTED, "moss"), "concepts")
+    context = LabelContext(atlas, target=target(), probe=probe, cache=str(tmp_path / "cache"))
+    assert named()._classes(context) == ((*PLANTED, "moss"), "concepts")
     with pytest.raises(UsageError, match="`classes` to contain at least one name, got none in ann"):
-        named(classes="annotations")._classes(material)
+        named(classes="annotations")._classes(context)
     marks = [Annotation("object", "traffic_light"), Annotation("part", "traffic_light")]
     monkeypatch.setattr(type(probe), "vocabulary", lambda self: marks)
-    assert named()._classes(material) == (("traffic light",), "annotations")
-    assert named(classes="concepts")._classes(material)[0] == (*PLANTED, "moss")
-    assert named(["  red ", "", "red", "dog"])._classes(material)[0] == ("red", "dog")
+    assert named()._classes(context) == (("traffic light",), "annotations")
+    assert named(classes="concepts")._classes(context)[0] == (*PLANTED, "moss")
+    assert named(["  red ", "", "red", "dog"])._classes(context)[0] == ("red", "dog")
     with pytest.raises(UsageError, match=r"an existing text file, got .*which does not exist"):
-        named(classes=str(tmp_path / "gone.txt"))._classes(material)
+        named(classes=str(tmp_path / "gone.txt"))._classes(context)
     marks += [Annotation("object", f"thing {i}") for i in range(500)]
     with pytest.raises(
         UsageError,
         match="`classes` to be given where the annotations are more than 500, got nothing, with "
         "501 annotations.*classes=FILE",
     ):
-        named()._classes(material)
-    assert len(named(classes="annotations")._classes(material)[0]) == 501
+        named()._classes(context)
+    assert len(named(classes="annotations")._classes(context)[0]) == 501
     with pytest.raises(UsageError, match="contain a name that the detector's .* got '猫', '.'"):
-        named(["猫", "."])._finder(material)
+        named(["猫", "."])._finder(context)
 
 
 # -- planted truth ---------------------------------------------------------------------------------
@@ -687,11 +683,11 @@ def halves(count: int) -> tuple[list[np.ndarray], list[tuple[str, str]]]:
     return images, names
 
 
-def plant(material: Material, method: GroundedSam, found: list[Detections]) -> None:
+def plant(context: LabelContext, method: GroundedSam, found: list[Detections]) -> None:
     """Lay detections made by hand into the cache, where the real path looks first."""
-    finder = method._finder(material)
+    finder = method._finder(context)
     for row, objects in enumerate(found):
-        finder.shelf.write(finder._key(row), objects.to_arrays(), {})
+        finder.entry.write(finder._key(row), objects.to_arrays(), {})
 
 
 def test_planted_detectors_get_their_colour(
@@ -710,7 +706,7 @@ def test_planted_detectors_get_their_colour(
         )
         for left, right in names
     ]
-    plant(Material(atlas, **again), method, found)
+    plant(LabelContext(atlas, **again), method, found)
     once = label(atlas, method, **again)
     assert not searches
     frame = once.labels("detect", method=method.method_id)
@@ -734,7 +730,7 @@ def test_what_the_target_does_not_see_has_no_weight(
     edge, middle = np.arange(40) < 11, (np.arange(40) >= 12) & (np.arange(40) < 28)
     masks = [np.broadcast_to(m, (16, 40)) for m in (edge, middle)]
     plant(
-        Material(atlas, **again),
+        LabelContext(atlas, **again),
         method,
         [made_up([("sky", 1.0), ("moss", 0.5)], ["moss", "sky"], masks) for _ in images],
     )
@@ -744,7 +740,7 @@ def test_what_the_target_does_not_see_has_no_weight(
     assert set(alive["concept"]) == {"moss"}
     assert alive["score"].to_numpy() == pytest.approx(0.5)
     plant(
-        Material(atlas, **again),
+        LabelContext(atlas, **again),
         method,
         [made_up([("sky", 1.0)], ["moss", "sky"], masks[:1]) for _ in images],
     )

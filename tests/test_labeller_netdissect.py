@@ -15,7 +15,7 @@ import masked_world as world
 import neuronym as nym
 import planted
 from neuronym._core.errors import NeuronymError, UsageError
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.labelling.base import open_labeller
@@ -70,9 +70,9 @@ def replica(maps: np.ndarray, probe: world.Masked, quantile: float) -> dict:
 def test_scores_are_those_of_the_definition(atlas: Atlas, quantile: float) -> None:
     spec = f"netdissect:quantile={quantile},threshold=0"
     again = label(atlas, spec, layers=["maps", "relu"], overwrite=True, **given(atlas))
-    material = Material(atlas, **given(atlas))
+    context = LabelContext(atlas, **given(atlas))
     maps = {name: [] for name in ("maps", "relu")}
-    for _, found in material.maps(list(maps)):
+    for _, found in context.maps(list(maps)):
         for name in maps:
             maps[name].append(found[name].double().numpy())
     for layer in maps:
@@ -114,8 +114,8 @@ def test_thresholds_are_kept_and_taken_from_the_cache(
     atlas: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passes = []
-    run = Material.maps
-    monkeypatch.setattr(Material, "maps", lambda self, *a: passes.append(a) or run(self, *a))
+    run = LabelContext.maps
+    monkeypatch.setattr(LabelContext, "maps", lambda self, *a: passes.append(a) or run(self, *a))
     own = given(atlas, cache=str(tmp_path))
     first = label(atlas, "netdissect:quantile=0.07", layers=["maps"], **own)
     assert len(passes) == 2
@@ -250,7 +250,7 @@ def test_planted_detectors_are_found_and_random_channels_are_not() -> None:
         ("netdissect", {0, *planted.RANDOM}),
         ("netdissect:quantile=0.02", {6, 7}),
     ):
-        made = label(planted.atlas(), spec, overwrite=True, **planted.origins())
+        made = label(planted.atlas(), spec, overwrite=True, **planted.sources())
         frame = made.labels("units", method=open_labeller(spec).method_id)
         best = frame[frame["rank"] == 1].set_index("unit")
         assert set(best.index[best["abstained"]]) == silent

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import neuronym as nym
-from array_material import ArrayMaterial, ugly_activations, unit_vectors
+from array_material import ArrayContext, ugly_activations, unit_vectors
 from neuronym._core.errors import UsageError
 from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym.labelling.base import open_labeller
@@ -90,7 +90,7 @@ def test_it_agrees_with_loops(
     atlas_texts = prompts.mean(1) / np.linalg.norm(prompts.mean(1), axis=1, keepdims=True)
     empty = encoder.texts([t.replace("{}", "") for t in templates])
     activations = ugly_activations(rng, images)
-    material = ArrayMaterial(
+    context = ArrayContext(
         {"a": activations},
         unit_vectors(rng, images, DIM),
         atlas_texts.astype(np.float32),
@@ -100,18 +100,18 @@ def test_it_agrees_with_loops(
     )
     monkeypatch.setattr(semanticlens, "BLOCK", 3)
     method = open_labeller(f"semanticlens:k={k},centre={centre}")
-    found = method.label(material, ["a"], 4)
+    found = method.label(context, ["a"], 4)
     labels = found.layers["a"]
-    assert labels.reasons == material.reasons("a")
+    assert labels.reasons == context.reasons("a")
     queries = (prompts - empty).mean(1) if centre == "yes" else atlas_texts
-    rows, means = material.highest("a", k).indices, {}
+    rows, means = context.highest("a", k).indices, {}
     for unit, reason in enumerate(labels.reasons):
         measures = {name: values[unit] for name, values in labels.measures.items()}
         if reason is not None:
             assert labels.concepts[unit].tolist() == [None] * min(4, texts)
             assert np.isnan(list(measures.values())).all()
             continue
-        vectors = material.image_embeddings[rows[unit][rows[unit] >= 0]].astype(float)
+        vectors = context.image_embeddings[rows[unit][rows[unit] >= 0]].astype(float)
         means[unit] = mean = vectors.mean(0)
         cosines = np.array([np.float32(cosine(mean, query)) for query in queries])
         best = sorted(range(texts), key=lambda m: (-cosines[m], m))[:4]
@@ -135,8 +135,8 @@ def test_it_agrees_with_loops(
 
 def test_exemplars_that_cancel_abstain() -> None:
     images = np.array([[1, 0], [-1, 0], [0, 1]], np.float32)
-    material = ArrayMaterial({"a": [[3.0, 1.0], [3.0, 2.0], [1.0, 9.0]]}, images, np.eye(2))
-    labels = open_labeller("semanticlens:k=2,centre=no").label(material, ["a"], 1).layers["a"]
+    context = ArrayContext({"a": [[3.0, 1.0], [3.0, 2.0], [1.0, 9.0]]}, images, np.eye(2))
+    labels = open_labeller("semanticlens:k=2,centre=no").label(context, ["a"], 1).layers["a"]
     assert labels.reasons == ("the embeddings of its exemplars cancel", None)
     assert np.isnan(labels.measures["clarity"]).tolist() == [True, False]
     assert np.isnan(labels.measures["redundancy"]).all()
@@ -172,8 +172,8 @@ def test_equal_cosines_go_to_the_smaller_concept() -> None:
     rng = np.random.default_rng(4)
     texts = unit_vectors(rng, 9, 5)
     texts[[2, 7]] = texts[5]
-    material = ArrayMaterial({"a": rng.random((11, 3))}, unit_vectors(rng, 11, 5), texts)
-    labels = open_labeller("semanticlens:centre=no").label(material, ["a"], 9).layers["a"]
+    context = ArrayContext({"a": rng.random((11, 3))}, unit_vectors(rng, 11, 5), texts)
+    labels = open_labeller("semanticlens:centre=no").label(context, ["a"], 9).layers["a"]
     for words in labels.concepts.tolist():
         at = words.index("word 2")
         assert words[at : at + 3] == ["word 2", "word 5", "word 7"]
@@ -199,14 +199,14 @@ def test_it_agrees_with_the_authors_package() -> None:
     images, activations = vectors.reshape(-1, DIM), np.zeros((units, k, units))
     activations[np.arange(units), :, np.arange(units)] = np.arange(k, 0, -1)
     words, templates = [f"word {m}" for m in range(11)], ["a photo of {}", "{} here"]
-    material = ArrayMaterial(
+    context = ArrayContext(
         {"a": activations.reshape(-1, units)},
         images,
         np.zeros((len(words), DIM)),
         templates=templates,
         encoders={None: Texts()},
     )
-    labels = open_labeller(f"semanticlens:k={k}").label(material, ["a"], len(words)).layers["a"]
+    labels = open_labeller(f"semanticlens:k={k}").label(context, ["a"], len(words)).layers["a"]
     database = torch.from_numpy(vectors).double()
     # One word at a time: with several words and several templates the package mixes them up.
     theirs = [

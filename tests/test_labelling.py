@@ -14,7 +14,7 @@ import pytest
 import neuronym as nym
 from neuronym._core import registry
 from neuronym._core.errors import NeuronymError, UsageError
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas, open_atlas
 from neuronym.atlas.writer import AtlasWriter
 from neuronym.labelling.base import Labeller, Labels, LayerLabels, open_labeller
@@ -31,11 +31,11 @@ class Counting(Labeller):
     name: ClassVar[str] = "counting"
     start: int = registry.whole(0, 0)
 
-    def label(self, material: Material, layers: Sequence[str], count: int) -> Labels:
+    def label(self, context: LabelContext, layers: Sequence[str], count: int) -> Labels:
         made = {}
         for layer in layers:
-            units = material.units(layer)
-            words = np.tile(np.array(material.words, object), (units, 1))[:, :count]
+            units = context.units(layer)
+            words = np.tile(np.array(context.words, object), (units, 1))[:, :count]
             words[0, 2:] = None
             scores = np.tile(1 - np.arange(words.shape[1], dtype=np.float32) / 10, (units, 1))
             reasons = tuple("it is the second" if u == 1 else None for u in range(units))
@@ -48,7 +48,7 @@ class Counting(Labeller):
                 evidence={"unit": [0, 2], "area": [0.25, 0.5]},
                 arrays={"start": np.full(units, self.start)},
             )
-        return Labels(made, {"common": np.arange(3)}, {"settled": f"start={self.start}"})
+        return Labels(made, {"common": np.arange(3)}, {"with_defaults": f"start={self.start}"})
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_everything_a_labeller_gives_is_written(atlas: Atlas) -> None:
     facts = again.manifest["methods"]["counting"]
     assert facts["abstained"] == 2
     assert facts["abstained_by_layer"] == {"detect": 1, "head": 1}
-    assert facts["settled"] == "start=0"
+    assert facts["with_defaults"] == "start=0"
     assert facts["method"] == "counting"
 
 
@@ -192,30 +192,30 @@ def test_what_changed_since_is_noticed(atlas: Atlas) -> None:
 
     other = Target("detectors", Detectors(spoil=0.5), SMALL)
     with pytest.raises(UsageError, match="with other weights or code"):
-        _ = Material(atlas, target=other).target
+        _ = LabelContext(atlas, target=other).target
     with pytest.raises(UsageError, match="without 3 of them"):
-        _ = Material(atlas, probe=coloured_images(40)).probe
-    moved = Material(atlas, probe=coloured_images(43, seed=1))
+        _ = LabelContext(atlas, probe=coloured_images(40)).probe
+    moved = LabelContext(atlas, probe=coloured_images(43, seed=1))
     with pytest.raises(NeuronymError, match="has changed since"):
         moved.picture(2)
 
 
 def test_maps_are_what_the_pooled_activations_summarise(atlas: Atlas) -> None:
-    material = Material(atlas, target=build(), probe=coloured_images(43))
+    context = LabelContext(atlas, target=build(), probe=coloured_images(43))
     rows = [5, 3, 41, 3]
-    seen = list(material.maps(["detect"], rows, batch_size=3))
+    seen = list(context.maps(["detect"], rows, batch_size=3))
     assert [batch.tolist() for batch, _ in seen] == [[5, 3, 41], [3]]
     maps = np.concatenate([found["detect"].numpy() for _, found in seen])
     assert maps.shape == (4, 7, 16, 16)
     np.testing.assert_allclose(maps.mean((2, 3)), atlas.activations("detect")[rows], atol=1e-5)
     with pytest.raises(NeuronymError, match="head has no positions"):
-        next(material.maps(["head"]))
+        next(context.maps(["head"]))
 
 
 def test_highest_is_the_same_from_exemplars_and_from_activations(atlas: Atlas) -> None:
-    material = Material(atlas)
-    few, many = material.highest("detect", 6), material.highest("detect", 30)
+    context = LabelContext(atlas)
+    few, many = context.highest("detect", 6), context.highest("detect", 30)
     np.testing.assert_array_equal(few.indices, many.indices[:, :6])
     np.testing.assert_array_equal(few.values, many.values[:, :6])
     assert (many.indices[5] == -1).all(), "the dead unit has no highest images"
-    assert material.reasons("detect")[5].startswith("dead")
+    assert context.reasons("detect")[5].startswith("dead")

@@ -370,11 +370,11 @@ def test_a_similarity_of_ones_own_is_kept(tmp_path: Path, kind: type[Opposite]) 
     )
     assert atlas.methods[0].startswith(f"clip-dissect.{kind.__name__}.")
     facts = atlas.manifest.methods[atlas.methods[0]]
-    assert facts["settled"] == f"python:{kind.__module__}.{kind.__name__},weight=2"
+    assert facts["with_defaults"] == f"python:{kind.__module__}.{kind.__name__},weight=2"
     with pytest.raises(nym.UsageError, match="already"):
         nym.label(atlas, ClipDissect(kind(weight=2)), encoder=ColourEncoder())
     with pytest.raises(nym.UsageError, match="a class of somebody's own: give the object"):
-        open_similarity(facts["settled"])
+        open_similarity(facts["with_defaults"])
 
 
 def test_another_similarity_costs_no_forward_pass(
@@ -422,12 +422,12 @@ def test_one_image_one_unit_one_concept(tmp_path: Path) -> None:
 
 def test_a_plain_module_and_sharpness_that_must_be_measured(tmp_path: Path) -> None:
     encoder = ColourEncoder()
-    encoder.sharpness = None
+    encoder.logit_scale = None
     atlas = dissect(tmp_path / "atlas", target=Detectors(), encoder=encoder, similarity="soft-wpmi")
     method = next(iter(atlas.manifest["methods"].values()))
     assert method["logit_scale_measured"]
     assert method["logit_scale"] > 0
-    assert f"a={method['logit_scale']:g}" in method["settled"]
+    assert f"a={method['logit_scale']:g}" in method["with_defaults"]
 
 
 def test_a_mistaken_setting_is_named(tmp_path: Path) -> None:

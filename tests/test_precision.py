@@ -32,7 +32,7 @@ from neuronym.extraction.run import extract
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.targets.base import Target
 from small_world import ColourEncoder
-from test_folding import Block, settled
+from test_folding import Block, filled
 
 CPU = torch.device("cpu")
 SMALL = Preprocess(size=(12, 10), resize=12)
@@ -48,7 +48,7 @@ class Small(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.maps = settled(nn.Sequential(Block(), nn.Conv2d(3, 17, 3), nn.BatchNorm2d(17)))
+        self.maps = filled(nn.Sequential(Block(), nn.Conv2d(3, 17, 3), nn.BatchNorm2d(17)))
         self.pool, self.squeeze = nn.AdaptiveAvgPool2d(1), nn.Conv2d(17, 23, 1)
         self.flat, self.head = nn.Flatten(), nn.Linear(23, 13)
         self.most = 0
@@ -218,7 +218,7 @@ def test_compiled_networks_run() -> None:
 def test_vectors_are_computed_in_float32(target: Target, tmp_path: Path, dtype: str) -> None:
     some = pixels(11)
     net = feed(target, tmp_path, ["maps", "pool", "squeeze", "head"], dtype)
-    found = {name: arrays["values"] for name, arrays in net(some, list(net.shelves)).items()}
+    found = {name: arrays["values"] for name, arrays in net(some, list(net.entries)).items()}
     head = target.model.head
     wanted = functional.linear(torch.from_numpy(found["squeeze"]), head.weight, head.bias)
     np.testing.assert_allclose(found["head"], wanted.detach(), rtol=1e-5, atol=1e-6)
@@ -227,7 +227,7 @@ def test_vectors_are_computed_in_float32(target: Target, tmp_path: Path, dtype: 
         rounded = torch.from_numpy(found[name]).to(kind).float().numpy()
         assert np.mean(found[name] != rounded) > 0.8, f"{name} has the values of {dtype}"
     full = feed(target, tmp_path, ["maps", "pool", "squeeze", "head"])
-    exact = full(some, list(full.shelves))
+    exact = full(some, list(full.entries))
     for name, values in found.items():
         assert values.dtype == np.float32
         size = np.abs(exact[name]["values"]).max()
@@ -258,7 +258,7 @@ def test_a_pass_is_folded_and_agrees_with_float64(target: Target, tmp_path: Path
     assert "3 batch norms folded" in net.arithmetic
     before = {name: value.clone() for name, value in target.model.state_dict().items()}
     target.model.most = 0
-    found = net(some, list(net.shelves))
+    found = net(some, list(net.entries))
     assert target.model.most == at_once(19, CPU) < 19
     after = target.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -283,14 +283,14 @@ def test_batches_are_cut_on_a_cpu_alone() -> None:
 
 
 def test_what_decides_the_bits_is_in_the_cache_key(target: Target, tmp_path: Path) -> None:
-    def shelf(layers: list[str], **how: object) -> Path:
-        return feed(target, tmp_path, layers, **how).shelves["head"].folder
+    def entry(layers: list[str], **how: object) -> Path:
+        return feed(target, tmp_path, layers, **how).entries["head"].folder
 
-    plain = shelf(["head"])
-    assert shelf(["maps", "head"]) == plain
-    assert shelf(["maps.1", "head"]) != plain  # that convolution is not folded
-    assert shelf(["head"], dtype="bfloat16") != plain
-    assert shelf(["head"], batch_size=3) != plain
+    plain = entry(["head"])
+    assert entry(["maps", "head"]) == plain
+    assert entry(["maps.1", "head"]) != plain  # that convolution is not folded
+    assert entry(["head"], dtype="bfloat16") != plain
+    assert entry(["head"], batch_size=3) != plain
 
 
 class Sometimes(nn.Module):
@@ -308,7 +308,7 @@ class Sometimes(nn.Module):
 
 def test_a_network_that_leaves_out_its_batch_norm(tmp_path: Path) -> None:
     torch.manual_seed(2)
-    target = Target("sometimes", settled(Sometimes()), SMALL)
+    target = Target("sometimes", filled(Sometimes()), SMALL)
     net = feed(target, tmp_path, ["last"])
     assert "1 batch norms folded" in net.arithmetic
     for some in (pixels(3), np.zeros_like(pixels(4)), pixels(3)):

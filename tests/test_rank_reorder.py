@@ -133,7 +133,7 @@ def test_without_numba_the_labels_are_the_same(monkeypatch):
     fast = RankReorder().top(activations, images, texts, 7, tie=tie)
     monkeypatch.setattr(compiled, "available", lambda: False)
     plain = RankReorder().top(activations, images, texts, 7, tie=tie)
-    assert (fast.engine, plain.engine) == ("compiled", "numpy")
+    assert (fast.backend, plain.backend) == ("compiled", "numpy")
     np.testing.assert_array_equal(fast.concepts, plain.concepts)
     np.testing.assert_allclose(fast.scores, plain.scores, rtol=1e-6)
 
@@ -160,9 +160,9 @@ def small_atlas_material():
     """What `ClipDissect.label` asks of its material, for 23 images."""
     rng = np.random.default_rng(9)
 
-    class Material:
+    class LabelContext:
         image_embeddings, text_embeddings = unit_rows(rng, 23, 8), unit_rows(rng, 11, 8)
-        sharpness, count, device, tie = 10.0, 23, None, np.arange(23)
+        logit_scale, count, device, tie = 10.0, 23, None, np.arange(23)
         words = tuple("abcdefghijk")
 
         @staticmethod
@@ -173,4 +173,4 @@ def small_atlas_material():
         def activations(layer):
             return rng.normal(size=(23, 5)).astype(np.float32)
 
-    return Material()
+    return LabelContext()

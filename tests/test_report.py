@@ -77,7 +77,7 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def made(atlas: Atlas, truth: str) -> Document:
-    return write.build(view(atlas, truth=truth, origins={"encoder": ColourEncoder()}))
+    return write.build(view(atlas, truth=truth, sources={"encoder": ColourEncoder()}))
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_sections_figures_and_numbers(made: Document, atlas: Atlas, page: str) -
 
 
 def test_the_same_report_twice(atlas: Atlas, truth: str, page: str, tmp_path: Path) -> None:
-    again = write.build(view(atlas, truth=truth, origins={"encoder": ColourEncoder()}))
+    again = write.build(view(atlas, truth=truth, sources={"encoder": ColourEncoder()}))
     (path,) = write.write(again, tmp_path / "again.html")
     assert path.read_text("utf-8") == page
 
@@ -164,7 +164,7 @@ def test_markdown(made: Document, tmp_path: Path) -> None:
 
 def test_what_was_not_run(tmp_path: Path) -> None:
     atlas = figure_worlds.small(tmp_path, layers=["detect"])
-    made = write.build(view(atlas, origins={"encoder": ColourEncoder()}))
+    made = write.build(view(atlas, sources={"encoder": ColourEncoder()}))
     (commands,) = [b for b in made.sections[-1].blocks if isinstance(b, Commands)]
     lines = [command for _what, command in commands.items]
     assert f"neuronym trust {atlas.folder} significance" in lines
@@ -189,8 +189,8 @@ def test_published_labels(layers: int, units: int, silent: float, tmp_path: Path
 
 def test_some_layers_only(tmp_path: Path, truth: str) -> None:
     atlas = figure_worlds.small(tmp_path)
-    origins = {"encoder": ColourEncoder()}
-    made = write.build(view(atlas, layers=["detect"], truth=truth, origins=origins))
+    sources = {"encoder": ColourEncoder()}
+    made = write.build(view(atlas, layers=["detect"], truth=truth, sources=sources))
     for block in (block for part in made.sections for block in part.blocks):
         if isinstance(block, Table):
             assert not [row for row in block.rows if row.get("layer", "detect") != "detect"]

@@ -11,7 +11,7 @@ from PIL import Image
 
 import neuronym as nym
 from helpers import png
-from neuronym.atlas.context import Origins
+from neuronym.atlas.context import Sources
 from neuronym.atlas.reader import Atlas
 from neuronym.inputs.probes.base import Annotation, Probe, RawImage
 from neuronym.search.relations import Relations
@@ -45,10 +45,10 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
 @pytest.fixture(scope="module")
 def searcher(atlas: Atlas, tmp_path_factory: pytest.TempPathFactory) -> Searcher:
     cache = str(tmp_path_factory.mktemp("cache"))
-    origins = Origins(
+    sources = Sources(
         atlas, target=build(), probe=coloured_images(61), encoder=ColourEncoder(), cache=cache
     )
-    return Searcher(atlas, origins=origins)
+    return Searcher(atlas, sources=sources)
 
 
 def slow(atlas: Atlas, word: str, match: str, top: int) -> list[tuple[str, int, int, str]]:
@@ -109,7 +109,7 @@ def test_a_new_word_is_embedded_and_scored(searcher: Searcher, atlas: Atlas) -> 
     assert hits.note == "'deep purple' is not in the concept set: it was scored anew."
     arrays = atlas.embeddings()
     vector = ColourEncoder().encode_texts(["deep purple"]).numpy()
-    similarity = open_similarity(next(iter(atlas.manifest["methods"].values()))["settled"])
+    similarity = open_similarity(next(iter(atlas.manifest["methods"].values()))["with_defaults"])
     normalisers = similarity.shared(arrays["images"], arrays["concepts"])["log_normalisers"]
     logs = similarity.a * arrays["images"].astype(float) @ vector[0] - normalisers
     for layer in LAYERS:
@@ -125,7 +125,7 @@ def test_a_new_word_is_embedded_and_scored(searcher: Searcher, atlas: Atlas) -> 
         np.testing.assert_allclose(got.loc[np.flatnonzero(alive)], wanted, atol=1e-4)
     first = hits.units.iloc[0]
     assert (first["layer"], first["unit"], first["found"]) == ("detect", 4, "score")
-    assert not any(searcher.origins.cache.root.rglob("*.safetensors"))  # no file per typed word
+    assert not any(searcher.sources.cache.root.rglob("*.safetensors"))  # no file per typed word
 
 
 def test_other_similarities_score_words_from_activations(tmp_path: Path, atlas: Atlas) -> None:
@@ -304,7 +304,7 @@ def test_units_that_do_not_beat_chance_are_left_out(
         return frame
 
     monkeypatch.setattr(Atlas, "labels", doubted)
-    one = Searcher(atlas, origins=searcher.origins)
+    one = Searcher(atlas, sources=searcher.sources)
     keys = set(map(tuple, one.find("red", places=["labels"]).units[["layer", "unit"]].to_numpy()))
     assert ("detect", 0) not in keys
     note = one.find("red", places=["labels"]).note
@@ -364,17 +364,17 @@ def test_what_scoring_takes_may_be_lost(tmp_path: Path, atlas: Atlas) -> None:
     method = nym.open(folder).method()
     manifest["methods"][method].pop("layers")  # of an atlas of before
     (folder / "atlas.json").write_text(json.dumps(manifest))
-    origins = Origins(
+    sources = Sources(
         nym.open(folder),
         target=build(),
         probe=coloured_images(61),
         encoder=ColourEncoder(),
         cache=str(tmp_path / "cache"),
     )
-    one = Searcher(nym.open(folder), origins=origins)
-    wanted = Searcher(atlas, origins=origins).find("red", places=["scores"]).units
+    one = Searcher(nym.open(folder), sources=sources)
+    wanted = Searcher(atlas, sources=sources).find("red", places=["scores"]).units
     pd.testing.assert_frame_equal(one.find("red", places=["scores"]).units, wanted)
     (folder / "arrays" / f"{method}.safetensors").unlink()
     with pytest.raises(nym.NeuronymError, match=r"safetensors is missing .* with --resume"):
         Searcher(nym.open(folder)).find("red", places=["scores"])
-    assert "could not be scored" in Searcher(nym.open(folder), origins=origins).find("new").note
+    assert "could not be scored" in Searcher(nym.open(folder), sources=sources).find("new").note

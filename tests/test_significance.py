@@ -50,23 +50,23 @@ def test_replica(tmp_path, kind, lam, prior):
     similarity = SIMILARITIES[kind].make(top_k=6, a=15.0, lam=lam, prior=prior)
     named = dict(zip(("narrow", "wide"), layers, strict=True))
     named["wide"][:, 3] = 1.0  # dead: neither tested nor one of the layer's units
-    material = scored(similarity, named, images, texts, tmp_path)
-    found = Significance(sets=211, fdr=0.3, seed=5).run(material, METHOD, list(named))
+    context = scored(similarity, named, images, texts, tmp_path)
+    found = Significance(sets=211, fdr=0.3, seed=5).run(context, METHOD, list(named))
     sets = significance.random_sets(53, 6, 211, 5)
     for layer, units in (("narrow", 2), ("wide", 6)):
         own = similarity.top(named[layer], images, texts, 1)
         chance = best_of(similarity, sets, images, texts, own.arrays["log_prior"], units)
-        living = [unit for unit, reason in enumerate(own.reasons) if reason is None]
-        p = [(1 + sum(chance >= s - 1e-4)) / 212 for s in own.scores[living, 0].astype(float)]
+        active = [unit for unit, reason in enumerate(own.reasons) if reason is None]
+        p = [(1 + sum(chance >= s - 1e-4)) / 212 for s in own.scores[active, 0].astype(float)]
         columns, about = found.layers[layer], found.facts["chance"][layer]
-        assert columns["p"][living] == pytest.approx(p, abs=1.5 / 212)  # one set at the border
-        q = benjamini_hochberg(columns["p"][living])
-        assert columns["q"][living] == pytest.approx(q)
-        assert [columns["significant"][u] for u in living] == [v <= 0.3 for v in q]
+        assert columns["p"][active] == pytest.approx(p, abs=1.5 / 212)  # one set at the border
+        q = benjamini_hochberg(columns["p"][active])
+        assert columns["q"][active] == pytest.approx(q)
+        assert [columns["significant"][u] for u in active] == [v <= 0.3 for v in q]
         assert about["tested"] == units
         assert about["quantiles"]["95"] == pytest.approx(np.percentile(chance, 95), abs=1e-4)
-        above = [own.scores[u, 0] > about["threshold"] for u in living]
-        assert above == [bool(columns["significant"][u]) for u in living]
+        above = [own.scores[u, 0] > about["threshold"] for u in active]
+        assert above == [bool(columns["significant"][u]) for u in active]
     dead = {name: column[3] for name, column in found.layers["wide"].items()}
     assert math.isnan(dead["p"])
     assert math.isnan(dead["q"])
@@ -91,8 +91,8 @@ def test_p_is_uniform_where_activations_say_nothing(tmp_path, kind, units):
     images, texts, _ = world("random", 97, 41, (1,))
     similarity = SIMILARITIES[kind].make(top_k=4, a=5.0)
     named = {f"layer {i}": rng.normal(size=(97, units)) for i in range(layers)}
-    material = scored(similarity, named, images, texts, tmp_path)
-    found = Significance(sets=1000).run(material, METHOD, list(named))
+    context = scored(similarity, named, images, texts, tmp_path)
+    found = Significance(sets=1000).run(context, METHOD, list(named))
     p = np.concatenate([columns["p"] for columns in found.layers.values()])
     for level in (0.05, 0.2, 0.5):
         assert abs((p <= level).mean() - level) < 4.5 * math.sqrt(level * (1 - level) / 300)
@@ -110,8 +110,8 @@ def test_permuted_units_abstain_and_planted_ones_do_not(tmp_path, name):
     heavy = np.exp(2 * rng.normal(size=(163, 35)))  # of every shape, and empty of meaning
     layer = np.concatenate([planted, np.abs(rng.normal(size=(163, 30))), heavy], 1)
     similarity = SIMILARITIES[name].make(**parameters)
-    material = scored(similarity, {"one": layer}, images, texts, tmp_path)
-    found = Significance(sets=1400).run(material, METHOD, ["one"])
+    context = scored(similarity, {"one": layer}, images, texts, tmp_path)
+    found = Significance(sets=1400).run(context, METHOD, ["one"])
     significant = np.array(found.layers["one"]["significant"])
     assert significant[:5].all()
     assert significant[5:].mean() <= 0.05
@@ -167,8 +167,8 @@ def test_ugly_input(tmp_path, kind, top_k, concepts):
     images, texts = images[: len(rows)], texts[:concepts]
     for similarity in (SoftWpmi(top_k=min(top_k, len(rows)), a=10), Cos()):
         folder = tmp_path / similarity.name
-        material = scored(similarity, {"one": rows}, images, texts, folder)
-        found = Significance(sets=30).run(material, METHOD, ["one"]).layers["one"]
+        context = scored(similarity, {"one": rows}, images, texts, folder)
+        found = Significance(sets=30).run(context, METHOD, ["one"]).layers["one"]
         tested = np.isfinite(found["score"])
         p = found["p"][tested]
         assert (np.isfinite(found["p"]) == tested).all()
@@ -191,11 +191,11 @@ def test_sets_follow_the_widest_layer():
 
 def test_what_cannot_be_tested_is_refused(tmp_path):
     images, texts, (rows,) = world("random", 29, 13, (5,))
-    material = scored(SoftWpmi(top_k=3, a=10), {"one": rows}, images, texts, tmp_path)
+    context = scored(SoftWpmi(top_k=3, a=10), {"one": rows}, images, texts, tmp_path)
     for file in (tmp_path / "arrays").iterdir():
         file.unlink()
     with pytest.raises(NeuronymError, match="Label again with"):
-        Significance(sets=30).run(material, METHOD, ["one"])
-    material.atlas.manifest.methods[METHOD] = MethodFacts(labeller="clip-avg", method="clip-avg")
+        Significance(sets=30).run(context, METHOD, ["one"])
+    context.atlas.manifest.methods[METHOD] = MethodFacts(labeller="clip-avg", method="clip-avg")
     with pytest.raises(UsageError, match="method that scores all concepts by a similarity"):
-        Significance().check(material, METHOD)
+        Significance().check(context, METHOD)

@@ -125,7 +125,7 @@ def test_replica(name, kind, params, monkeypatch):
     params = fitted(params, len(images))
     similarity = SIMILARITIES[kind].make(**params)
     expected = replica(kind, activations, images, texts, tie, **params)
-    living = ~np.isnan(expected[:, 0])
+    active = ~np.isnan(expected[:, 0])
     for limits in [*LIMITS, SMALLEST] if name in ("ties", "twin concepts") else LIMITS:
         monkeypatch.setattr(blocks, "LIMITS", limits)
         scores = similarity.scores(activations, images, texts, tie=tie)
@@ -134,12 +134,12 @@ def test_replica(name, kind, params, monkeypatch):
         np.testing.assert_allclose(scores, expected, rtol=2e-5, atol=5e-5)
         for n in (3, 20):
             top = similarity.top(activations, images, texts, n, tie=tie)
-            assert top.concepts.shape == top.scores.shape == (len(living), min(n, len(texts)))
-            np.testing.assert_array_equal([r is None for r in top.reasons], living)
+            assert top.concepts.shape == top.scores.shape == (len(active), min(n, len(texts)))
+            np.testing.assert_array_equal([r is None for r in top.reasons], active)
             np.testing.assert_array_equal(top.concepts, top_n(scores, n))
-            for unit in np.flatnonzero(living):
+            for unit in np.flatnonzero(active):
                 np.testing.assert_array_equal(top.scores[unit], scores[unit, top.concepts[unit]])
-            assert np.isnan(top.scores[~living]).all()
+            assert np.isnan(top.scores[~active]).all()
 
 
 @pytest.mark.parametrize(("kind", "params"), SPECS, ids=lambda v: v if isinstance(v, str) else "")
@@ -179,7 +179,7 @@ def test_planted_concept_comes_first(entry):
     images, texts = unit_rows(rng, 401, 24), unit_rows(rng, 19, 24)
     planted = [7, 0, 18, 3, 11]
     activations = images @ texts[planted].T
-    similarity = open_similarity(entry.name).settle(images=401, sharpness=10)
+    similarity = open_similarity(entry.name).with_defaults(images=401, logit_scale=10)
     top = similarity.top(activations, images, texts, 4)
     assert top.concepts[:, 0].tolist() == planted
     assert top.reasons == (None,) * 5
@@ -188,7 +188,7 @@ def test_planted_concept_comes_first(entry):
 @pytest.mark.parametrize("entry", list(SIMILARITIES), ids=lambda entry: entry.name)
 def test_rows_of_every_kind(entry, tmp_path):
     activations, images, texts, tie = case("plain")
-    similarity = open_similarity(entry.name).settle(images=31, sharpness=10)
+    similarity = open_similarity(entry.name).with_defaults(images=31, logit_scale=10)
     if entry.name == "rank-reorder":
         similarity = open_similarity("rank-reorder:top_fraction=0.3")
     expected = similarity.scores(activations, images, texts, tie=tie)
@@ -288,6 +288,6 @@ def test_memory_does_not_grow_with_the_images(monkeypatch):
 
     activations, images = rng.normal(size=(900, 12)), unit_rows(rng, 900, 10)
     for entry in SIMILARITIES:
-        similarity = open_similarity(entry.name).settle(images=900, sharpness=10)
+        similarity = open_similarity(entry.name).with_defaults(images=900, logit_scale=10)
         similarity.top(Watched(activations), Watched(images), unit_rows(rng, 33, 10), 5)
     assert max(seen) <= 2048

@@ -47,11 +47,11 @@ def test_canonical_names(given, canonical):
 def test_sizes_and_encoders_settle_the_defaults():
     sizes = {3: 3, 50: 5, 1000: 10, 10_000: 100, 50_000: 100}
     for images, top_k in sizes.items():
-        assert SoftWpmi().settle(images, 7.5) == SoftWpmi(top_k=top_k, a=7.5)
-    assert Wpmi().settle(10_000, 10) == Wpmi(top_k=28, a=2)
-    assert Wpmi().settle(1000, 5) == Wpmi(top_k=10, a=1)
-    assert SoftWpmi(top_k=4, a=1).settle(1000, 10) == SoftWpmi(top_k=4, a=1)
-    assert Cos().settle(1000, 10) == Cos()
+        assert SoftWpmi().with_defaults(images, 7.5) == SoftWpmi(top_k=top_k, a=7.5)
+    assert Wpmi().with_defaults(10_000, 10) == Wpmi(top_k=28, a=2)
+    assert Wpmi().with_defaults(1000, 5) == Wpmi(top_k=10, a=1)
+    assert SoftWpmi(top_k=4, a=1).with_defaults(1000, 10) == SoftWpmi(top_k=4, a=1)
+    assert Cos().with_defaults(1000, 10) == Cos()
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_top_k_over_the_number_of_images():
     with pytest.raises(UsageError, match=message):
         SoftWpmi(top_k=8, a=10).scores(*arrays())
     with pytest.raises(UsageError, match=message):
-        SoftWpmi(top_k=8).settle(images=7, sharpness=10)
+        SoftWpmi(top_k=8).with_defaults(images=7, logit_scale=10)
 
 
 def test_unknown_sharpness():
@@ -164,7 +164,7 @@ def test_arrays_that_do_not_fit():
 
 @pytest.mark.parametrize("entry", list(SIMILARITIES), ids=lambda entry: entry.name)
 def test_embeddings_that_are_not_finite(entry):
-    similarity = open_similarity(entry.name).settle(images=7, sharpness=10)
+    similarity = open_similarity(entry.name).with_defaults(images=7, logit_scale=10)
     if entry.name == "rank-reorder":
         similarity = open_similarity("rank-reorder:top_fraction=0.5")
     for place in (1, 2):
@@ -180,7 +180,7 @@ def test_reasons(entry):
     activations[:, 0] = 1
     activations[3, 1] = np.nan
     activations[:, 2] = np.arange(40) >= 38  # two images above the minimum
-    similarity = open_similarity(entry.name).settle(images=40, sharpness=10)
+    similarity = open_similarity(entry.name).with_defaults(images=40, logit_scale=10)
     if entry.name == "rank-reorder":
         similarity = open_similarity("rank-reorder:top_fraction=0.125")
     reasons = similarity.top(activations, images, texts).reasons

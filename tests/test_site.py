@@ -17,7 +17,7 @@ from torch import nn
 import neuronym as nym
 from helpers import picture, png
 from neuronym.analysis.truth.store import Annotations
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas
 from neuronym.inputs.probes.base import Annotation, Probe, RawImage
 from neuronym.inputs.targets.base import Target
@@ -92,10 +92,10 @@ class Nasty(Labeller):
 
     name: ClassVar[str] = "nasty"
 
-    def label(self, material: Material, layers: Sequence[str], count: int) -> Labels:
+    def label(self, context: LabelContext, layers: Sequence[str], count: int) -> Labels:
         found = {}
         for place, layer in enumerate(layers):
-            units = material.units(layer)
+            units = context.units(layer)
             words = [
                 [HOSTILE[(u + place + n) % len(HOSTILE)] for n in range(3)] for u in range(units)
             ]

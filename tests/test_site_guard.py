@@ -22,10 +22,10 @@ from starlette.testclient import TestClient
 from torch import nn
 
 import neuronym as nym
-from neuronym._core.cached import held
+from neuronym._core.cached import cached
 from neuronym._core.words import fold
 from neuronym.analysis.truth.store import Annotations
-from neuronym.atlas.context import Material, Origins
+from neuronym.atlas.context import LabelContext, Sources
 from neuronym.atlas.reader import Atlas
 from neuronym.inputs.targets.base import Target
 from neuronym.labelling.base import Labeller, Labels, LayerLabels
@@ -194,8 +194,8 @@ def test_the_token_in_the_address_becomes_a_cookie(atlas: Atlas) -> None:
 def test_a_picture_finds_its_detector(client: TestClient, monkeypatch) -> None:
     monkeypatch.setattr(
         Searcher,
-        "origins",
-        property(lambda self: Origins(self.atlas, target=build(), encoder=ColourEncoder())),
+        "sources",
+        property(lambda self: Sources(self.atlas, target=build(), encoder=ColourEncoder())),
     )
     form = {"token": token_of(client, "/a/world/search"), "by": "encoder"}
     for by in ("encoder", "target"):
@@ -307,7 +307,7 @@ def test_ten_threads_make_a_property_once() -> None:
     class Slow:
         made = 0
 
-        @held
+        @cached
         def value(self) -> int:
             self.made += 1
             gate.wait(0.2)
@@ -482,10 +482,10 @@ class Odd(Labeller):
 
     name: ClassVar[str] = "odd"
 
-    def label(self, material: Material, layers: Sequence[str], count: int) -> Labels:
+    def label(self, context: LabelContext, layers: Sequence[str], count: int) -> Labels:
         found = {}
         for place, layer in enumerate(layers):
-            units = material.units(layer)
+            units = context.units(layer)
             words = [[WORDS[(3 * place + unit) % len(WORDS)]] for unit in range(units)]
             scores = np.ones((units, 1), np.float32)
             found[layer] = LayerLabels(np.array(words, object), scores, (None,) * units)

@@ -39,7 +39,7 @@ QUICK = Settings(images=(5, 9, 16, 400), resamples=8, splits=2, subsets=3, templ
 class OtherEncoder(ColourEncoder):
     """Sees other shades."""
 
-    name, sharpness = "shades", 5.0
+    name, logit_scale = "shades", 5.0
 
     @property
     def fingerprint(self) -> str:
@@ -79,20 +79,20 @@ def found(atlas: Atlas, place: Path) -> nym.stability.Study:
 
 def test_the_protocol_compares_a_vector_with_itself(found: nym.stability.Study) -> None:
     assert len(found.results) == 2 * sum(LAYERS.values())
-    living = found.results[~found.results["abstained"]]
+    active = found.results[~found.results["abstained"]]
     dead = found.results[found.results["abstained"]]
     assert len(dead) > 0
     assert dead["label"].isna().all()
     assert dead["stability_5_10"].isna().all()
     assert "dead" in dead["reason"].iloc[0]
-    for row in living.itertuples():
+    for row in active.itertuples():
         assert (len(row.labels_5), len(row.labels_10), len(row.labels_16)) == (5, 10, 12)
         assert row.label in row.labels_10  # "red" and "red dog" tie: torch may take either first
         assert row.stability_5_10 == (set(row.labels_5) == set(row.labels_10[:5]))
         assert row.stability_5_16 == (set(row.labels_5) == set(row.labels_16[:5]))
     for row in found.scores.itertuples():
-        own = living[
-            (living["configuration"] == row.configuration) & (living["layer"] == row.layer)
+        own = active[
+            (active["configuration"] == row.configuration) & (active["layer"] == row.layer)
         ]
         assert row.units == LAYERS[row.layer]
         assert row.units - row.abstained == len(own)
@@ -121,11 +121,11 @@ def test_few_kept_labels_are_scored_again(place: Path, atlas: Atlas) -> None:
 def test_fewer_concepts_than_labels_asked_for(place: Path) -> None:
     two = made(place, "two", concepts=["red", "blue"], similarity="cos")
     found = study(two, settings=replace(QUICK, parts=("images", "bootstrap", "words", "halves")))
-    living = found.results[~found.results["abstained"]]
-    assert living["labels_16"].map(len).eq(2).all()
-    assert living["stability_5_16"].all()
-    assert living["halves_jaccard"].dropna().eq(1).all()
-    assert living["words_kept"].dropna().eq(1).all()  # of one concept the first is that one
+    active = found.results[~found.results["abstained"]]
+    assert active["labels_16"].map(len).eq(2).all()
+    assert active["stability_5_16"].all()
+    assert active["halves_jaccard"].dropna().eq(1).all()
+    assert active["words_kept"].dropna().eq(1).all()  # of one concept the first is that one
     none = study(two, settings=replace(QUICK, parts=("words", "images"), share=0.9, images=(5,)))
     assert [note.split(": ", 1)[1] for note in none.notes] == [
         "number of images left out: the probe has 43 images, and k = 5 leaves no two numbers to "
@@ -152,7 +152,7 @@ def test_images_are_those_of_the_similarity_itself(
     for name, row in found.configurations.set_index("configuration").iterrows():
         for layer in LAYERS:
             best = [
-                replace(open_similarity(row["settled"]), top_k=k)
+                replace(open_similarity(row["with_defaults"]), top_k=k)
                 .top(
                     atlas.activations(layer),
                     arrays["images"],
@@ -200,9 +200,9 @@ def test_chosen_rows_are_read_in_slices() -> None:
 def test_the_order_of_images_changes_nothing(atlas: Atlas, similarity: str) -> None:
     """Activations are tied in long runs, so that without content hashes the order would decide."""
     (one, _) = configurations([atlas])
-    settled = open_similarity(similarity).settle(images=43, sharpness=10).spec
+    filled = open_similarity(similarity).with_defaults(images=43, logit_scale=10).spec
     facts = replace(
-        atlas.manifest.methods[one.method], more={"similarity": similarity, "settled": settled}
+        atlas.manifest.methods[one.method], more={"similarity": similarity, "with_defaults": filled}
     )
     manifest = replace(atlas.manifest, methods={one.method: facts})
     other = replace(one, atlas=Atlas(atlas.folder, manifest))
@@ -270,10 +270,10 @@ def test_prompts_need_the_encoder(atlas: Atlas, found: nym.stability.Study) -> N
 
 def test_bootstrap_is_that_of_the_analysis(found: nym.stability.Study, atlas: Atlas) -> None:
     from neuronym.analysis.trust.bootstrap import Bootstrap
-    from neuronym.atlas.context import Material
+    from neuronym.atlas.context import LabelContext
 
     method = atlas.methods[0]
-    rows = Bootstrap(resamples=8, halves=1).run(Material(atlas), method, ["detect"]).layers
+    rows = Bootstrap(resamples=8, halves=1).run(LabelContext(atlas), method, ["detect"]).layers
     own = found.results[found.results["layer"] == "detect"].head(7)
     np.testing.assert_array_equal(own["bootstrap_same"], rows["detect"]["stability"])
 

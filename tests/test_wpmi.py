@@ -23,7 +23,7 @@ ENGINES = ["compiled", "torch"]
 
 
 @pytest.fixture(params=ENGINES)
-def engine(request, monkeypatch):
+def backend(request, monkeypatch):
     """Both ways to compute; without numba only one of them can be tested."""
     if request.param == "torch":
         monkeypatch.setattr(compiled, "available", lambda: False)
@@ -106,12 +106,12 @@ def oracle(similarity, activations, images, texts, dtype=np.float64):
     ],
 )
 @pytest.mark.parametrize("name", ["random", "cone", "themed"])
-def test_error_and_best_concepts(engine, name, kind, top_k, a, prior):
+def test_error_and_best_concepts(backend, name, kind, top_k, a, prior):
     images, texts, layers = world(name)
     similarity = SIMILARITIES[kind].make(top_k=top_k, a=float(a), prior=prior)
     found = similarity.top_many(layers, images, texts, 7)
     for activations, top in zip(layers, found, strict=True):
-        assert top.engine == engine
+        assert top.backend == backend
         expected, log_prior = oracle(similarity, activations, images, texts)
         ranks = np.argsort(-expected, axis=1, kind="stable")
         best = np.take_along_axis(expected, top.concepts, 1)
@@ -147,7 +147,7 @@ def test_error_and_best_concepts(engine, name, kind, top_k, a, prior):
 )
 @pytest.mark.parametrize("kind", ["soft-wpmi", "wpmi"])
 @pytest.mark.parametrize("prior", ["layer", "probe"])
-def test_sizes_around_the_borders_of_tiles(engine, sizes, kind, prior, monkeypatch):
+def test_sizes_around_the_borders_of_tiles(backend, sizes, kind, prior, monkeypatch):
     n, concepts, units = sizes
     images, texts, (activations,) = world("random", n, concepts, (units,))
     if concepts > 5:
@@ -169,7 +169,7 @@ def test_sizes_around_the_borders_of_tiles(engine, sizes, kind, prior, monkeypat
         np.testing.assert_array_equal(top.scores, np.take_along_axis(scores, order, 1))
 
 
-def test_units_of_every_kind(engine):
+def test_units_of_every_kind(backend):
     images, texts, (activations,) = world("random", 83, 19, (7,))
     activations[:, 0] = np.maximum(activations[:, 0], np.sort(activations[:, 0])[-3])
     activations[4, 1], activations[5, 2] = np.nan, -np.inf
@@ -195,7 +195,7 @@ def test_units_of_every_kind(engine):
     np.testing.assert_allclose(np.take_along_axis(alone, top.concepts[3:], 1), top.scores[3:])
 
 
-def test_layers_that_cannot_be_labelled_change_nothing(engine):
+def test_layers_that_cannot_be_labelled_change_nothing(backend):
     images, texts, (activations,) = world("random", 83, 19, (7,))
     dead = np.zeros((83, 3), np.float32)
     similarity = Wpmi(top_k=5, a=2)
@@ -266,7 +266,7 @@ def test_any_number_of_threads_gives_the_same_bits(small_tiles, prior):
     assert len(found) == 1
 
 
-def test_two_calls_at_once(engine, small_tiles):
+def test_two_calls_at_once(backend, small_tiles):
     torch.set_num_threads(2)
     expected, found = bits(score_all()), []
     threads = [threading.Thread(target=lambda: found.append(bits(score_all()))) for _ in range(3)]
@@ -331,7 +331,7 @@ def test_the_device_decides():
     assert wpmi.device_for(torch.device("cpu"), images) == "cpu"
     assert wpmi.device_for("mps", images) == "cpu"  # it has no float64
     assert wpmi.device_for(None, torch.from_numpy(images)) == "cpu"
-    assert wpmi.engine("cuda:1") is wpmi_torch
+    assert wpmi.backend("cuda:1") is wpmi_torch
     assert wpmi.name("cuda:1") == "torch on cuda"
 
 
@@ -344,13 +344,13 @@ def test_cuda(prior):
     for rows, device in ((images, "cuda"), (torch.from_numpy(images).cuda(), None)):
         there = similarity.top_many(layers, rows, texts, 5, device=device)
         for one, other in zip(here, there, strict=True):
-            assert other.engine == "torch on cuda"
+            assert other.backend == "torch on cuda"
             np.testing.assert_allclose(other.scores, one.scores, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["soft-wpmi", "wpmi"])
-def test_evidence_of_any_sets(engine, kind, monkeypatch):
-    monkeypatch.setattr(blocks, "LIMITS", Limits(rows=13, tile=16))
+def test_evidence_of_any_sets(backend, kind, monkeypatch):
+    monkeypatch.setattr(blocks, "LIMITS", Limits(rows=13, span=16))
     images, texts, _ = world("themed", 97, 83, (1,))
     similarity = SIMILARITIES[kind].make(top_k=6, a=20.0)
     sets = np.random.default_rng(2).integers(0, 50, (11, 6))
@@ -366,7 +366,7 @@ def test_evidence_of_any_sets(engine, kind, monkeypatch):
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_embeddings_that_are_no_unit_vectors(engine):
+def test_embeddings_that_are_no_unit_vectors(backend):
     images, texts, (activations, _) = world("random", 31, 17)
     with pytest.raises(UsageError, match="`images and texts` to be unit vectors, got huge values"):
         SoftWpmi(top_k=3, a=10).top(activations, images * np.float32(1e38), texts)

@@ -12,7 +12,7 @@ from neuronym.similarity.base import SIMILARITIES
 from neuronym.similarity.blocks import Limits
 from neuronym.similarity.wpmi import SoftWpmi
 from test_wpmi import (  # noqa: F401
-    engine,
+    backend,
     evidence,
     highest,
     log_normalisers,
@@ -40,11 +40,11 @@ def case():
 
 
 @pytest.mark.parametrize(
-    "limits", [Limits(), Limits(3, 3, 60, 40, rows=2, tile=16)], ids=["usual", "small"]
+    "limits", [Limits(), Limits(3, 3, 60, 40, rows=2, span=16)], ids=["usual", "small"]
 )
 @pytest.mark.parametrize("prior", ["layer", "probe"])
 @pytest.mark.parametrize("kind", ["soft-wpmi", "wpmi"])
-def test_replica(case, engine, kind, prior, limits, monkeypatch):  # noqa: F811
+def test_replica(case, backend, kind, prior, limits, monkeypatch):  # noqa: F811
     monkeypatch.setattr(blocks, "LIMITS", limits)
     images, texts, activations, sets, candidates = case
     similarity = SIMILARITIES[kind].make(top_k=12, a=20.0, prior=prior)
@@ -66,7 +66,7 @@ def test_replica(case, engine, kind, prior, limits, monkeypatch):  # noqa: F811
                 assert abs(found[unit, resample, place] - value) < 1e-4
 
 
-def test_the_full_sample_gets_the_scores_of_top(case, engine):  # noqa: F811
+def test_the_full_sample_gets_the_scores_of_top(case, backend):  # noqa: F811
     images, texts, activations, _, _ = case
     similarity = SoftWpmi(top_k=12, a=10)
     top = similarity.top(activations, images, texts, 9)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from neuronym._core import former
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ _HOMES = {
     "Similarity": "neuronym.similarity.base",
     "Target": "neuronym.inputs.targets.base",
 }
+
+former.install()
 
 __all__ = [
     "Annotation",

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 
-class held(functools.cached_property):  # noqa: N801  (used as a decorator)
+class cached(functools.cached_property):  # noqa: N801  (used as a decorator)
     """A cached property that only one thread makes, while the others wait for it.
 
     `functools.cached_property` lets each of them make it: ten requests would open ten encoders.

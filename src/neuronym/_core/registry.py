@@ -276,7 +276,7 @@ class Parameterised:
     def __post_init__(self) -> None:
         """Bring every field into its type, or raise UsageError.
 
-        None is accepted where it is the default: it stands for a value settled later.
+        None is accepted where it is the default: it stands for a value that is filled in later.
         """
         for entry in dataclasses.fields(self):
             value = getattr(self, entry.name)

@@ -10,7 +10,7 @@ from jaxtyping import Float64
 from neuronym._core import storage
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym.atlas import schema
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas
 from neuronym.similarity.base import Similarity, open_similarity
 
@@ -25,18 +25,18 @@ def own_similarity(atlas: Atlas, method: str) -> Similarity | None:
         None for methods that are not clip-dissect.
     """
     facts = atlas.manifest.methods.get(method, {})
-    if facts.get("labeller") != "clip-dissect" or "settled" not in facts:
+    if facts.get("labeller") != "clip-dissect" or "with_defaults" not in facts:
         return None
-    return open_similarity(facts["settled"])
+    return open_similarity(facts["with_defaults"])
 
 
-def similarity_of(material: Material, method: str) -> Similarity:
+def similarity_of(context: LabelContext, method: str) -> Similarity:
     """The same, of a method that has to be clip-dissect.
 
     Raises:
         UsageError: it is not.
     """
-    found = own_similarity(material.atlas, method)
+    found = own_similarity(context.atlas, method)
     if found is None:
         raise UsageError(
             f"Expected a method that scores all concepts by a similarity, got {method}. Labels of "
@@ -45,24 +45,24 @@ def similarity_of(material: Material, method: str) -> Similarity:
     return found
 
 
-def best_scores(material: Material, method: str, layer: str) -> Float64[np.ndarray, " unit"]:
+def best_scores(context: LabelContext, method: str, layer: str) -> Float64[np.ndarray, " unit"]:
     """Every unit's rank-1 score; NaN where it abstains."""
-    labels = material.atlas.labels(layer, method=method, trust=False)
+    labels = context.atlas.labels(layer, method=method, trust=False)
     labels = labels[(labels["rank"] == 1) & ~labels["abstained"]]
-    found = np.full(material.units(layer), np.nan)
+    found = np.full(context.units(layer), np.nan)
     found[labels["unit"].to_numpy()] = labels["score"].to_numpy()
     return found
 
 
 def kept_arrays(
-    material: Material, method: str, layers: Iterable[str]
+    context: LabelContext, method: str, layers: Iterable[str]
 ) -> tuple[Float64[np.ndarray, " image"], dict[str, Float64[np.ndarray, " concept"]]]:
     """log Z(x) of the images, and by layer log p(t), as they were when the labels were made.
 
     Raises:
         NeuronymError: the atlas does not hold them.
     """
-    atlas = material.atlas
+    atlas = context.atlas
     arrays = _left_behind(atlas, method)
     try:
         priors = {layer: arrays[f"{layer}/log_prior"] for layer in layers}
@@ -76,25 +76,25 @@ def kept_arrays(
         ) from error
 
 
-def scorer(material: Material, method: str, layer: str) -> Scorer | None:
+def scorer(context: LabelContext, method: str, layer: str) -> Scorer | None:
     """How a method scores concepts, some at a time; None for methods that score no others.
 
     The WPMI family goes by what its labels left behind, the others by the activations.
     """
-    similarity = own_similarity(material.atlas, method)
+    similarity = own_similarity(context.atlas, method)
     if similarity is None:
         return None
-    images, texts = material.image_embeddings, material.text_embeddings
+    images, texts = context.image_embeddings, context.text_embeddings
     if hasattr(similarity, "score_words"):
-        kept = _left_behind(material.atlas, method)
+        kept = _left_behind(context.atlas, method)
         if f"{layer}/indices" not in kept:
             return None
         arrays = {"indices": kept[f"{layer}/indices"], "log_normalisers": kept["log_normalisers"]}
         return lambda rows: similarity.score_words(arrays, images, texts[rows])
-    if material.atlas.manifest.kept != "all":
+    if context.atlas.manifest.kept != "all":
         return None
-    activations = material.activations(layer)
-    return lambda rows: similarity.scores(activations, images, texts[rows], tie=material.tie)
+    activations = context.activations(layer)
+    return lambda rows: similarity.scores(activations, images, texts[rows], tie=context.tie)
 
 
 def _left_behind(atlas: Atlas, method: str) -> dict[str, np.ndarray]:

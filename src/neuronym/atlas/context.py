@@ -17,7 +17,7 @@ from neuronym._core.progress import Progress, silent
 from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym._core.types import Rows
 from neuronym.atlas.reader import Atlas
-from neuronym.extraction.cache import Cache, Shelf
+from neuronym.extraction.cache import Cache, CacheEntry
 from neuronym.extraction.passes import (
     IMAGES,
     EncoderPass,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _OBJECT = "python object: "
 
 
-class Origins:
+class Sources:
     """The probe, target and encoder of one atlas.
 
     Rows of images are numbered as in `atlas.images`.
@@ -199,9 +199,9 @@ class Origins:
             f"The layer {layer} has no positions, so it has no maps. {remedy}".rstrip()
         )
 
-    def shelf(self, layer: str) -> Shelf:
+    def entry(self, layer: str) -> CacheEntry:
         """Where arrays that follow from this layer and the images are cached."""
-        return self.target_pass.shelves[layer]
+        return self.target_pass.entries[layer]
 
     @functools.cached_property
     def target_pass(self) -> TargetPass:
@@ -324,19 +324,19 @@ def _map(output: torch.Tensor, plan: LayerPlan) -> torch.Tensor:
     return output
 
 
-class Material(Origins):
+class LabelContext(Sources):
     """One atlas, and what it was made from.
 
     Args:
         atlas: images, units and exemplars must be there; labels need not.
         activations: by layer name, in place of those the atlas keeps.
-        **origins: see `Origins`: target, probe, encoder, device, workers, cache, progress.
+        **sources: see `Sources`: target, probe, encoder, device, workers, cache, progress.
     """
 
     def __init__(
-        self, atlas: Atlas, *, activations: Mapping[str, Rows] | None = None, **origins: Any
+        self, atlas: Atlas, *, activations: Mapping[str, Rows] | None = None, **sources: Any
     ) -> None:
-        super().__init__(atlas, **origins)
+        super().__init__(atlas, **sources)
         self._activations = dict(activations or {})
 
     @functools.cached_property
@@ -364,8 +364,8 @@ class Material(Origins):
         return self._embeddings["concepts"]
 
     @property
-    def sharpness(self) -> float | None:
-        """The encoder's scale of the softmax over concepts, if it has a settled one."""
+    def logit_scale(self) -> float | None:
+        """The encoder's scale of the softmax over concepts, if it has a fixed one."""
         return self.atlas.manifest.encoder.logit_scale
 
     def units(self, layer: str) -> int:

@@ -359,6 +359,7 @@ _RENAMED = {
     "sharpness": "logit_scale",
     "sharpness_measured": "logit_scale_measured",
     "engine": "backend",
+    "settled": "with_defaults",
 }
 
 

@@ -1,4 +1,4 @@
-"""`neuronym calibrate`: from signs that a label is right to a probability."""
+"""`neuronym calibrate`: from features that a label is right to a probability."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def calibrate(
             "more.",
         ),
     ] = None,
-    signs: Annotated[
+    features: Annotated[
         str | None,
         typer.Option(
             metavar="S,…",
@@ -94,7 +94,7 @@ def calibrate(
 
       neuronym calibrate lite0 lite1 lite2 --test squeezenet --figure reliability.png
 
-      neuronym calibrate demo-atlas --truth truth.csv --match lemma --signs fit,margin,stability
+      neuronym calibrate demo-atlas --truth truth.csv --match lemma --features fit,margin,stability
     """
     from neuronym.analysis.trust import calibration
     from neuronym.atlas.reader import open_atlas
@@ -108,7 +108,7 @@ def calibrate(
             [open_atlas(path) for path in atlases],
             truth,
             tests=[open_atlas(path) for path in test or ()],
-            signs=listed(signs) or calibration.DEFAULT_SIGNS,
+            features=listed(features) or calibration.DEFAULT_FEATURES,
             isotonic=isotonic,
             name=name or (out.stem if out else "calibrator"),
             seed=seed,
@@ -138,6 +138,6 @@ def _print_calibrated(made: Calibration) -> None:
     from neuronym.report import reliability_sheet
 
     print_table(reliability_sheet.table(made.named))
-    weights = zip(made.calibrator.signs, made.calibrator.coefficients, strict=True)
-    print("Weights of the signs: " + ", ".join(f"{n} {w:+.2f}" for n, w in weights))
+    weights = zip(made.calibrator.features, made.calibrator.coefficients, strict=True)
+    print("Weights of the features: " + ", ".join(f"{n} {w:+.2f}" for n, w in weights))
     print(printable(made.calibrator.caveat))

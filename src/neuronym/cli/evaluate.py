@@ -19,7 +19,7 @@ from neuronym.cli.options import (
     QuietOption,
 )
 from neuronym.cli.output import aside, print_tables
-from neuronym.cli.table import check, subject
+from neuronym.cli.table import check, evaluation
 
 #: The tables for every truth.
 _TABLES = ("accuracy", "correctness", "known", "curve")
@@ -57,7 +57,7 @@ def evaluate(
 
     form = "json" if json else form
     check(form, out, truth, several=True)
-    about = subject(atlas, methods, truth, match, synonyms, all_labels, quiet)
+    about = evaluation(atlas, methods, truth, match, synonyms, all_labels, quiet)
     names = _TABLES if truth == "classes" else (*_TABLES, "agreement")
     with aside():
         tables = [make(name, about) for name in names]

@@ -33,7 +33,7 @@ def figure(
     unit: Annotated[
         str | None,
         typer.Option(
-            metavar="LAYER:UNIT", help="For the figure neuron: which. Default: a striking one."
+            metavar="LAYER:UNIT", help="For the figure neuron: which. Default: a top-scoring one."
         ),
     ] = None,
     images: Annotated[

@@ -24,7 +24,7 @@ from neuronym.cli.options import (
 from neuronym.cli.output import aside, print_tables
 
 if TYPE_CHECKING:
-    from neuronym.analysis.evaluation.base import Subject
+    from neuronym.analysis.evaluation.base import EvaluationContext
 
 
 def table(
@@ -67,13 +67,13 @@ def table(
         raise typer.BadParameter(f"The table {opened.name} needs --truth: {TRUTHS}")
     form = "json" if json else form
     check(form, out, truth)
-    about = subject(atlas, methods, truth, match, synonyms, all_labels, quiet)
+    about = evaluation(atlas, methods, truth, match, synonyms, all_labels, quiet)
     with aside():
         made = opened.make(about)
     print_tables([made], form, out, quiet)
 
 
-def subject(
+def evaluation(
     atlas: str,
     methods: str | None,
     truth: str | None,
@@ -81,29 +81,29 @@ def subject(
     synonyms: float | None,
     all_labels: bool,
     quiet: bool,
-) -> Subject:
+) -> EvaluationContext:
     """What tables are about, from what the options say.
 
     Raises:
         typer.BadParameter, UsageError: the options contradict each other, or one is wrong.
     """
-    from neuronym.analysis.evaluation.base import open_subject
-    from neuronym.atlas.context import Material
+    from neuronym.analysis.evaluation.base import open_context
+    from neuronym.atlas.context import LabelContext
     from neuronym.atlas.reader import open_atlas
 
     if synonyms is not None and match != "synonyms":
         raise typer.BadParameter("--synonyms needs --match synonyms.")
     opened = open_atlas(atlas)
     given = {"progress": progress.automatic(quiet)}
-    return open_subject(
+    return open_context(
         opened,
         listed(methods),
         truth=truth,
         match=match,
         synonyms=synonyms,
-        embed=Material(opened, **given).embed_words,
+        embed=LabelContext(opened, **given).embed_words,
         trust=not all_labels,
-        material=given,
+        context=given,
     )
 
 

@@ -39,7 +39,7 @@ def default_root() -> Path:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class CacheEntry:
     """All shards that share one fingerprint."""
 
     folder: Path
@@ -79,17 +79,17 @@ class Stored:
 
 
 class Cache:
-    """A directory of shelves."""
+    """A directory of entries."""
 
     def __init__(self, root: Path | str | None = None) -> None:
         self.root = Path(root) if root is not None else default_root()
 
-    def shelf(
+    def entry(
         self, kind: str, about: Mapping[str, Any], former: Mapping[str, Any] | None = None
-    ) -> Shelf:
-        """The shelf for what `about` describes (JSON data that decides the cached values).
+    ) -> CacheEntry:
+        """The entry for what `about` describes (JSON data that decides the cached values).
 
-        `former` is how an earlier version described the same: its shelf is taken if it is there.
+        `former` is how an earlier version described the same: its entry is taken if it is there.
         """
         assert kind in KINDS, kind
         data = {"schema": hashing.SCHEMA, "kind": kind, **about}
@@ -107,7 +107,7 @@ class Cache:
             storage.remove_leftovers(folder, older_than=86400)
         else:
             storage.write_json(note, data)
-        return Shelf(folder)
+        return CacheEntry(folder)
 
     def list(self) -> list[Stored]:
         """What is stored, most recently used first."""
@@ -142,10 +142,10 @@ class Cache:
         keep_bytes: int | None = None,
         dry_run: bool = False,
     ) -> list[Stored]:
-        """Remove shelves and return what was removed.
+        """Remove entries and return what was removed.
 
         Without conditions everything goes. `older_than_days` and `kind` narrow what may go;
-        `keep_bytes` keeps the most recently used shelves up to that size.
+        `keep_bytes` keeps the most recently used entries up to that size.
         """
         gone, kept = [], 0
         for stored in self.list():

@@ -13,7 +13,7 @@ import torch
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.progress import Progress, silent
 from neuronym.extraction import pooling
-from neuronym.extraction.cache import Cache, Shelf
+from neuronym.extraction.cache import Cache, CacheEntry
 from neuronym.extraction.pooling import pool
 from neuronym.extraction.precision import arithmetic, at_once, find_folding, on_device, precision
 from neuronym.extraction.recording import (
@@ -96,8 +96,8 @@ class TargetPass(_Pass):
         how = {"device": device, "dtype": dtype, "batch_size": batch_size}
         super().__init__(target.fingerprint, target.preprocess, self._recorded, **how)
         common = {"target": target.name, **self._key}
-        self.shelves: Mapping[str, Shelf] = {
-            plan.info.name: cache.shelf(
+        self.entries: Mapping[str, CacheEntry] = {
+            plan.info.name: cache.entry(
                 "activations",
                 # The checksum is not part of the plan: other machines round otherwise.
                 {**common, **plan.to_dict(), "grid": plan.grid, "checksum": plan.info.checksum},
@@ -248,7 +248,7 @@ class EncoderPass(_Pass):
         about = {"encoder": encoder.name, **self._key}
         # 0.1.0 did not say which norms were folded: what it computed is taken all the same.
         former = {name: value for name, value in about.items() if name != "folded"}
-        self.shelves: Mapping[str, Shelf] = {IMAGES: cache.shelf("embeddings", about, former)}
+        self.entries: Mapping[str, CacheEntry] = {IMAGES: cache.entry("embeddings", about, former)}
 
     def running(self) -> AbstractContextManager[None]:
         """What batches have in common: the precision, and weights converted to it."""
@@ -296,13 +296,13 @@ def concept_embeddings(
         "concepts": concepts.name,
         "arithmetic": arithmetic(cpu, "float32", 0),
     }
-    shelf = cache.shelf("texts", about)
-    known = shelf.read(concepts.fingerprint)
+    entry = cache.entry("texts", about)
+    known = entry.read(concepts.fingerprint)
     if known is None:
         with precision(cpu, "float32"):
             vectors = embed_concepts(encoder, concepts.words, concepts.templates, progress=progress)
         if keep:
-            shelf.write(concepts.fingerprint, {"values": vectors}, {})
+            entry.write(concepts.fingerprint, {"values": vectors}, {})
         return vectors
     return np.array(known[0]["values"])
 
@@ -338,7 +338,7 @@ _STAGES = 4
 def choose_layers(
     target: Target, patterns: Sequence[str], pool: str = "auto", layout: str = "auto"
 ) -> list[LayerPlan]:
-    """The layers that names and patterns stand for, in network order, with their pooling settled.
+    """The layers that names and patterns stand for, in network order, each with its pooling.
 
     Layers that a pattern matches but that cannot be pooled are left out; named ones are refused.
 

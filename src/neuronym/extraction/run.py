@@ -22,7 +22,7 @@ import numpy as np
 from neuronym._core import hashing
 from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
 from neuronym._core.progress import Progress, silent
-from neuronym.extraction.cache import Cache, ShardedRows, Shelf
+from neuronym.extraction.cache import Cache, CacheEntry, ShardedRows
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.probes.base import Probe, RawImage
 
@@ -31,7 +31,7 @@ _HOLD_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
-class Glance:
+class Header:
     """One image, read and hashed but not decoded."""
 
     index: int
@@ -67,29 +67,29 @@ class Loader:
     def __exit__(self, *exc: object) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def glance(self, indices: Sequence[int]) -> list[Future[Glance]]:
+    def header(self, indices: Sequence[int]) -> list[Future[Header]]:
         """Start reading, hashing and collecting annotations."""
-        return [self._threads.submit(self._glance, index) for index in indices]
+        return [self._threads.submit(self._header, index) for index in indices]
 
     def decode(
-        self, glances: Sequence[Glance], steps: Sequence[Preprocess | Any]
+        self, headers: Sequence[Header], steps: Sequence[Preprocess | Any]
     ) -> list[Future[Decoded]]:
         """Start decoding and preprocessing, once per image for all networks."""
-        return [self._threads.submit(self._decode, glance, steps) for glance in glances]
+        return [self._threads.submit(self._decode, header, steps) for header in headers]
 
-    def _glance(self, index: int) -> Glance:
+    def _header(self, index: int) -> Header:
         try:
             raw = self.probe.read(index)
             content_hash = raw.content_hash
         except CorruptImageError as error:
-            return Glance(index, "unreadable", error=str(error))
+            return Header(index, "unreadable", error=str(error))
         held = raw if _size(raw) <= _HOLD_BYTES else None
         try:
             annotations = self._annotations(index)
         except CorruptImageError as error:
             # The image itself is fine; its annotations are lost, and that is said.
-            return Glance(index, content_hash, (), warning=str(error), raw=held)
-        return Glance(index, content_hash, annotations, raw=held)
+            return Header(index, content_hash, (), warning=str(error), raw=held)
+        return Header(index, content_hash, annotations, raw=held)
 
     def _annotations(self, index: int) -> tuple[tuple[str, str, float], ...]:
         """Image-wide labels (area 1) and masks (their share of the image)."""
@@ -102,20 +102,20 @@ class Loader:
             found[label.category, label.name] = 1.0
         return tuple((*key, area) for key, area in sorted(found.items()))
 
-    def _decode(self, glance: Glance, steps: Sequence[Preprocess | Any]) -> Decoded:
-        if glance.error is not None:
-            return Decoded(glance.index, error=glance.error)
+    def _decode(self, header: Header, steps: Sequence[Preprocess | Any]) -> Decoded:
+        if header.error is not None:
+            return Decoded(header.index, error=header.error)
         try:
-            raw = glance.raw or self.probe.read(glance.index)
+            raw = header.raw or self.probe.read(header.index)
         except CorruptImageError as error:
-            return Decoded(glance.index, error=str(error), passing=True)
+            return Decoded(header.index, error=str(error), passing=True)
         try:
             image = raw.decode()
             pixels = tuple(step.pixels(image) for step in steps)
             width, height = raw.size
         except CorruptImageError as error:
-            return Decoded(glance.index, error=str(error))
-        return Decoded(glance.index, width, height, pixels)
+            return Decoded(header.index, error=str(error))
+        return Decoded(header.index, width, height, pixels)
 
 
 def decoder() -> str:
@@ -143,7 +143,7 @@ class Consumer(Protocol):
     """A network that is fed with the probe's images and yields named arrays `[image, …]`."""
 
     preprocess: Preprocess
-    shelves: Mapping[str, Shelf]
+    entries: Mapping[str, CacheEntry]
 
     def running(self) -> AbstractContextManager[None]:
         """A context for any number of calls, which may then share what they set up."""
@@ -208,7 +208,7 @@ class _Shard:
     that cached arrays always have the rows that the shard has.
     """
 
-    glances: list[Glance]
+    headers: list[Header]
     known: bool  # whether sizes and errors come from the cache
     width: np.ndarray
     height: np.ndarray
@@ -218,7 +218,7 @@ class _Shard:
     @property
     def content(self) -> str:
         """Names the images as they lie there."""
-        return hashing.of_texts(glance.content_hash for glance in self.glances)
+        return hashing.of_texts(header.content_hash for header in self.headers)
 
     @property
     def key(self) -> str:
@@ -228,7 +228,7 @@ class _Shard:
     @property
     def rows(self) -> int:
         """Readable images."""
-        return len(self.glances) - len(self.errors)
+        return len(self.headers) - len(self.errors)
 
 
 def extract(
@@ -259,9 +259,9 @@ def extract(
         raise UsageError(
             f"Expected image ids of {probe.name} to be unique, got {repeated[0]!r} twice."
         )
-    # What can be decoded depends on Pillow and its plugins; installing one makes a new shelf.
-    sizes = cache.shelf("images", {"what": "sizes and errors of images", "decoder": decoder()})
-    done = Extraction(parts={name: [] for consumer in consumers for name in consumer.shelves})
+    # What can be decoded depends on Pillow and its plugins; installing one makes a new entry.
+    sizes = cache.entry("images", {"what": "sizes and errors of images", "decoder": decoder()})
+    done = Extraction(parts={name: [] for consumer in consumers for name in consumer.entries})
     with ExitStack() as stack:
         for consumer in consumers:
             stack.enter_context(consumer.running())
@@ -280,9 +280,9 @@ def extract(
                 tick.advance(len(some))
                 done.computed += len(some)
             else:
-                tick.advance(len(shard.glances), instant=True)
+                tick.advance(len(shard.headers), instant=True)
             if last and decoded:
-                _settle(shard, consumers, sizes, loader, behind, decoded, collected, batch_size)
+                _finish(shard, consumers, sizes, loader, behind, decoded, collected, batch_size)
             if last:
                 _enter(probe, consumers, shard, done)
                 collected, decoded = {}, []
@@ -308,23 +308,23 @@ _Step = tuple[_Shard, "list[Future[Decoded]] | None", bool]
 
 
 def _batches(
-    probe: Probe, consumers: Sequence[Consumer], sizes: Shelf, loader: Loader, batch_size: int
+    probe: Probe, consumers: Sequence[Consumer], sizes: CacheEntry, loader: Loader, batch_size: int
 ) -> Iterator[_Step]:
     """Shards cut into batches whose decoding has been started; None for a shard from the cache."""
     length = max(batch_size, SHARD_IMAGES // batch_size * batch_size)
     ranges = [range(s, min(s + length, len(probe))) for s in range(0, len(probe), length)]
-    waiting: deque[list[Future[Glance]]] = deque()
+    waiting: deque[list[Future[Header]]] = deque()
     for number, _ in enumerate(ranges):
         while len(waiting) < 2 and number + len(waiting) < len(ranges):
-            waiting.append(loader.glance(ranges[number + len(waiting)]))
-        glances = [future.result() for future in waiting.popleft()]
-        shard = _plan(glances, consumers, sizes)
+            waiting.append(loader.header(ranges[number + len(waiting)]))
+        headers = [future.result() for future in waiting.popleft()]
+        shard = _plan(headers, consumers, sizes)
         if shard.known and not any(shard.wanted):
             yield shard, None, True
             continue
-        for start in range(0, len(glances), batch_size):
-            futures = loader.decode(glances[start : start + batch_size], _steps(consumers, shard))
-            yield shard, futures, start + batch_size >= len(glances)
+        for start in range(0, len(headers), batch_size):
+            futures = loader.decode(headers[start : start + batch_size], _steps(consumers, shard))
+            yield shard, futures, start + batch_size >= len(headers)
 
 
 def _steps(consumers: Sequence[Consumer], shard: _Shard) -> list[Preprocess]:
@@ -343,10 +343,10 @@ def _ahead(steps: Iterator[_Step], count: int) -> Iterator[_Step]:
     yield from started
 
 
-def _plan(glances: list[Glance], consumers: Sequence[Consumer], sizes: Shelf) -> _Shard:
-    empty = np.zeros(len(glances), np.int32)
-    shard = _Shard(glances, False, empty, empty, {}, [list(c.shelves) for c in consumers])
-    found = sizes.read(shard.content) if sizes.has(shard.content, len(glances)) else None
+def _plan(headers: list[Header], consumers: Sequence[Consumer], sizes: CacheEntry) -> _Shard:
+    empty = np.zeros(len(headers), np.int32)
+    shard = _Shard(headers, False, empty, empty, {}, [list(c.entries) for c in consumers])
+    found = sizes.read(shard.content) if sizes.has(shard.content, len(headers)) else None
     if found is None:
         return shard
     arrays, about = found
@@ -361,7 +361,7 @@ def _lacking(shard: _Shard, consumers: Sequence[Consumer]) -> list[list[str]]:
     if not shard.rows:
         return [[] for _ in consumers]
     return [
-        [name for name, shelf in c.shelves.items() if not shelf.has(shard.key, shard.rows)]
+        [name for name, entry in c.entries.items() if not entry.has(shard.key, shard.rows)]
         for c in consumers
     ]
 
@@ -386,10 +386,10 @@ def _feed(
                 collected.setdefault(name, []).append(arrays)
 
 
-def _settle(
+def _finish(
     shard: _Shard,
     consumers: Sequence[Consumer],
-    sizes: Shelf,
+    sizes: CacheEntry,
     loader: Loader,
     behind: _Behind,
     decoded: list[Decoded],
@@ -417,8 +417,8 @@ def _settle(
     behind.wait()
     shard.wanted = _lacking(shard, consumers)
     rest: _Collected = {}
-    for start in range(0, len(shard.glances), batch_size):
-        batch = shard.glances[start : start + batch_size]
+    for start in range(0, len(shard.headers), batch_size):
+        batch = shard.headers[start : start + batch_size]
         futures = loader.decode(batch, _steps(consumers, shard))
         _feed(consumers, shard, [future.result() for future in futures], rest)
     _write(shard, consumers, rest)
@@ -453,32 +453,32 @@ class _Behind:
 
 def _write(shard: _Shard, consumers: Sequence[Consumer], collected: _Collected) -> None:
     for consumer in consumers:
-        for name, shelf in consumer.shelves.items():
+        for name, entry in consumer.entries.items():
             if name in collected:
                 batches = collected[name]
                 whole = {k: np.concatenate([b[k] for b in batches]) for k in batches[0]}
-                shelf.write(shard.key, whole, {})
+                entry.write(shard.key, whole, {})
 
 
 def _enter(probe: Probe, consumers: Sequence[Consumer], shard: _Shard, done: Extraction) -> None:
     """Enter a finished shard and its images."""
     for consumer in consumers:
-        for name, shelf in consumer.shelves.items():
-            done.parts[name].append((shelf.path(shard.key), shard.rows))
-    for place, glance in enumerate(shard.glances):
-        identity = probe.image_id(glance.index)
+        for name, entry in consumer.entries.items():
+            done.parts[name].append((entry.path(shard.key), shard.rows))
+    for place, header in enumerate(shard.headers):
+        identity = probe.image_id(header.index)
         if str(place) in shard.errors:
             done.skipped.append(Skipped(identity, shard.errors[str(place)]))
             continue
-        if glance.warning is not None:
-            done.unannotated.append(Skipped(identity, glance.warning))
+        if header.warning is not None:
+            done.unannotated.append(Skipped(identity, header.warning))
         done.images.append(
             ImageRow(
                 identity,
-                probe.source(glance.index),
+                probe.source(header.index),
                 int(shard.width[place]),
                 int(shard.height[place]),
-                glance.content_hash,
-                glance.annotations,
+                header.content_hash,
+                header.annotations,
             )
         )

@@ -13,7 +13,7 @@ from neuronym._core import hashing
 from neuronym._core.checks import Verbatim, misuse
 from neuronym._core.progress import Progress, silent
 from neuronym.atlas import schema
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas, open_atlas
 from neuronym.atlas.schema import read_manifest
 from neuronym.atlas.writer import AtlasWriter
@@ -69,7 +69,7 @@ class _Reader(Labeller):
     def method_id(self) -> str:
         return self.id
 
-    def label(self, material: Material, layers: Sequence[str], count: int) -> Labels:
+    def label(self, context: LabelContext, layers: Sequence[str], count: int) -> Labels:
         """The labels of these layers, all of them."""
         return Labels({n: self.published.layers[n] for n in layers}, facts=self.facts)
 
@@ -164,8 +164,8 @@ def _begin(
         file = writer.table("units.parquet", "units", table)
         writer.finish("units", [file], units=len(nothing))
         gathered = images.write(writer, published, list(layers), *how)
-        material = Material(Atlas(out, writer.manifest))
-        labelling.write(writer, material, reader, list(layers), 0)
+        context = LabelContext(Atlas(out, writer.manifest))
+        labelling.write(writer, context, reader, list(layers), 0)
         writer.complete()
     finally:
         writer.close()

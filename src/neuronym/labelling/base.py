@@ -11,7 +11,7 @@ import numpy as np
 
 from neuronym._core import hashing
 from neuronym._core.registry import Parameterised, Registry, opened
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 
 LABELLERS = Registry("method", "methods", "neuronym.labelling.methods")
 
@@ -47,7 +47,8 @@ class Labels:
     Attributes:
         layers: by layer name.
         shared: arrays that all layers have in common.
-        facts: about the run, for `methods` in `atlas.json`: settled parameters, caveats (`note`).
+        facts: about the run, for `methods` in `atlas.json`: parameters with their defaults, caveats
+            (`note`).
     """
 
     layers: Mapping[str, LayerLabels]
@@ -60,7 +61,7 @@ class Labeller(Parameterised, abc.ABC):
 
     Attributes:
         needs: what it reads, for people: any of activations, embeddings, annotations, probe,
-            target, encoder. What is missing is said by `Material` when it is asked for.
+            target, encoder. What is missing is said by `LabelContext` when it is asked for.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("activations",)
@@ -77,25 +78,25 @@ class Labeller(Parameterised, abc.ABC):
             return self.stem
         return f"{self.stem}.{hashing.of_data(self.spec)[:6]}"
 
-    def check(self, material: Material, layers: Sequence[str]) -> None:
+    def check(self, context: LabelContext, layers: Sequence[str]) -> None:
         """Refuse at once what could only fail later.
 
         Raises:
             UsageError, NeuronymError: something the method needs is missing; says how to get it.
         """
         if "annotations" in self.needs:
-            _ = material.annotations
+            _ = context.annotations
 
-    def cost(self, material: Material, layers: Sequence[str]) -> str:
+    def cost(self, context: LabelContext, layers: Sequence[str]) -> str:
         """One line on what labelling would cost, for methods that take long; else empty."""
         return ""
 
     @abc.abstractmethod
-    def label(self, material: Material, layers: Sequence[str], count: int) -> Labels:
+    def label(self, context: LabelContext, layers: Sequence[str], count: int) -> Labels:
         """Label all units of some layers.
 
         Args:
-            material: what there is to read; `material.progress` is the display for long work.
+            context: what there is to read; `context.progress` is the display for long work.
             layers: names of layers of the atlas.
             count: labels per unit at most.
 

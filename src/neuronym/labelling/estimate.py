@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas
 from neuronym.atlas.writer import AtlasWriter
 from neuronym.labelling.base import Labeller
@@ -43,7 +43,7 @@ def estimate(
     Raises:
         UsageError, NeuronymError: as `run.label`, as far as that is known before.
     """
-    given, writer = Material(atlas, **context), AtlasWriter(atlas.folder, atlas.manifest)
+    given, writer = LabelContext(atlas, **context), AtlasWriter(atlas.folder, atlas.manifest)
     names = to_label(writer, given, labeller, layers, overwrite)
     cost = labeller.cost(given, names)
     return Estimate(labeller.method_id, names, sum(map(given.units, names)), cost)

@@ -14,7 +14,7 @@ from neuronym._core.checks import integer
 from neuronym._core.errors import UsageError
 from neuronym._core.progress import Progress, automatic
 from neuronym.atlas import schema
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas, open_atlas, opened
 from neuronym.atlas.writer import AtlasWriter
 from neuronym.labelling.base import Labeller, Labels, LayerLabels, open_labeller
@@ -51,7 +51,7 @@ def label(
     """
     count = integer("labels", labels, 1)
     shown = automatic() if progress is None else progress
-    labeller, given = open_labeller(method), Material(opened(atlas), progress=shown, **context)
+    labeller, given = open_labeller(method), LabelContext(opened(atlas), progress=shown, **context)
     chosen = [layers] if isinstance(layers, str) else layers
     with AtlasWriter.extend(given.atlas.folder) as writer:
         wanted = to_label(writer, given, labeller, chosen, overwrite)
@@ -61,15 +61,15 @@ def label(
 
 def to_label(
     writer: AtlasWriter,
-    material: Material,
+    context: LabelContext,
     labeller: Labeller,
     layers: Sequence[str] | None,
     overwrite: bool,
 ) -> list[str]:
     """The layers that there is something to do for, if the method can label them."""
-    atlas = material.atlas
+    atlas = context.atlas
     atlas.check_complete()
-    chosen = material.check_layers(layers)
+    chosen = context.check_layers(layers)
     done = labelled_layers(writer, labeller.method_id)
     whole = writer.has(f"labels {labeller.method_id}")
     if not overwrite and whole and set(chosen) <= set(done):
@@ -78,7 +78,7 @@ def to_label(
             "Look at them with `neuronym show --method`, or make them again with --overwrite."
         )
     new = [layer for layer in chosen if overwrite or not whole or layer not in done]
-    labeller.check(material, new)
+    labeller.check(context, new)
     return new
 
 
@@ -91,15 +91,19 @@ def labelled_layers(writer: AtlasWriter, method: str) -> list[str]:
 
 
 def write(
-    writer: AtlasWriter, material: Material, labeller: Labeller, layers: Sequence[str], count: int
+    writer: AtlasWriter,
+    context: LabelContext,
+    labeller: Labeller,
+    layers: Sequence[str],
+    count: int,
 ) -> None:
     """Run a labeller and write its files, together with those of other layers it has labelled."""
     started, method = time.monotonic(), labeller.method_id
-    found = labeller.label(material, layers, count)
+    found = labeller.label(context, layers, count)
     seconds = time.monotonic() - started
     old = [layer for layer in labelled_layers(writer, method) if layer not in found.layers]
     before = writer.manifest.methods[method] if old else None
-    order = [layer for layer in material.atlas.layers if layer in {*old, *found.layers}]
+    order = [layer for layer in context.atlas.layers if layer in {*old, *found.layers}]
     tables = {
         "labels": {layer: _label_columns(layer, found.layers[layer]) for layer in found.layers},
         "trust": {n: _with_layer(n, _measures(v)) for n, v in found.layers.items() if v.measures},

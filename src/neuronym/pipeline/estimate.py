@@ -58,10 +58,10 @@ def estimate(plan: Plan) -> Estimate:
     with tempfile.TemporaryDirectory() as folder:
         feeds = make_feeds(plan, Cache(folder))
         for feed in feeds:  # the first forward pays for set-up
-            feed(np.stack([feed.preprocess.pixels(raws[0])]), list(feed.shelves))
+            feed(np.stack([feed.preprocess.pixels(raws[0])]), list(feed.entries))
         clock = [time.perf_counter()]
         for feed in feeds:
-            feed(np.stack([feed.preprocess.pixels(raw) for raw in raws]), list(feed.shelves))
+            feed(np.stack([feed.preprocess.pixels(raw) for raw in raws]), list(feed.entries))
             clock.append(time.perf_counter())
     images, dim = len(plan.probe), plan.encoder.dim
     each = [images * float(seconds) / len(raws) for seconds in np.diff(clock)]

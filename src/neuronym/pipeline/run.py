@@ -24,7 +24,7 @@ from neuronym._core.registry import parse
 from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym._core.types import Rows
 from neuronym.atlas import schema
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas, open_atlas
 from neuronym.atlas.writer import AtlasWriter, check_free, save_thumb
 from neuronym.extraction.cache import Cache, ShardedRows
@@ -382,7 +382,7 @@ class Plan:
                 name=encoder.name,
                 fingerprint=encoder.fingerprint,
                 dim=encoder.dim,
-                logit_scale=encoder.sharpness,
+                logit_scale=encoder.logit_scale,
                 preprocess=encoder.preprocess.to_dict(),
                 note=encoder.note,
             ),
@@ -416,7 +416,7 @@ def plan(
         templates=tuple(settings.template),
         exclude=settings.exclude,
     )
-    similar.settle(len(images), 1.0)  # refuses a top_k over the number of images
+    similar.with_defaults(len(images), 1.0)  # refuses a top_k over the number of images
     network = open_target(
         target if target is not None else settings.target, weights=settings.weights
     )
@@ -477,7 +477,7 @@ def _label(plan: Plan, done: Run, progress: Progress) -> None:
     if done.writer.has(f"labels {labeller.method_id}"):
         return
     layers = {layer.info.name: done.activations(layer) for layer in done.plans}
-    material = Material(
+    context = LabelContext(
         open_atlas(plan.out),
         target=plan.target,
         probe=plan.probe,
@@ -488,7 +488,7 @@ def _label(plan: Plan, done: Run, progress: Progress) -> None:
         cache=plan.settings.cache,
         progress=progress,
     )
-    labelling.write(done.writer, material, labeller, list(layers), plan.settings.labels)
+    labelling.write(done.writer, context, labeller, list(layers), plan.settings.labels)
 
 
 #: What a word-shaped argument may be: objects in place of the names of the command line.

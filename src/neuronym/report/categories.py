@@ -69,7 +69,7 @@ def categorise(
     return [names[place] for place in (np.asarray(words, np.float32) @ means.T).argmax(1)]
 
 
-def of_words(atlas: Atlas, words: Sequence[str], **origins: Any) -> tuple[dict[str, str], str]:
+def of_words(atlas: Atlas, words: Sequence[str], **sources: Any) -> tuple[dict[str, str], str]:
     """The category of each word, and a sentence on how it was found.
 
     If the images of the probe are annotated and all words are names of annotations, it is the
@@ -78,7 +78,7 @@ def of_words(atlas: Atlas, words: Sequence[str], **origins: Any) -> tuple[dict[s
     Args:
         atlas: from which the words' embeddings are read.
         words: labels of its units.
-        **origins: what `Material` needs to open the encoder, where that is necessary.
+        **sources: what `LabelContext` needs to open the encoder, where that is necessary.
 
     Raises:
         NeuronymError: words have no embedding, and the encoder cannot be opened.
@@ -88,8 +88,8 @@ def of_words(atlas: Atlas, words: Sequence[str], **origins: Any) -> tuple[dict[s
         return {w: annotated[fold(w)] for w in words}, "categories of the probe's annotations"
     if atlas.imported:
         raise atlas.lacks("text embeddings, by which labels are sorted into categories")
-    vectors = _embedded(atlas, words, **origins)
-    seeds, which = _seeds(atlas, **origins)
+    vectors = _embedded(atlas, words, **sources)
+    seeds, which = _seeds(atlas, **sources)
     found = dict(zip(words, categorise(vectors, seeds), strict=True))
     return found, f"category: the nearest of {which} by cosine of text embeddings"
 
@@ -104,7 +104,7 @@ def _annotated(atlas: Atlas) -> dict[str, str]:
     return {name: max(sorted(kinds), key=kinds.__getitem__) for name, kinds in counts.items()}
 
 
-def _embedded(atlas: Atlas, words: Sequence[str], **origins: Any) -> np.ndarray:
+def _embedded(atlas: Atlas, words: Sequence[str], **sources: Any) -> np.ndarray:
     rows = {word: row for row, word in enumerate(atlas.concepts["concept"])}
     vectors = np.asarray(atlas.embeddings()["concepts"])
     found = np.zeros((len(words), vectors.shape[1]), np.float32)
@@ -112,15 +112,15 @@ def _embedded(atlas: Atlas, words: Sequence[str], **origins: Any) -> np.ndarray:
     known = [place for place, word in enumerate(words) if word in rows]
     found[known] = vectors[[rows[words[place]] for place in known]]
     if strange:
-        found[strange] = _embed(atlas, [words[place] for place in strange], **origins)
+        found[strange] = _embed(atlas, [words[place] for place in strange], **sources)
     return found
 
 
-def _seeds(atlas: Atlas, **origins: Any) -> tuple[dict[str, np.ndarray], str]:
+def _seeds(atlas: Atlas, **sources: Any) -> tuple[dict[str, np.ndarray], str]:
     """The seeds' embeddings: by the encoder, else of those that are concepts, if they suffice."""
     total = sum(map(len, SEEDS.values()))
     try:
-        every = _embed(atlas, [w for words in SEEDS.values() for w in words], **origins)
+        every = _embed(atlas, [w for words in SEEDS.values() for w in words], **sources)
     except NeuronymError:
         concepts = set(atlas.concepts["concept"])
         there = {name: [w for w in words if w in concepts] for name, words in SEEDS.items()}
@@ -133,7 +133,7 @@ def _seeds(atlas: Atlas, **origins: Any) -> tuple[dict[str, np.ndarray], str]:
     return dict(zip(SEEDS, np.split(every, ends), strict=True)), f"{total} seed words"
 
 
-def _embed(atlas: Atlas, words: Sequence[str], **origins: Any) -> np.ndarray:
-    from neuronym.atlas.context import Material
+def _embed(atlas: Atlas, words: Sequence[str], **sources: Any) -> np.ndarray:
+    from neuronym.atlas.context import LabelContext
 
-    return Material(atlas, **origins).embed_words(words)
+    return LabelContext(atlas, **sources).embed_words(words)

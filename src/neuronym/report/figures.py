@@ -164,11 +164,11 @@ def _write(figure: Figure, out: Any, kind: str, **options: Any) -> None:
     rules = {"svg.fonttype": "none", "svg.hashsalt": "neuronym"}
     with warnings.catch_warnings(), matplotlib.rc_context(rules):
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        _settle(figure)
+        _finish(figure)
         figure.savefig(out, format=kind, metadata=dated, **options)
 
 
-def _settle(figure: Figure) -> None:
+def _finish(figure: Figure) -> None:
     """Lay the figure out once, and round: the solver's last bits differ from run to run."""
     import numpy as np
 

@@ -366,7 +366,7 @@ def _head(study: Study) -> list[str]:
             f"- **{row['configuration']}**: {images} of `{short(row['probe'])}` "
             f"(`{row['probe_fingerprint']}`), {words} of `{short(row['concepts'])}` "
             f"(`{row['concepts_fingerprint']}`) in {_listed(row['templates'])}, encoder "
-            f"`{row['encoder']}` (`{row['encoder_fingerprint']}`), `{row['settled']}`, labels "
+            f"`{row['encoder']}` (`{row['encoder_fingerprint']}`), `{row['with_defaults']}`, "
             f"`{row['method']}`."
         )
     lines += [

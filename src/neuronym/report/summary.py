@@ -23,22 +23,23 @@ _FURTHER = {
 def facts(atlas: Atlas, method: str | None = None) -> dict[str, Any]:
     """What a script wants to know of an atlas and one method; default: the first."""
     manifest, labels = atlas.manifest, best(atlas, method)
+    top = top_scoring(labels, 8).to_dict("records")
     layers = []
     for name, layer in atlas.layers.items():
         rows = labels[labels["layer"] == name]
         if rows.empty:  # not labelled by this method
             continue
-        living = rows[~rows["abstained"]]
+        active = rows[~rows["abstained"]]
         layers.append(
             {
                 "layer": name,
                 "units": layer["units"],
-                "labelled": len(living),
+                "labelled": len(active),
                 "abstained": int(rows["abstained"].sum()),
                 "median_score": None
-                if living["score"].isna().all()
-                else float(living["score"].median()),
-                "distinct_labels": int(living["concept"].nunique()),
+                if active["score"].isna().all()
+                else float(active["score"].median()),
+                "distinct_labels": int(active["concept"].nunique()),
                 **_trusted(rows),
             }
         )
@@ -53,7 +54,8 @@ def facts(atlas: Atlas, method: str | None = None) -> dict[str, Any]:
         "methods": {name: facts.to_data() for name, facts in manifest.methods.items()},
         "layers": layers,
         "caveats": atlas.caveats(method),
-        "striking": striking(labels, 8).to_dict("records"),
+        "top_scoring": top,
+        "striking": top,  # the name until 0.3
     }
 
 
@@ -96,21 +98,21 @@ def best(atlas: Atlas, method: str | None = None) -> pd.DataFrame:
     return labels[labels["rank"] == 1].reset_index(drop=True)
 
 
-def striking(labels: pd.DataFrame, count: int) -> pd.DataFrame:
+def top_scoring(labels: pd.DataFrame, count: int) -> pd.DataFrame:
     """Units worth a look: high scores, spread over the layers, no label twice in one."""
-    living = labels[~labels["abstained"]].sort_values("score", ascending=False, kind="stable")
-    living = living.drop_duplicates(["layer", "concept"])
+    active = labels[~labels["abstained"]].sort_values("score", ascending=False, kind="stable")
+    active = active.drop_duplicates(["layer", "concept"])
     layers = list(dict.fromkeys(labels["layer"]))
     each = -(-count // max(len(layers), 1))
     # The deepest layer first: its neurons are the easiest to judge.
     return pd.concat(
-        [living[living["layer"] == layer].head(each) for layer in reversed(layers)],
+        [active[active["layer"] == layer].head(each) for layer in reversed(layers)],
         ignore_index=True,
     )[["layer", "unit", "concept", "score"]]
 
 
 def print_method(atlas: Atlas, method: str) -> None:
-    """What one method found: layers and striking neurons."""
+    """What one method found: layers and top-scoring neurons."""
     from neuronym._core.terminal import console, counted
 
     out, found = console(), facts(atlas, method)
@@ -119,7 +121,7 @@ def print_method(atlas: Atlas, method: str) -> None:
     _print_layers(out, found)
     about = atlas.manifest.methods[method]
     if not about.get("baseline"):
-        _print_striking(out, atlas, found, method)
+        _print_top_scoring(out, atlas, found, method)
     for note in (about.get("note"), *found["caveats"]):
         if note:
             out.print(f"Note: {note}", style="dim")
@@ -161,13 +163,13 @@ def _further(value: float | None) -> str:
 
 
 def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
-    """Layers, striking neurons, where things are, what to do next."""
+    """Layers, top-scoring neurons, where things are, what to do next."""
     from rich.text import Text
 
     from neuronym._core.terminal import command, console, counted, duration
 
     out, found = console(), facts(atlas)
-    method, settled = next(iter(found["methods"].items()))
+    method, about = next(iter(found["methods"].items()))
     took = f" in {duration(seconds)}" if seconds is not None else ""
     units = counted(sum(layer["units"] for layer in found["layers"]), "neuron")
     skipped = f", {len(found['skipped']):,} unreadable skipped" if found["skipped"] else ""
@@ -179,7 +181,7 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
         by = (
             f"by {counted(found['images'], 'image')} ({found['probe']}{skipped}), "
             f"{counted(atlas.manifest.concepts.count, 'word')} ({found['concepts']}), "
-            f"{found['encoder']}, {settled['settled']}.\n"
+            f"{found['encoder']}, {about['with_defaults']}.\n"
         )
     out.print(
         Text(f"{units} of {found['target']}{random} labelled{took}", style="bold"),
@@ -187,11 +189,11 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
         sep="\n",
     )
     _print_layers(out, found)
-    _print_striking(out, atlas, found)
-    for note in (atlas.manifest.encoder.note, settled.get("note"), *found["caveats"]):
+    _print_top_scoring(out, atlas, found)
+    for note in (atlas.manifest.encoder.note, about.get("note"), *found["caveats"]):
         if note:
             out.print(f"Note: {note}", style="dim")
-    first = found["striking"][0] if found["striking"] else None
+    first = found["top_scoring"][0] if found["top_scoring"] else None
     out.print(f"\nThe atlas is in {found['atlas']}/ (Parquet tables, see docs/atlas-format.md).")
     if first:
         place, name = (
@@ -208,22 +210,22 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
             out.print(f"  {call} {more}", style="cyan")
 
 
-def _print_striking(
+def _print_top_scoring(
     out: Any, atlas: Atlas, found: dict[str, Any], method: str | None = None
 ) -> None:
     from rich.table import Table
 
     from neuronym._core.terminal import add_row
 
-    if not found["striking"]:
+    if not found["top_scoring"]:
         return
     labels = atlas.labels(method=method)
-    table = Table(title="Striking neurons", title_justify="left", box=None, title_style="bold")
+    table = Table(title="Top-scoring neurons", title_justify="left", box=None, title_style="bold")
     table.add_column("neuron", overflow="fold")
     table.add_column("label", style="bold")
     table.add_column("score", justify="right")
     table.add_column("next labels")
-    for row in found["striking"]:
+    for row in found["top_scoring"]:
         same = labels[(labels["layer"] == row["layer"]) & (labels["unit"] == row["unit"])]
         own = atlas.class_names(row["layer"]).get(row["unit"])
         name = f"{row['layer']}:{row['unit']}" + (f" (class {own})" if own else "")

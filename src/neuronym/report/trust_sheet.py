@@ -85,8 +85,8 @@ def print_trust(atlas: Atlas, method: str, analyses: Sequence[str]) -> None:
         f"{int((~first['abstained']).sum()):,} of {len(first):,} neurons have a label that stands; "
         "the others abstain, and say why."
     )
-    living = first[~first["abstained"]].sort_values("score", ascending=False, kind="stable")
-    shown = living if len(living) else first
+    active = first[~first["abstained"]].sort_values("score", ascending=False, kind="stable")
+    shown = active if len(active) else first
     place = shlex.quote(str(atlas.folder))
     out.print("Next:")
     for row in shown.head(1).itertuples():

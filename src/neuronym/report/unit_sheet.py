@@ -170,7 +170,7 @@ def _predictions(unit: Unit, counts: Sequence[int], method: str) -> list[tuple[i
     facts = atlas.manifest.methods[method]
     if "similarity" not in facts:
         return []
-    similarity = open_similarity(facts["settled"])
+    similarity = open_similarity(facts["with_defaults"])
     if not hasattr(similarity, "top_k"):
         return []
     try:

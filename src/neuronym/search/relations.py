@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Float32, Int64
 
-from neuronym._core.cached import held
+from neuronym._core.cached import cached
 from neuronym._core.checks import choice
 from neuronym._core.errors import NeuronymError
 
@@ -102,7 +102,7 @@ class Relations:
         matrix = self._label_matrix
         return (matrix @ matrix[[number]].T).toarray().ravel()
 
-    @held
+    @cached
     def _label_matrix(self) -> Any:
         """Sparse `[unit, word]`, rows of length 1: 1/rank of every label."""
         from scipy import sparse
@@ -118,7 +118,7 @@ class Relations:
     def _by_exemplars(self, number: int) -> Float[np.ndarray, " unit"]:
         return products(self.directions, self.directions[number]).astype(np.float64)
 
-    @held
+    @cached
     def directions(self) -> Float32[np.ndarray, "unit dim"]:
         """Mean embedding of each unit's exemplars, less the probe's mean, of length 1.
 

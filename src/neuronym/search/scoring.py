@@ -20,7 +20,7 @@ from neuronym.similarity.wpmi import MutualInformation
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from neuronym.atlas.context import Origins
+    from neuronym.atlas.context import Sources
     from neuronym.atlas.reader import Atlas
     from neuronym.inputs.encoders.base import Encoder
 
@@ -44,12 +44,12 @@ class Scorer:
 
     def __init__(self, atlas: Atlas, method: str, embed: Embed) -> None:
         facts = atlas.manifest.methods.get(method, {})
-        if "settled" not in facts or "similarity" not in facts:
+        if "with_defaults" not in facts or "similarity" not in facts:
             raise NeuronymError(
                 f"{method} cannot score words of its own accord: it is not clip-dissect. Search by "
                 "its labels, or name a clip-dissect method with --method."
             )
-        self._similarity = open_similarity(facts["settled"])
+        self._similarity = open_similarity(facts["with_defaults"])
         self._atlas, self._embed, self._layers = atlas, embed, atlas.labelled_layers(method)
         self._images = atlas.embeddings()["images"]
         self._words = {word: row for row, word in enumerate(atlas.concepts["concept"])}
@@ -100,30 +100,30 @@ class Scorer:
 
 
 def by_encoder(
-    origins: Origins, encoder: Encoder, relations: Relations, picture: Image
+    sources: Sources, encoder: Encoder, relations: Relations, picture: Image
 ) -> pd.DataFrame:
     """layer, unit, likeness: cosine of the picture with the mean of each unit's exemplars.
 
     Both less the probe's mean embedding.
     """
-    feed = EncoderPass(encoder, origins.cache, device=origins.device, dtype="float32", batch_size=1)
+    feed = EncoderPass(encoder, sources.cache, device=sources.device, dtype="float32", batch_size=1)
     pixels = feed.preprocess.pixels(picture)[None]
     vector = feed(pixels, [IMAGES])[IMAGES]["values"][0].astype(np.float64)
-    vector -= np.asarray(origins.atlas.embeddings()["images"]).mean(0, dtype=np.float64)
+    vector -= np.asarray(sources.atlas.embeddings()["images"]).mean(0, dtype=np.float64)
     vector /= max(np.linalg.norm(vector), 1e-12)
     return relations.units.frame(
         np.arange(len(relations.units)), likeness=relations.directions @ vector
     )
 
 
-def by_target(origins: Origins, picture: Image) -> pd.DataFrame:
+def by_target(sources: Sources, picture: Image) -> pd.DataFrame:
     """layer, unit, activation, deviation, share: what the picture does to each unit.
 
     `deviation`: by how many of its standard deviations over the probe the activation exceeds the
     unit's mean. `share`: of the probe's images that activate the unit less; NaN where the atlas
     keeps no activations.
     """
-    atlas, feed = origins.atlas, origins.target_pass
+    atlas, feed = sources.atlas, sources.target_pass
     pixels = feed.preprocess.pixels(picture)[None]
     found = feed(pixels, list(atlas.layers))
     parts = []

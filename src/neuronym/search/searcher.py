@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from neuronym._core.cached import held
+from neuronym._core.cached import cached
 from neuronym._core.checks import choice
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.terminal import counted
 from neuronym._core.words import fold
-from neuronym.atlas.context import Origins
+from neuronym.atlas.context import Sources
 from neuronym.search.relations import Relations, products
 from neuronym.search.scoring import Scorer, by_encoder, by_target
 from neuronym.search.words import ExemplarIndex, Labels
@@ -87,13 +87,13 @@ class Searcher:
     Args:
         atlas: any.
         method: whose labels. None: the first method's.
-        origins: to embed pictures, and words that are not concepts. None: those of the atlas.
+        sources: to embed pictures, and words that are not concepts. None: those of the atlas.
     """
 
     def __init__(
-        self, atlas: Atlas, method: str | None = None, *, origins: Origins | None = None
+        self, atlas: Atlas, method: str | None = None, *, sources: Sources | None = None
     ) -> None:
-        self.atlas, self.method, self._given = atlas, atlas.method(method), origins
+        self.atlas, self.method, self._given = atlas, atlas.method(method), sources
         self._running = threading.Lock()  # networks answer one request at a time
 
     def find(
@@ -208,9 +208,9 @@ class Searcher:
         """
         with self._running:
             if choice("by", by, ("target", "encoder")) == "target":
-                found, order = by_target(self.origins, picture), "deviation"
+                found, order = by_target(self.sources, picture), "deviation"
             else:
-                found = by_encoder(self.origins, self._encoder, self.relations, picture)
+                found = by_encoder(self.sources, self._encoder, self.relations, picture)
                 order = "likeness"
         found = found[np.isfinite(found[order])].sort_values(order, ascending=False, kind="stable")
         return Hits("picture", self._within(self._labelled(found), layers))
@@ -239,12 +239,12 @@ class Searcher:
 
     # -- built once ------------------------------------------------------------------------------
 
-    @held
-    def origins(self) -> Origins:
+    @cached
+    def sources(self) -> Sources:
         """What the atlas was made from."""
-        return self._given or Origins(self.atlas)
+        return self._given or Sources(self.atlas)
 
-    @held
+    @cached
     def scorer(self) -> Scorer:
         """Scores words with the method's similarity."""
         return Scorer(self.atlas, self.method, self._embed)
@@ -252,36 +252,36 @@ class Searcher:
     def _embed(self, words: Sequence[str]) -> np.ndarray:
         with self._running:
             # Not kept on disk: a file per word that anyone types would save a few milliseconds.
-            return self.origins.embed_words(words, encoder=self._encoder, keep=False)
+            return self.sources.embed_words(words, encoder=self._encoder, keep=False)
 
-    @held
+    @cached
     def _encoder(self) -> Encoder:
         """Opened once: that takes seconds."""
-        return self.origins.encoder()
+        return self.sources.encoder()
 
-    @held
+    @cached
     def relations(self) -> Relations:
         """Unit ↔ unit."""
         return Relations(self.atlas, self.method)
 
-    @held
+    @cached
     def _labels(self) -> Labels:
         return Labels.of(self.atlas, self.method, self.relations)
 
-    @held
+    @cached
     def _exemplars(self) -> ExemplarIndex:
         return ExemplarIndex(self.atlas, self.relations.units, _EXEMPLARS)
 
-    @held
+    @cached
     def _concepts(self) -> dict[str, str]:
         """Folded → as it stands in the concept set."""
         return {fold(word): word for word in reversed(list(self.atlas.concepts["concept"]))}
 
-    @held
+    @cached
     def _texts(self) -> np.ndarray:
         return np.asarray(self.atlas.embeddings()["concepts"])
 
-    @held
+    @cached
     def _rows(self) -> dict[str, int]:
         """Folded concept → row of its text embedding."""
         words = enumerate(self.atlas.concepts["concept"])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 
 from neuronym._core.errors import UsageError
+from neuronym._core.former import Former, told
 from neuronym._core.progress import Progress, silent
 from neuronym._core.registry import Parameterised, Registry, opened
 from neuronym._core.types import Rows
@@ -30,7 +32,7 @@ class Top:
         reasons: per unit why it abstains, or None.
         arrays: what later steps need to score new words or other sets of images: image indices,
             log-normalisers, the prior of every concept.
-        engine: what computed it, where there is a choice: `compiled`, `numpy`, `torch` or
+        backend: what computed it, where there is a choice: `compiled`, `numpy`, `torch` or
             `torch on cuda`.
     """
 
@@ -38,7 +40,8 @@ class Top:
     concepts: np.ndarray
     reasons: tuple[str | None, ...]
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    engine: str = ""
+    backend: str = ""
+    engine = Former("engine", "backend")
 
 
 class Similarity(Parameterised, abc.ABC):
@@ -56,9 +59,20 @@ class Similarity(Parameterised, abc.ABC):
     Units that abstain get no scores and take no part in the layer's prior.
     """
 
-    def settle(self, images: int, sharpness: float) -> Similarity:
+    def with_defaults(self, images: int, logit_scale: float) -> Similarity:
         """This similarity with the defaults filled in that depend on probe size and encoder."""
         return self
+
+    def settle(self, images: int, sharpness: float) -> Similarity:
+        """The former name of `with_defaults`, until 0.3."""
+        told("Similarity.", "settle", "with_defaults")
+        return self.with_defaults(images, sharpness)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "settle" in vars(cls):
+            told(f"{cls.__name__}.", "settle", "with_defaults")
+            cls.with_defaults = vars(cls)["settle"]
 
     def note(self, images: int) -> str:
         """What a reader of labels from so many images has to know; empty where there is nothing."""
@@ -126,7 +140,7 @@ def open_similarity(spec: str | Similarity) -> Similarity:
 
     >>> open_similarity("wpmi:lam=0.5,top_k=7").spec
     'wpmi:top_k=7,lam=0.5'
-    >>> open_similarity("soft-wpmi").settle(images=1000, sharpness=10).spec
+    >>> open_similarity("soft-wpmi").with_defaults(images=1000, logit_scale=10).spec
     'soft-wpmi:top_k=10,a=10'
     """
     if isinstance(spec, str) and spec.startswith(OWN):

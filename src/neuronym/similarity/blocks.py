@@ -191,7 +191,7 @@ class Problem:
         found = topk(self.activations, k, self.tie, progress, stats=stats, block=step)
         return found, stats
 
-    def survey(self, progress: Progress) -> UnitStats:
+    def statistics(self, progress: Progress) -> UnitStats:
         """The units' statistics alone."""
         stats = UnitStats(self.units)
         with progress("reading activations", self.count) as tick:

@@ -58,9 +58,9 @@ class Cos(Tiled):
                 gram.addmm_(here.T, here)
                 tick.advance(len(block))
         plan = Plan(abstentions(stats), iter(()))
-        living = plan.living
-        length = np.sqrt(problem.count * (stats.std[living] ** 2 + stats.mean[living] ** 2))
-        unit = cross[torch.from_numpy(living)] / torch.from_numpy(length)[:, None]
+        active = plan.active
+        length = np.sqrt(problem.count * (stats.std[active] ** 2 + stats.mean[active] ** 2))
+        unit = cross[torch.from_numpy(active)] / torch.from_numpy(length)[:, None]
         return Plan(plan.reasons, _tiles(unit, gram, problem.texts))
 
 
@@ -110,22 +110,22 @@ class CosCubed(Tiled):
     def _plan(
         self, problem: Problem, shared: Mapping[str, np.ndarray] | None, progress: Progress
     ) -> Plan:
-        stats = problem.survey(progress)
+        stats = problem.statistics(progress)
         plan = Plan(abstentions(stats), iter(()))
-        living = plan.living
-        mean = stats.mean[living]
-        squares = np.zeros(len(living))
+        active = plan.active
+        mean = stats.mean[active]
+        squares = np.zeros(len(active))
         with progress("measuring activations", problem.count) as tick:
             for _, block in blocks.blocks(problem.activations, block_of(problem.units)):
                 for low in range(0, len(block), _part(problem.units)):
-                    cubes = _cubed(block[low : low + _part(problem.units), living], mean, 1.0)
+                    cubes = _cubed(block[low : low + _part(problem.units), active], mean, 1.0)
                     squares += np.einsum("iu,iu->u", cubes, cubes)
                 tick.advance(len(block))
         norms = np.maximum(np.sqrt(squares), self.min_norm)
-        return Plan(plan.reasons, self._tiles(problem, living, mean, norms))
+        return Plan(plan.reasons, self._tiles(problem, active, mean, norms))
 
     def _tiles(
-        self, problem: Problem, living: np.ndarray, mean: np.ndarray, norms: np.ndarray
+        self, problem: Problem, active: np.ndarray, mean: np.ndarray, norms: np.ndarray
     ) -> Iterator[tuple[int, np.ndarray]]:
         images, texts = problem.images, problem.texts
         centre = torch.zeros(images.shape[1], dtype=torch.float64)
@@ -137,7 +137,7 @@ class CosCubed(Tiled):
         step = block_of(width, 2 * blocks.LIMITS.rows)
         for low in range(0, len(texts), wide):
             tile = torch.from_numpy(texts[low : low + wide])
-            total = torch.zeros((len(living), len(tile)), dtype=torch.float64)
+            total = torch.zeros((len(active), len(tile)), dtype=torch.float64)
             squares = torch.zeros(len(tile), dtype=torch.float64)
             with full_precision():
                 for start, block in embedding_blocks(images, step):
@@ -145,20 +145,20 @@ class CosCubed(Tiled):
                     cubes = product(tile, ((block.double() - centre) * _SCALE).float()).pow_(3)
                     squares += torch.linalg.vector_norm(cubes, dim=1).double() ** 2
                     values = as_array(problem.activations[start : start + len(block)])
-                    units = torch.from_numpy(_units(values, living, mean, 1 / np.cbrt(norms)))
+                    units = torch.from_numpy(_units(values, active, mean, 1 / np.cbrt(norms)))
                     total += product(units.T, cubes)
             total /= squares.sqrt().clamp_(min=self.min_norm * _SCALE**3)
             yield low, total.clamp_(-1, 1).float().numpy()
 
 
 def _units(
-    values: np.ndarray, living: np.ndarray, mean: np.ndarray, scale: np.ndarray
+    values: np.ndarray, active: np.ndarray, mean: np.ndarray, scale: np.ndarray
 ) -> np.ndarray:
-    """The living units' side of the cosine for a block of images, float32 `[image, unit]`."""
-    found = np.empty((len(values), len(living)), np.float32)
+    """The active units' side of the cosine for a block of images, float32 `[image, unit]`."""
+    found = np.empty((len(values), len(active)), np.float32)
 
     def work(low: int, high: int) -> None:
-        found[low:high] = _cubed(values[low:high, living], mean, scale)
+        found[low:high] = _cubed(values[low:high, active], mean, scale)
 
     blocks.spread(work, len(values), _part(values.shape[1]))
     return found

@@ -226,19 +226,19 @@ class RankReorder(Tiled):
         n = self._size(problem.count)
         if n < 2:
             why = f"top_fraction {self.top_fraction:g} of {problem.count} images is {n}, 2 needed"
-            alone = abstentions(problem.survey(progress))
+            alone = abstentions(problem.statistics(progress))
             return Plan(tuple(reason or why for reason in alone), iter(()))
         ranked, stats = problem.rank(n, progress)
         reasons = list(abstentions(stats, min(n, problem.count - 1)))
-        living = np.flatnonzero([reason is None for reason in reasons])
-        heights = _between_0_and_1(ranked.values[living])
+        active = np.flatnonzero([reason is None for reason in reasons])
+        heights = _between_0_and_1(ranked.values[active])
         chance = self._baseline(heights)
         for place in np.flatnonzero(chance == 0):
             equal = heights[place, 0] == heights[place, -1]
             what = "are equal" if equal else "stay in place in all random orders"
-            reasons[living[place]] = f"its {n} highest activations {what}"
+            reasons[active[place]] = f"its {n} highest activations {what}"
         fine = chance > 0
-        tiles = self._tiles(problem, ranked.indices[living[fine]], heights[fine], chance[fine])
+        tiles = self._tiles(problem, ranked.indices[active[fine]], heights[fine], chance[fine])
         return Plan(tuple(reasons), tiles, "compiled" if compiled.available() else "numpy")
 
     def _baseline(self, heights: Float[np.ndarray, "unit n"]) -> Float[np.ndarray, " unit"]:

@@ -24,16 +24,16 @@ class Plan:
 
     Attributes:
         reasons: per unit why it abstains, or None.
-        tiles: (first distinct text, float32 scores `[living unit, text]`), in ascending order.
-        engine: see `Top.engine`.
+        tiles: (first distinct text, float32 scores `[active unit, text]`), in ascending order.
+        backend: see `Top.backend`.
     """
 
     reasons: tuple[str | None, ...]
     tiles: Iterator[tuple[int, Float[np.ndarray, "living text"]]]
-    engine: str = ""
+    backend: str = ""
 
     @property
-    def living(self) -> Int64[np.ndarray, " living"]:
+    def active(self) -> Int64[np.ndarray, " living"]:
         """The units that do not abstain."""
         return np.flatnonzero([reason is None for reason in self.reasons])
 
@@ -53,13 +53,13 @@ class Tiled(Similarity):
         """All scores, float32 `[unit, concept]`; rows of abstaining units are NaN."""
         problem = Problem.of(activations, images, texts, tie)
         plan = self._plan(problem, None, silent)
-        living = plan.living
+        active = plan.active
         found = np.full((problem.units, len(problem.member)), np.nan, np.float32)
-        distinct = np.empty((len(living), len(problem.texts)), np.float32)
-        if len(living):
+        distinct = np.empty((len(active), len(problem.texts)), np.float32)
+        if len(active):
             for low, tile in plan.tiles:
                 distinct[:, low : low + tile.shape[1]] = tile
-            found[living] = distinct[:, problem.member]
+            found[active] = distinct[:, problem.member]
         return found
 
     def top_many(
@@ -81,24 +81,24 @@ class Tiled(Similarity):
             return []
         problem = replace(problems[0], activations=SideBySide(layers))
         plan = self._plan(problem, shared, progress)
-        living = plan.living
+        active = plan.active
         scores = np.full((problem.units, n), np.nan, np.float32)
         concepts = np.full((problem.units, n), -1, np.int64)
-        if len(living):
-            best = TopK(len(living), min(n, len(problem.texts)))
+        if len(active):
+            best = TopK(len(active), min(n, len(problem.texts)))
             with progress("scoring concepts", len(problem.texts)) as tick:
                 for low, tile in plan.tiles:
                     texts_here = np.arange(low, low + tile.shape[1])
                     best.update(tile.T, texts_here, texts_here)
                     tick.advance(tile.shape[1])
             ranked = best.result()
-            scores[living], concepts[living] = with_duplicates(
+            scores[active], concepts[active] = with_duplicates(
                 ranked.values, ranked.indices, problem.member, n
             )
         ends = np.cumsum([rows.shape[1] for rows in layers]).tolist()
         cuts = [slice(low, high) for low, high in zip([0, *ends], ends, strict=False)]
         return [
-            Top(scores[cut], concepts[cut], plan.reasons[cut], engine=plan.engine) for cut in cuts
+            Top(scores[cut], concepts[cut], plan.reasons[cut], backend=plan.backend) for cut in cuts
         ]
 
 

@@ -42,7 +42,7 @@ def device_for(device: torch.device | str | None, images: Rows) -> str:
     return chosen if chosen.startswith("cuda") else "cpu"
 
 
-def engine(device: str) -> ModuleType:
+def backend(device: str) -> ModuleType:
     """The module that computes there: both have the same functions."""
     if device == "cpu" and compiled.available():
         from neuronym.similarity.kernels import wpmi_compiled
@@ -52,7 +52,7 @@ def engine(device: str) -> ModuleType:
 
 
 def name(device: str) -> str:
-    """As `Top.engine` has it."""
+    """As `Top.backend` has it."""
     if device != "cpu":
         return "torch on cuda"
     return "compiled" if compiled.available() else "torch"
@@ -82,20 +82,20 @@ class MutualInformation(Similarity):
         """The size of B_k that suits a probe of this many images."""
 
     @abc.abstractmethod
-    def _default_a(self, sharpness: float) -> float:
-        """The scale of the softmax that suits an encoder of this sharpness."""
+    def _default_a(self, logit_scale: float) -> float:
+        """The scale of the softmax that suits an encoder of this logit scale."""
 
     @abc.abstractmethod
     def _form(self, top_k: int, highest: float) -> Form:
         """The evidence of sets of so many images, where log p(t | x) is at most `highest`."""
 
-    def settle(self, images: int, sharpness: float) -> MutualInformation:
-        """Fill in `top_k` from the number of images and `a` from the encoder's sharpness.
+    def with_defaults(self, images: int, logit_scale: float) -> MutualInformation:
+        """Fill in `top_k` from the number of images and `a` from the encoder's logit scale.
 
         Raises:
             UsageError: `top_k` was given and is larger than the number of images.
         """
-        a = self._default_a(sharpness) if self.a is None else self.a
+        a = self._default_a(logit_scale) if self.a is None else self.a
         return dataclasses.replace(self, top_k=self._size(images), a=a)
 
     def _size(self, images: int) -> int:
@@ -143,7 +143,7 @@ class MutualInformation(Similarity):
         blocks.check_embeddings(images, texts)
         distinct, member = blocks.distinct_rows(texts)
         weights, where = np.bincount(member).astype(np.float32), device_for(device, images)
-        normalisers, means = engine(where).log_normalisers(
+        normalisers, means = backend(where).log_normalisers(
             images, distinct, weights, self._scale(), self.prior == "probe", where, progress
         )
         if not np.isfinite(normalisers).all():
@@ -160,11 +160,11 @@ class MutualInformation(Similarity):
         problem = Problem.of(activations, images, texts, tie)
         shared = self.shared(images, texts)
         indices, _ = self._highest(problem, silent)
-        living = indices[:, 0] >= 0
+        active = indices[:, 0] >= 0
         found = np.full((problem.units, len(problem.member)), np.nan, np.float32)
-        if living.any():
-            job = self._job([indices[living]], problem, shared, device_for(None, images))
-            found[living] = engine(job.device).scores(job)[:, problem.member]
+        if active.any():
+            job = self._job([indices[active]], problem, shared, device_for(None, images))
+            found[active] = backend(job.device).scores(job)[:, problem.member]
         return found
 
     def top_many(
@@ -198,7 +198,7 @@ class MutualInformation(Similarity):
         filled = [own for own in sets if len(own)]
         if filled:
             job = self._job(filled, problems[0], shared, where)
-            best = engine(where).best(job, min(n, len(job.texts)), progress)
+            best = backend(where).best(job, min(n, len(job.texts)), progress)
             member = problems[0].member
             all_scores, all_concepts = with_duplicates(best.scores, best.texts, member, n)
         found, layer = [], 0
@@ -208,8 +208,8 @@ class MutualInformation(Similarity):
             arrays = {"indices": indices, "log_normalisers": np.asarray(shared["log_normalisers"])}
             if len(own):
                 rows = slice(job.bounds[layer], job.bounds[layer + 1])
-                living = indices[:, 0] >= 0
-                scores[living], concepts[living] = all_scores[rows], all_concepts[rows]
+                active = indices[:, 0] >= 0
+                scores[active], concepts[active] = all_scores[rows], all_concepts[rows]
                 arrays["log_prior"] = best.priors[layer][member]
                 layer += 1
             found.append(Top(scores, concepts, reasons, arrays, name(where)))
@@ -223,13 +223,13 @@ class MutualInformation(Similarity):
         ranked, stats = problem.rank(top_k, progress)
         # With top_k = N the set is every image, and no tie can decide who is in it.
         reasons = self._lonely(abstentions(stats, min(top_k, problem.count - 1)))
-        living = np.flatnonzero([reason is None for reason in reasons])
+        active = np.flatnonzero([reason is None for reason in reasons])
         indices = np.full((problem.units, top_k), -1, np.int32)
-        indices[living] = ranked.indices[living]
+        indices[active] = ranked.indices[active]
         return indices, reasons
 
     def _lonely(self, reasons: tuple[str | None, ...]) -> tuple[str | None, ...]:
-        """One living unit is its own prior: at λ = 1 every concept scores 0."""
+        """One active unit is its own prior: at λ = 1 every concept scores 0."""
         if self.prior != "layer" or self.lam != 1 or sum(r is None for r in reasons) != 1:
             return reasons
         why = (
@@ -298,7 +298,7 @@ class MutualInformation(Similarity):
         else about the scoring is shared. Only images that are in some set get a softmax row.
         """
         job = self._job_of([sets], images, texts, log_normalisers, None, device_for(None, images))
-        yield from engine(job.device).evidence(job)
+        yield from backend(job.device).evidence(job)
 
     def resample(
         self,
@@ -368,13 +368,13 @@ class MutualInformation(Similarity):
                 f"indices {indices.shape}, log_normalisers {normalisers.shape}",
             )
         words, member = blocks.distinct_rows(texts)
-        living = indices[:, 0] >= 0
+        active = indices[:, 0] >= 0
         found = np.full((len(indices), texts.shape[0]), np.nan, np.float32)
-        if living.any():
+        if active.any():
             mean = self._mean(images, words, normalisers) if self.prior == "probe" else None
             where = device_for(None, images)
-            job = self._job_of([indices[living]], images, words, normalisers, mean, where)
-            found[living] = engine(where).scores(job)[:, member]
+            job = self._job_of([indices[active]], images, words, normalisers, mean, where)
+            found[active] = backend(where).scores(job)[:, member]
         return found
 
     def _mean(
@@ -409,7 +409,7 @@ class SoftWpmi(MutualInformation):
 
     Args:
         top_k: images per unit. None: min(100, max(5, N/100)), and at most N.
-        a: scale of the softmax over concepts. None: the encoder's sharpness (10 for CLIP).
+        a: scale of the softmax over concepts. None: the encoder's logit scale (10 for CLIP).
         lam: weight λ of the prior.
         min_prob: added inside the logarithm.
         prior: `layer` (log-mean-exp over the layer's units) or `probe` (no unit is involved).
@@ -439,8 +439,8 @@ class SoftWpmi(MutualInformation):
     def _default_top_k(self, images: int) -> int:
         return min(100, max(5, images // 100))
 
-    def _default_a(self, sharpness: float) -> float:
-        return sharpness
+    def _default_a(self, logit_scale: float) -> float:
+        return logit_scale
 
     def _form(self, top_k: int, highest: float) -> Form:
         # 1 + p_r·(x − 1) + ε = (1 − p_r + ε)·(1 + w·x): the first factor is the same for all.
@@ -460,7 +460,7 @@ class Wpmi(MutualInformation):
 
     Args:
         top_k: images per unit. None: min(28, max(5, N/100)), and at most N.
-        a: scale of the softmax over concepts. None: sharpness of the encoder / 5 (2 for CLIP).
+        a: scale of the softmax over concepts. None: logit scale of the encoder / 5 (2 for CLIP).
         lam: weight λ of the prior.
         min_prob: added inside the logarithm.
         prior: `layer` (log-mean-exp over the layer's units) or `probe` (no unit is involved).
@@ -486,8 +486,8 @@ class Wpmi(MutualInformation):
     def _default_top_k(self, images: int) -> int:
         return min(28, max(5, images // 100))
 
-    def _default_a(self, sharpness: float) -> float:
-        return sharpness / 5
+    def _default_a(self, logit_scale: float) -> float:
+        return logit_scale / 5
 
     def _form(self, top_k: int, highest: float) -> Form:
         # Ten probabilities of 1/20,000 underflow float32: scale their range to lie around 1, by a

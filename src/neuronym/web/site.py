@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from neuronym._core.cached import held
+from neuronym._core.cached import cached
 from neuronym._core.errors import NeuronymError
 from neuronym._core.json import clean
 from neuronym._core.terminal import counted
@@ -144,7 +144,7 @@ class Site:
         """A page as JSON. Numbers that are none (NaN, infinity) are null."""
         return json.dumps(clean(page.to_json()), ensure_ascii=False)
 
-    @held
+    @cached
     def _environment(self) -> Environment:
         from jinja2 import Environment, PackageLoader, StrictUndefined
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neuronym._core.cached import held
+from neuronym._core.cached import cached
 from neuronym._core.errors import NeuronymError
 from neuronym._core.words import fold
-from neuronym.analysis.evaluation.base import open_subject, table
+from neuronym.analysis.evaluation.base import open_context, table
 from neuronym.atlas import schema
 from neuronym.atlas.reader import Atlas
 from neuronym.atlas.schema import MANIFEST
@@ -126,23 +126,23 @@ class View:
             ("labels", method), lambda: Grouped(self.atlas.labels(method=method), self.units)
         )
 
-    @held
+    @cached
     def bins(self) -> tuple[dict[str, dict[str, Any]], str]:
         """Layer → counts by interpretability (see `evaluation.bins`), and how they were made.
 
         Empty where nothing says from which score on a unit is interpretable.
         """
         with contextlib.suppress(NeuronymError):
-            found = table("bins", open_subject(self.atlas, self.methods[:1]))
+            found = table("bins", open_context(self.atlas, self.methods[:1]))
             return {row["layer"]: row for row in found.records}, " ".join(found.notes)
         return {}, ""
 
-    @held
+    @cached
     def exemplars(self) -> Grouped:
         """The highest images, by unit."""
         return Grouped(self.atlas.exemplars(), self.units)
 
-    @held
+    @cached
     def facts(self) -> Grouped:
         """Statistics, by unit."""
         return Grouped(self.atlas.units, self.units)
@@ -152,12 +152,12 @@ class View:
         """What the site calls it."""
         return str(self.atlas.manifest.target.name)
 
-    @held
+    @cached
     def quick(self) -> bool:
         """Whether all kept activations can be compared with a neuron's within a request."""
         return len(self.units) * int(self.atlas.manifest.probe.images) <= _QUICK
 
-    @held
+    @cached
     def example(self) -> str:
         """A word that a search finds."""
         first = self.labels().frame
@@ -165,7 +165,7 @@ class View:
         counts = first["concept"].value_counts()
         return str(counts.index[0]) if len(counts) else "wheel"
 
-    @held
+    @cached
     def thumb_files(self) -> frozenset[str]:
         """The names of the thumbnails that the atlas has: plain files, no links out of it."""
         folder = self.atlas.folder / "thumbs"
@@ -178,7 +178,7 @@ class View:
                 if entry.name.endswith(".jpg") and entry.is_file(follow_symlinks=False)
             )
 
-    @held
+    @cached
     def thumbs(self) -> dict[str, str]:
         """image_id → file of its thumbnail, for the images that have one."""
         there = self.thumb_files
@@ -192,7 +192,7 @@ class View:
         file = self.thumbs.get(image_id)
         return f"a/{segment(self.name)}/thumbs/{file}" if file else None
 
-    @held
+    @cached
     def _layer_of(self) -> dict[str, str]:
         return {segment(layer): layer for layer in self.layers}
 
@@ -200,24 +200,24 @@ class View:
         """The layer that a part of an address stands for."""
         return self._layer_of.get(segment(part))
 
-    @held
+    @cached
     def labelled(self) -> frozenset[str]:
         """The folded words that the first method's labels have."""
         return frozenset(fold(word) for word in self.labels().words)
 
-    @held
+    @cached
     def known(self) -> frozenset[str]:
         """The folded words of the concept set."""
         return frozenset(fold(word) for word in self.atlas.concepts["concept"])
 
-    @held
+    @cached
     def words(self) -> dict[str, str]:
         """Part of an address → folded word, for all labels and concepts."""
         found = {fold(word) for method in self.methods for word in self.labels(method).words}
         found |= self.known
         return {segment(word): word for word in found}
 
-    @held
+    @cached
     def listed(self) -> frozenset[str]:
         """The folded words that have a page in an exported site: all first ten labels."""
         found = set()
@@ -278,7 +278,7 @@ class Grouped:
         self._starts = np.searchsorted(self.numbers, np.arange(len(units) + 1))
         self._columns = {c: _plain(self.frame[c]) for c in self.frame.columns}
 
-    @held
+    @cached
     def words(self) -> list[str]:
         """The distinct concepts."""
         return [word for word in self.frame["concept"].unique() if isinstance(word, str)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from neuronym._core.intervals import wilson
 from neuronym._core.tables import Column, Table
-from neuronym.analysis.evaluation.base import TABLES, StudyTable, Subject, groups, heading
+from neuronym.analysis.evaluation.base import TABLES, EvaluationContext, StudyTable, groups, heading
 from neuronym.analysis.evaluation.judging import judge
 
 if TYPE_CHECKING:
@@ -49,10 +49,10 @@ class Accuracy(StudyTable):
     name: ClassVar[str] = "accuracy"
     needs: ClassVar[tuple[str, ...]] = ("truth",)
 
-    def make(self, subject: Subject) -> Table:
+    def make(self, evaluation: EvaluationContext) -> Table:
         """Count."""
-        frames, notes = judge(subject, subject.abstains)
-        rows = [key | _row(frame) for key, frame in groups(subject, frames)]
+        frames, notes = judge(evaluation, evaluation.abstains)
+        rows = [key | _row(frame) for key, frame in groups(evaluation, frames)]
         columns = (
             Column("layer"),
             Column("method"),
@@ -63,7 +63,7 @@ class Accuracy(StudyTable):
             ),
         )
         totals = sum(row["layer"] == "all" for row in rows)
-        title = heading(subject.atlas, "Accuracy")
+        title = heading(evaluation.atlas, "Accuracy")
         return Table(self.name, title, columns, tuple(rows), (*notes, *_NOTES), totals)
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from neuronym._core.checks import misuse
 from neuronym._core.tables import Column, Table
-from neuronym.analysis.evaluation.base import TABLES, StudyTable, Subject, heading
+from neuronym.analysis.evaluation.base import TABLES, EvaluationContext, StudyTable, heading
 from neuronym.analysis.truth.agreement import RULE, agreeing, alpha, value
 from neuronym.analysis.truth.base import Answer
 from neuronym.analysis.truth.open import known_answers
@@ -24,17 +24,17 @@ class Agreement(StudyTable):
     name: ClassVar[str] = "agreement"
     needs: ClassVar[tuple[str, ...]] = ("truth",)
 
-    def make(self, subject: Subject) -> Table:
+    def make(self, evaluation: EvaluationContext) -> Table:
         """Compare all answers to the same units."""
-        if subject.known.source == "classes":
+        if evaluation.known.source == "classes":
             raise misuse(
                 "truth",
                 "annotations or a ground-truth file",
                 "classes",
                 "Classes have no annotators.",
             )
-        answers = known_answers(subject.atlas, subject.known.source)
-        layers = [n for n in subject.atlas.layers if any(a.layer == n for a in answers)]
+        answers = known_answers(evaluation.atlas, evaluation.known.source)
+        layers = [n for n in evaluation.atlas.layers if any(a.layer == n for a in answers)]
         rows = [
             {"layer": layer} | _row([a for a in answers if a.layer == layer]) for layer in layers
         ]
@@ -56,7 +56,7 @@ class Agreement(StudyTable):
             "perfect, 0 what chance gives; – where nothing could differ.",
             RULE,
         )
-        title = heading(subject.atlas, "Agreement of annotators")
+        title = heading(evaluation.atlas, "Agreement of annotators")
         return Table(self.name, title, columns, tuple(rows), notes, int(len(layers) > 1))
 
 

@@ -19,7 +19,7 @@ TABLES = Registry("table", "tables", "neuronym.analysis.evaluation")
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class EvaluationContext:
     """What a table is about.
 
     Attributes:
@@ -31,7 +31,7 @@ class Subject:
         embed: for words that are no concepts of the atlas.
         trust: take units that do not beat chance as abstaining, as `Atlas.labels` does; see
             `abstains`.
-        material: for `Material`, where a table needs more than labels: device, cache, progress.
+        context: for `LabelContext`, where a table needs more than labels: device, cache, progress.
     """
 
     atlas: Atlas
@@ -41,7 +41,7 @@ class Subject:
     synonyms: float | None = None
     embed: Embed | None = None
     trust: bool = True
-    material: dict[str, Any] = field(default_factory=dict)
+    context: dict[str, Any] = field(default_factory=dict)
 
     @property
     def abstains(self) -> bool:
@@ -82,7 +82,7 @@ class StudyTable(Parameterised, abc.ABC):
     needs: ClassVar[tuple[str, ...]] = ()
 
     @abc.abstractmethod
-    def make(self, subject: Subject) -> Table:
+    def make(self, evaluation: EvaluationContext) -> Table:
         """Compute it.
 
         Raises:
@@ -102,14 +102,14 @@ def open_table(spec: str | StudyTable) -> StudyTable:
     return opened(TABLES, StudyTable, spec)
 
 
-def open_subject(
+def open_context(
     atlas: Atlas,
     methods: Sequence[str] | None = None,
     *,
     truth: str | Truth | None = None,
     match: str = "exact",
     **further: Any,
-) -> Subject:
+) -> EvaluationContext:
     """What tables are about.
 
     Args:
@@ -117,7 +117,7 @@ def open_subject(
         methods: method-ids or other names of methods. None: all.
         truth: see `open_truth`. None: not known.
         match: `exact`, `lemma` or `synonyms`.
-        **further: see `Subject`.
+        **further: see `EvaluationContext`.
 
     Raises:
         UsageError: an unknown method, truth or way to match.
@@ -127,12 +127,12 @@ def open_subject(
         raise misuse("methods", "at least one method", given)
     names = tuple(dict.fromkeys(map(atlas.method, given)))
     known = None if truth is None else open_truth(atlas, truth)
-    return Subject(atlas, names, known, choice("match", match, MATCHES), **further)
+    return EvaluationContext(atlas, names, known, choice("match", match, MATCHES), **further)
 
 
-def table(spec: str | StudyTable, subject: Subject) -> Table:
-    """Make one table; see `open_table` and `open_subject`."""
-    return open_table(spec).make(subject)
+def table(spec: str | StudyTable, evaluation: EvaluationContext) -> Table:
+    """Make one table; see `open_table` and `open_context`."""
+    return open_table(spec).make(evaluation)
 
 
 def heading(atlas: Atlas, what: str) -> str:
@@ -140,19 +140,21 @@ def heading(atlas: Atlas, what: str) -> str:
     return f"{what}: {atlas.manifest.target.name}"
 
 
-def groups(subject: Subject, frames: Sequence[Any]) -> Iterator[tuple[dict[str, str], Any]]:
+def groups(
+    evaluation: EvaluationContext, frames: Sequence[Any]
+) -> Iterator[tuple[dict[str, str], Any]]:
     """Rows to be: each layer of each method; with several layers, all of them together.
 
     Args:
-        subject: whose methods.
+        evaluation: whose methods.
         frames: one per method, with a column `layer`.
 
     Yields:
         `layer` and `method` of the row, and the frame's rows that it is about. The sums come last.
     """
     sums = []
-    for method, frame in zip(subject.methods, frames, strict=True):
-        layers = [layer for layer in subject.atlas.layers if (frame["layer"] == layer).any()]
+    for method, frame in zip(evaluation.methods, frames, strict=True):
+        layers = [layer for layer in evaluation.atlas.layers if (frame["layer"] == layer).any()]
         for layer in layers:
             yield {"layer": layer, "method": method}, frame[frame["layer"] == layer]
         if len(layers) > 1:

@@ -13,7 +13,7 @@ from neuronym._core.checks import misuse
 from neuronym._core.errors import NeuronymError
 from neuronym._core.registry import number
 from neuronym._core.tables import Column, Table
-from neuronym.analysis.evaluation.base import TABLES, StudyTable, Subject, groups, heading
+from neuronym.analysis.evaluation.base import TABLES, EvaluationContext, StudyTable, groups, heading
 from neuronym.analysis.rescoring import own_similarity
 from neuronym.atlas import schema
 from neuronym.similarity.wpmi import SoftWpmi
@@ -86,28 +86,28 @@ class Bins(StudyTable):
                 "Write bins:high=0.5,medium=0.4,low=0.3.",
             )
 
-    def make(self, subject: Subject) -> Table:
+    def make(self, evaluation: EvaluationContext) -> Table:
         """Count."""
         frames, lacking, kinds = [], [], {}
-        for method in subject.methods:
-            how, frame = self._binned(subject.atlas, method)
+        for method in evaluation.methods:
+            how, frame = self._binned(evaluation.atlas, method)
             lacking += [] if how else [method]
             kinds |= {method: how} if how else {}
             frames.append(frame)
         if not kinds:
-            facts = subject.atlas.manifest.methods
+            facts = evaluation.atlas.manifest.methods
             able = [m for m in lacking if facts[m].get("labeller") == "clip-dissect"]
             remedy = "Give edges: bins:high=0.5,medium=0.4,low=0.3."
             if able:
-                run = f"neuronym trust {subject.atlas.folder} significance --method {able[0]}"
+                run = f"neuronym trust {evaluation.atlas.folder} significance --method {able[0]}"
                 remedy = f"Run `{run}`, or give{remedy.removeprefix('Give')}"
             raise NeuronymError(
                 f"The study's bins do not fit the scores of {', '.join(lacking)}, and no analysis "
                 f"says what chance gives. {remedy}"
             )
         rows = [
-            key | _row(frame) | self._edges(subject.atlas, kinds[key["method"]], **key)
-            for key, frame in groups(subject, frames)
+            key | _row(frame) | self._edges(evaluation.atlas, kinds[key["method"]], **key)
+            for key, frame in groups(evaluation, frames)
         ]
         columns = (
             Column("layer"),
@@ -125,7 +125,7 @@ class Bins(StudyTable):
             lacking
         )
         totals = sum(row["layer"] == "all" for row in rows)
-        title = heading(subject.atlas, "Interpretability")
+        title = heading(evaluation.atlas, "Interpretability")
         return Table(self.name, title, columns, tuple(rows), tuple(notes), totals)
 
     def _binned(self, atlas: Atlas, method: str) -> tuple[str, pd.DataFrame]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from neuronym._core.registry import number, whole
 from neuronym._core.tables import Column, Table
-from neuronym.analysis.evaluation.base import TABLES, StudyTable, Subject, groups, heading
+from neuronym.analysis.evaluation.base import TABLES, EvaluationContext, StudyTable, groups, heading
 from neuronym.analysis.evaluation.curves import auc, auprc, precision_at, threshold
 from neuronym.analysis.evaluation.judging import DEPTH, judge
 
@@ -51,10 +51,10 @@ class Correctness(StudyTable):
     precision: float = number(0.9, low=0, high=1)
     top: int = whole(1, low=1, high=DEPTH)
 
-    def make(self, subject: Subject) -> Table:
+    def make(self, evaluation: EvaluationContext) -> Table:
         """Average."""
-        frames, notes = judge(subject, trust=False)
-        rows = [key | self._row(frame) for key, frame in groups(subject, frames)]
+        frames, notes = judge(evaluation, trust=False)
+        rows = [key | self._row(frame) for key, frame in groups(evaluation, frames)]
         wished = f"{self.precision:.0%}".replace("%", " %")
         columns = (
             Column("layer"),
@@ -75,7 +75,7 @@ class Correctness(StudyTable):
             f"{wished} right among the units that reach it.",
         )
         totals = sum(row["layer"] == "all" for row in rows)
-        title = heading(subject.atlas, "Score and correctness")
+        title = heading(evaluation.atlas, "Score and correctness")
         return Table(self.name, title, columns, tuple(rows), (*notes, *about), totals)
 
     def _row(self, units: pd.DataFrame) -> dict[str, Any]:
@@ -119,11 +119,11 @@ class Curve(StudyTable):
     steps: int = whole(10, low=1)
     top: int = whole(1, low=1, high=DEPTH)
 
-    def make(self, subject: Subject) -> Table:
+    def make(self, evaluation: EvaluationContext) -> Table:
         """Sort by score and count."""
-        frames, notes = judge(subject, trust=False)
+        frames, notes = judge(evaluation, trust=False)
         rows = []
-        for key, frame in groups(subject, frames):
+        for key, frame in groups(evaluation, frames):
             frame = frame[np.isfinite(frame["score"])]
             right = frame["rank"].between(1, self.top).to_numpy()
             found, count, precise = precision_at(frame["score"].to_numpy(float), right)
@@ -147,5 +147,5 @@ class Curve(StudyTable):
             Column("share", "of all", "percent"),
             Column("accuracy", "right", "percent"),
         )
-        title = heading(subject.atlas, f"Accuracy (top-{self.top}) of the highest scores")
+        title = heading(evaluation.atlas, f"Accuracy (top-{self.top}) of the highest scores")
         return Table(self.name, title, columns, tuple(rows), tuple(notes))

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from neuronym._core.registry import whole
 from neuronym._core.tables import Column, Table
-from neuronym.analysis.evaluation.base import TABLES, StudyTable, Subject, groups, heading
+from neuronym.analysis.evaluation.base import TABLES, EvaluationContext, StudyTable, groups, heading
 
 
 @TABLES.register("concepts", syntax="concepts[:top=…]", example="concepts:top=10")
@@ -23,12 +23,14 @@ class Frequency(StudyTable):
 
     top: int = whole(26, low=1)
 
-    def make(self, subject: Subject) -> Table:
+    def make(self, evaluation: EvaluationContext) -> Table:
         """Count; labels of equal frequency stand in alphabetical order."""
-        labels = [subject.atlas.labels(method=m, trust=subject.abstains) for m in subject.methods]
+        labels = [
+            evaluation.atlas.labels(method=m, trust=evaluation.abstains) for m in evaluation.methods
+        ]
         frames = [frame[(frame["rank"] == 1) & ~frame["abstained"]] for frame in labels]
         rows = []
-        for key, frame in groups(subject, frames):
+        for key, frame in groups(evaluation, frames):
             counts = frame["concept"].value_counts()
             order = sorted(counts.index, key=lambda word: (-counts[word], word))
             for place, word in enumerate(order[: self.top], 1):
@@ -52,5 +54,5 @@ class Frequency(StudyTable):
             Column("share", "of the labelled", "percent"),
             Column("different", "different labels", "count"),
         )
-        title = heading(subject.atlas, f"The {self.top} most frequent first labels")
+        title = heading(evaluation.atlas, f"The {self.top} most frequent first labels")
         return Table(self.name, title, columns, tuple(rows))

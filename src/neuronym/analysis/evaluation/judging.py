@@ -8,7 +8,7 @@ import numpy as np
 
 from neuronym._core.errors import NeuronymError
 from neuronym._core.words import fold
-from neuronym.analysis.evaluation.base import Subject
+from neuronym.analysis.evaluation.base import EvaluationContext
 from neuronym.analysis.matching import Vocabulary, threshold_text, vocabulary
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ _CHANCE = (
 )
 
 
-def judge(subject: Subject, trust: bool) -> tuple[list[pd.DataFrame], list[str]]:
+def judge(evaluation: EvaluationContext, trust: bool) -> tuple[list[pd.DataFrame], list[str]]:
     """One row for each unit whose truth is known, by method; and what to say about it.
 
     Args:
-        subject: with a truth.
+        evaluation: with a truth.
         trust: take units that do not beat chance as abstaining: they have no labels then.
 
     Returns:
@@ -38,29 +38,29 @@ def judge(subject: Subject, trust: bool) -> tuple[list[pd.DataFrame], list[str]]
     Raises:
         NeuronymError: no unit of the labelled layers has a known truth.
     """
-    truth = subject.known.frame
+    truth = evaluation.known.frame
     sure = truth[truth["status"] != "unsure"]
     labels = {}
-    for method in subject.methods:
-        frame = subject.atlas.labels(method=method, trust=trust)
+    for method in evaluation.methods:
+        frame = evaluation.atlas.labels(method=method, trust=trust)
         labels[method] = frame[(frame["rank"] <= DEPTH) & ~frame["abstained"]]
-    words = _vocabulary(subject, sure, labels)
+    words = _vocabulary(evaluation, sure, labels)
     frames = []
-    for method in subject.methods:
-        here = sure[sure["layer"].isin(subject.layers(method))]
+    for method in evaluation.methods:
+        here = sure[sure["layer"].isin(evaluation.layers(method))]
         frame = here[["layer", "unit"]].reset_index(drop=True)
         frame["interpretable"] = (here["status"] != "non-interpretable").to_numpy()
-        frame["rank"] = _ranks(here, labels[method], words, subject.match)
+        frame["rank"] = _ranks(here, labels[method], words, evaluation.match)
         first = labels[method].loc[labels[method]["rank"] == 1, ["layer", "unit", "score"]]
         frame = frame.merge(first.assign(labelled=True), "left", ["layer", "unit"])
         frames.append(frame.assign(labelled=frame["labelled"].eq(True)))
     if not any(map(len, frames)):
         raise NeuronymError(
-            f"{subject.known.source} says nothing about the labelled layers of "
-            f"{subject.atlas.folder}."
+            f"{evaluation.known.source} says nothing about the labelled layers of "
+            f"{evaluation.atlas.folder}."
         )
-    notes = [*subject.known.notes, _match_note(subject, words)]
-    notes += _unnamed_note(subject, sure)
+    notes = [*evaluation.known.notes, _match_note(evaluation, words)]
+    notes += _unnamed_note(evaluation, sure)
     if trust:
         notes.append(_CHANCE)
     unsure = len(truth) - len(sure)
@@ -69,12 +69,12 @@ def judge(subject: Subject, trust: bool) -> tuple[list[pd.DataFrame], list[str]]
     return frames, notes
 
 
-def _vocabulary(subject: Subject, truth: pd.DataFrame, labels: dict) -> Vocabulary:
+def _vocabulary(evaluation: EvaluationContext, truth: pd.DataFrame, labels: dict) -> Vocabulary:
     words = dict.fromkeys(word for names in truth["labels"] for word in names)
     words |= dict.fromkeys(word for frame in labels.values() for word in frame["concept"].unique())
-    if subject.match != "synonyms":
+    if evaluation.match != "synonyms":
         return Vocabulary(words)
-    return vocabulary(subject.atlas, words, subject.synonyms, subject.embed)
+    return vocabulary(evaluation.atlas, words, evaluation.synonyms, evaluation.embed)
 
 
 def _ranks(truth: pd.DataFrame, labels: pd.DataFrame, words: Vocabulary, match: str) -> np.ndarray:
@@ -93,17 +93,17 @@ def _ranks(truth: pd.DataFrame, labels: pd.DataFrame, words: Vocabulary, match: 
     return np.where(hits.any(1), hits.argmax(1) + 1, 0) if len(truth) else np.zeros(0, np.int64)
 
 
-def _match_note(subject: Subject, words: Vocabulary) -> str:
-    if subject.match == "synonyms":
-        how = threshold_text(words, subject.synonyms is None)
+def _match_note(evaluation: EvaluationContext, words: Vocabulary) -> str:
+    if evaluation.match == "synonyms":
+        how = threshold_text(words, evaluation.synonyms is None)
         return f"A label is right if it is a synonym. {how}"
     same = "A label is right if it is the same word but for case and underscores"
-    return same + (", or its singular or plural." if subject.match == "lemma" else ".")
+    return same + (", or its singular or plural." if evaluation.match == "lemma" else ".")
 
 
-def _unnamed_note(subject: Subject, truth: pd.DataFrame) -> list[str]:
+def _unnamed_note(evaluation: EvaluationContext, truth: pd.DataFrame) -> list[str]:
     """How many units no method that chooses among the concepts can name."""
-    concepts = {fold(word) for word in subject.atlas.concepts["concept"]}
+    concepts = {fold(word) for word in evaluation.atlas.concepts["concept"]}
     words = [names for names in truth["labels"] if names]
     out = sum(concepts.isdisjoint(map(fold, names)) for names in words)
     return [

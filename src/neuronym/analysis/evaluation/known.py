@@ -12,10 +12,10 @@ from neuronym._core.errors import MissingExtraError, NeuronymError
 from neuronym._core.progress import Ticker
 from neuronym._core.tables import Column, Table
 from neuronym._core.words import fold
-from neuronym.analysis.evaluation.base import TABLES, StudyTable, Subject, heading
+from neuronym.analysis.evaluation.base import TABLES, EvaluationContext, StudyTable, heading
 from neuronym.analysis.evaluation.curves import auc
 from neuronym.analysis.rescoring import Scorer, scorer
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,22 +49,22 @@ class Known(StudyTable):
     name: ClassVar[str] = "known"
     needs: ClassVar[tuple[str, ...]] = ("truth",)
 
-    def make(self, subject: Subject) -> Table:
+    def make(self, evaluation: EvaluationContext) -> Table:
         """Score the right classes again."""
-        truth = subject.known.frame
+        truth = evaluation.known.frame
         truth = truth[truth["labels"].map(bool).astype(bool)]
-        material = Material(subject.atlas, **subject.material)
-        rows, notes = [], [*subject.known.notes, *_NOTES]
-        closeness = Closeness(material, truth)
-        for method in subject.methods:
-            for layer in subject.layers(method):
+        context = LabelContext(evaluation.atlas, **evaluation.context)
+        rows, notes = [], [*evaluation.known.notes, *_NOTES]
+        closeness = Closeness(context, truth)
+        for method in evaluation.methods:
+            for layer in evaluation.layers(method):
                 units = truth[truth["layer"] == layer]
                 if len(units):
-                    row, note = _row(material, method, layer, units, closeness)
+                    row, note = _row(context, method, layer, units, closeness)
                     rows.append({"layer": layer, "method": method} | row)
                     notes += [note] if note and note not in notes else []
         if not rows:
-            raise NeuronymError(f"{subject.known.source} names no unit of the labelled layers.")
+            raise NeuronymError(f"{evaluation.known.source} names no unit of the labelled layers.")
         columns = (
             Column("layer"),
             Column("method"),
@@ -80,7 +80,7 @@ class Known(StudyTable):
             Column("cosine_sentences", "cosine (sentences)", "number", 3),
         )
         notes += closeness.notes
-        title = heading(subject.atlas, "Known neurons")
+        title = heading(evaluation.atlas, "Known neurons")
         return Table(self.name, title, columns, tuple(rows), tuple(notes))
 
 
@@ -88,15 +88,15 @@ class Closeness:
     """Cosines of labels with the names of their units' classes.
 
     Args:
-        material: of the atlas.
+        context: of the atlas.
         truth: all known units: layer, unit, labels.
 
     Attributes:
         notes: what could not be had, in sentences.
     """
 
-    def __init__(self, material: Material, truth: pd.DataFrame) -> None:
-        self._material, self.notes = material, list[str]()
+    def __init__(self, context: LabelContext, truth: pd.DataFrame) -> None:
+        self._context, self.notes = context, list[str]()
         self._names = {
             (row.layer, row.unit): row.labels[0] for row in truth.itertuples()
         }  # the first is the class's whole name
@@ -130,11 +130,11 @@ class Closeness:
 
     def _encoded(self, words: tuple[str, ...]) -> np.ndarray | None:
         """By the atlas's encoder: concepts as they were embedded, others by opening it."""
-        rows = {word: row for row, word in enumerate(self._material.words)}
+        rows = {word: row for row, word in enumerate(self._context.words)}
         strange = [word for word in words if word not in rows]
         try:
-            vectors = np.asarray(self._material.text_embeddings)
-            new = self._material.embed_words(strange) if strange else vectors[:0]
+            vectors = np.asarray(self._context.text_embeddings)
+            new = self._context.embed_words(strange) if strange else vectors[:0]
         except NeuronymError as error:
             self._note(f"No cosine under the encoder: {error}")
             return None
@@ -156,16 +156,16 @@ class Closeness:
 
 
 def _row(
-    material: Material, method: str, layer: str, truth: pd.DataFrame, closeness: Closeness
+    context: LabelContext, method: str, layer: str, truth: pd.DataFrame, closeness: Closeness
 ) -> tuple[dict[str, Any], str]:
-    labels = material.atlas.labels(layer, method=method, trust=False)
+    labels = context.atlas.labels(layer, method=method, trust=False)
     labels = labels[~labels["abstained"]]
     names = {u: {fold(n) for n in t} for u, t in zip(truth["unit"], truth["labels"], strict=True)}
     given = zip(labels["unit"], labels["concept"], strict=True)
     right = np.array([fold(concept) in names.get(unit, ()) for unit, concept in given], bool)
     kept, depth = labels[right].groupby("unit")["rank"].min(), labels["rank"].max()
     # Where all units abstain there is no deepest label.
-    ranks, note = _ranks(material, method, layer, names, kept, int(depth) if len(labels) else 0)
+    ranks, note = _ranks(context, method, layer, names, kept, int(depth) if len(labels) else 0)
     first = labels[(labels["rank"] == 1) & labels["unit"].isin(names)]
     places = np.array([kept.get(unit, np.inf) for unit in truth["unit"]])
     hits = np.array([kept.get(unit, 0) == 1 for unit in first["unit"]], bool)
@@ -185,7 +185,7 @@ def _row(
 
 
 def _ranks(
-    material: Material,
+    context: LabelContext,
     method: str,
     layer: str,
     names: dict[int, set[str]],
@@ -199,13 +199,13 @@ def _ranks(
         depth: labels that were kept per unit.
     """
     rows: dict[str, list[int]] = {}
-    for row, word in enumerate(material.words):
+    for row, word in enumerate(context.words):
         rows.setdefault(fold(word), []).append(row)
     right = {u: [r for name in sorted(ns) for r in rows.get(name, [])] for u, ns in names.items()}
     right = {unit: found for unit, found in right.items() if found}
     if not right:
         return {}, "No class is a concept of the atlas: there are no ranks."
-    score = scorer(material, method, layer)
+    score = scorer(context, method, layer)
     if score is None:
         if set(right) <= set(kept.index):
             return {unit: float(kept[unit]) for unit in right}, ""
@@ -213,8 +213,8 @@ def _ranks(
             f"{method} does not score all concepts: ranks are given only where every class is "
             "among the labels that were kept."
         )
-    with material.progress(f"ranks of the classes in {layer}", 2 * len(material.words)) as tick:
-        above = _count_above(score, right, len(material.words), tick)
+    with context.progress(f"ranks of the classes in {layer}", 2 * len(context.words)) as tick:
+        above = _count_above(score, right, len(context.words), tick)
     # What was kept was ranked when it was made; scoring again differs in the last digits.
     return {
         unit: float(kept[unit]) if unit in kept.index else max(count + 1.0, depth + 1.0)
@@ -225,7 +225,7 @@ def _ranks(
 def _count_above(
     score: Scorer, right: dict[int, list[int]], words: int, tick: Ticker
 ) -> dict[int, int]:
-    """Per living unit how many concepts come before the best of its right ones.
+    """Per active unit how many concepts come before the best of its right ones.
 
     Of equal scores the earlier concept comes first, as among the labels.
     """
@@ -248,8 +248,8 @@ def _count_above(
             if counting:
                 tied = (scores == best[:, None]) & (block < first[:, None])
                 above += ((scores > best[:, None]) | tied).sum(1)
-    living = np.isfinite(best)
-    return {int(u): int(n) for u, n, alive in zip(units, above, living, strict=True) if alive}
+    active = np.isfinite(best)
+    return {int(u): int(n) for u, n, alive in zip(units, above, active, strict=True) if alive}
 
 
 @functools.cache

@@ -76,7 +76,7 @@ class Configuration:
             "concepts": hashing.of_texts(self.atlas.concepts["concept"]),
             "templates": tuple(manifest.concepts.templates),
             "encoder": manifest.encoder.fingerprint,
-            "similarity": self.facts.get("settled", self.similarity),
+            "similarity": self.facts.get("with_defaults", self.similarity),
             "pooling": tuple(pooling.get(layer) for layer in self.layers),
             "dtype": manifest.dtype,
         }
@@ -96,7 +96,7 @@ class Configuration:
             "templates": list(manifest.concepts.templates),
             "encoder": manifest.encoder.name,
             "similarity": self.similarity,
-            "settled": self.facts.get("settled"),
+            "with_defaults": self.facts.get("with_defaults"),
             "probe_fingerprint": manifest.probe.fingerprint,
             "concepts_fingerprint": manifest.concepts.fingerprint,
             "encoder_fingerprint": manifest.encoder.fingerprint,
@@ -154,7 +154,7 @@ def differences(a: Configuration, b: Configuration) -> list[str]:
     """The aspects in which two configurations differ."""
     found = [aspect for aspect in ASPECTS[:-2] if a.aspects[aspect] != b.aspects[aspect]]
     if "similarity" in found and a.similarity == b.similarity:
-        found.remove("similarity")  # what was settled follows from the probe and the encoder
+        found.remove("similarity")  # what the defaults are follows from the probe and the encoder
     common = [layer for layer in a.layers if layer in b.layers]
     pooled = [dict(zip(c.layers, c.aspects["pooling"], strict=True)) for c in (a, b)]
     if any(pooled[0][layer] != pooled[1][layer] for layer in common):

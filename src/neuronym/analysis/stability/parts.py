@@ -20,7 +20,7 @@ from neuronym.analysis.stability.measures import jaccard, rbo, same_first
 from neuronym.analysis.trust.base import open_analysis
 from neuronym.analysis.trust.bootstrap import Bootstrap
 from neuronym.atlas import schema
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.similarity.base import Similarity, Top, open_similarity
 
 #: Columns of every layer, in the order of the scorer's layers.
@@ -38,7 +38,7 @@ def number_of_images(scorer: Scorer, tick: Ticker, counts: Sequence[int]) -> Col
 
     Columns `images_<k>_same`, `images_<k>_jaccard`, `images_<k>_rbo` for every k but the largest.
     """
-    shared = scorer.similarity.shared(scorer.images, scorer.texts, device=scorer.material.device)
+    shared = scorer.similarity.shared(scorer.images, scorer.texts, device=scorer.context.device)
     found = {}
     for k in counts:
         found[k] = scorer.restricted(k, shared)
@@ -55,14 +55,14 @@ def bootstrap(scorer: Scorer, tick: Ticker, resamples: int, seed: int) -> Column
     `bootstrap_jaccard`: mean overlap of the first five. `bootstrap_size`: of the concept set that
     covers 90 % of the resamples. `bootstrap_covered`: the share that it covers.
     """
-    wanted, atlas = Bootstrap(resamples=resamples, halves=1, seed=seed), scorer.material.atlas
+    wanted, atlas = Bootstrap(resamples=resamples, halves=1, seed=seed), scorer.context.atlas
     method, layers = scorer.configuration.method, scorer.layers
     entry = atlas.manifest.analyses.get(schema.analysis_id(wanted.name, method), {})
     there = entry and replace(open_analysis(entry["spec"]), halves=wanted.halves) == wanted
     if there and set(layers) <= set(entry["layers"]):
         found: Any = {layer: atlas.trust(wanted.name, layer, method=method) for layer in layers}
     else:
-        found = wanted.run(scorer.material, method, layers).layers
+        found = wanted.run(scorer.context, method, layers).layers
     names = {
         "same": "stability",
         "jaccard": "top5_jaccard",
@@ -118,7 +118,7 @@ def concept_subsets(
     first again. Of the subsets without it: `words_next`, the share in which the best of the other
     labels that are left moves up, and `words_synonyms`, in which a synonym takes its place.
     """
-    words = scorer.material.words
+    words = scorer.context.words
     same = matching.vocabulary(scorer.configuration.atlas, words, synonyms)
     size, found = max(1, round(share * len(words))), []
     for subset in range(subsets):
@@ -146,11 +146,11 @@ def other_prompts(
     Raises:
         NeuronymError, UsageError: the encoder cannot be opened.
     """
-    words = scorer.material.words
+    words = scorer.context.words
     same = matching.vocabulary(scorer.configuration.atlas, words, synonyms)
-    encoder, found = scorer.material.encoder(), []
+    encoder, found = scorer.context.encoder(), []
     for template in templates:
-        texts = scorer.material.embed_words(words, [template], encoder)
+        texts = scorer.context.embed_words(words, [template], encoder)
         tops = scorer.top(texts=np.asarray(texts))
         columns = _compared(tops, scorer.full, "prompts")
         for own, top, full in zip(columns, tops, scorer.full, strict=True):
@@ -166,30 +166,30 @@ class Scorer:
 
     Args:
         configuration: whose similarity, layers and atlas.
-        **origins: see `Material`.
+        **sources: see `LabelContext`.
 
     Raises:
         NeuronymError: the atlas holds no embeddings.
     """
 
-    def __init__(self, configuration: Configuration, **origins: Any) -> None:
+    def __init__(self, configuration: Configuration, **sources: Any) -> None:
         self.configuration = configuration
-        self.material = Material(configuration.atlas, **origins)
+        self.context = LabelContext(configuration.atlas, **sources)
         self.layers = configuration.layers
-        settled = configuration.facts.get("settled")
-        if settled is None:
+        filled = configuration.facts.get("with_defaults")
+        if filled is None:
             raise NeuronymError(
                 f"{configuration.atlas.folder} does not say with what its labels were made."
             )
-        self.similarity = open_similarity(settled)
-        self.images = np.asarray(self.material.image_embeddings)
-        self.texts = np.asarray(self.material.text_embeddings)
-        self.tie = self.material.tie
+        self.similarity = open_similarity(filled)
+        self.images = np.asarray(self.context.image_embeddings)
+        self.texts = np.asarray(self.context.text_embeddings)
+        self.tie = self.context.tie
 
     @functools.cached_property
     def activations(self) -> list[Rows]:
         """Of each layer."""
-        return [self.material.activations(layer) for layer in self.layers]
+        return [self.context.activations(layer) for layer in self.layers]
 
     @functools.cached_property
     def full(self) -> list[Top]:
@@ -215,7 +215,7 @@ class Scorer:
             n,
             tie=self.tie if tie is None else tie,
             shared=shared,
-            device=self.material.device,
+            device=self.context.device,
         )
 
     def restricted(self, k: int, shared: dict[str, np.ndarray]) -> list[Top]:

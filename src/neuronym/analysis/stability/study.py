@@ -84,7 +84,7 @@ class Study:
         target: the network's name and fingerprint.
         settings: see `Settings`.
         configurations: configuration, atlas, method, probe, images, concepts, words, templates,
-            encoder, similarity, settled, fingerprints.
+            encoder, similarity, the same with its defaults, fingerprints.
         results: one row per configuration and unit: label, score, abstained, reason, `labels_5`,
             `labels_10`, `labels_16`, `stability_5_10`, `stability_5_16`, and a column for
             everything that was measured per unit.
@@ -117,7 +117,7 @@ def study(
     settings: Settings | None = None,
     out: str | Path | None = None,
     progress: Progress = silent,
-    **origins: Any,
+    **sources: Any,
 ) -> Study:
     """Measure how stable the labels of one or several atlases of one target are.
 
@@ -131,7 +131,7 @@ def study(
         settings: what is measured, and how often.
         out: the folder of a study, or a new one.
         progress: display for long work.
-        **origins: see `Material`: target, probe, encoder, device, workers, cache.
+        **sources: see `LabelContext`: target, probe, encoder, device, workers, cache.
 
     Raises:
         UsageError: atlases of other targets, a wrong name, an `out` that holds something else.
@@ -152,7 +152,7 @@ def study(
     store = _Store(Path(out), found) if out is not None else None
     notes: list[str] = []
     results = pd.concat(
-        [_examine(c, chosen, store, progress, origins, notes) for c in found], ignore_index=True
+        [_examine(c, chosen, store, progress, sources, notes) for c in found], ignore_index=True
     )
     between, averages, left = (
         pairs(found, chosen.synonyms) if "pairs" in chosen.parts else pairs([])
@@ -245,11 +245,11 @@ def _examine(
     settings: Settings,
     store: _Store | None,
     progress: Progress,
-    origins: dict[str, Any],
+    sources: dict[str, Any],
     notes: list[str],
 ) -> pd.DataFrame:
     """The protocol and all parts for one configuration, one row per unit."""
-    scorer = functools.cache(lambda: Scorer(configuration, progress=progress, **origins))
+    scorer = functools.cache(lambda: Scorer(configuration, progress=progress, **sources))
     found = protocol(configuration, scorer)
     found.insert(0, "configuration", configuration.name)
     for name, work in _work(configuration, settings, notes).items():
@@ -454,7 +454,7 @@ def _kept(frame: pd.DataFrame) -> list[tuple]:
 
 def _again(scorer: Scorer) -> list[tuple]:
     """The same, scored again."""
-    words, rows = np.array(scorer.material.words, object), []
+    words, rows = np.array(scorer.context.words, object), []
     for layer, top in zip(scorer.layers, scorer.top(n=max(COUNTS)), strict=True):
         for unit, reason in enumerate(top.reasons):
             rows.append((layer, unit, list(words[top.concepts[unit]]), top.scores[unit], reason))

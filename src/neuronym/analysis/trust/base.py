@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from neuronym._core.registry import Parameterised, Registry, opened
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 
 ANALYSES = Registry("analysis", "analyses", "neuronym.analysis.trust")
 
@@ -36,7 +36,7 @@ class Analysis(Parameterised, abc.ABC):
 
     after: ClassVar[tuple[str, ...]] = ()
 
-    def check(self, material: Material, method: str) -> None:
+    def check(self, context: LabelContext, method: str) -> None:
         """Refuse at once what could only fail later.
 
         Raises:
@@ -44,11 +44,11 @@ class Analysis(Parameterised, abc.ABC):
         """
 
     @abc.abstractmethod
-    def run(self, material: Material, method: str, layers: Sequence[str]) -> Findings:
+    def run(self, context: LabelContext, method: str, layers: Sequence[str]) -> Findings:
         """Examine the labels of some layers.
 
         Args:
-            material: what there is to read; `material.progress` is the display for long work.
+            context: what there is to read; `context.progress` is the display for long work.
             method: a method-id of the atlas.
             layers: names of layers that the method has labelled.
 

@@ -15,7 +15,7 @@ from neuronym._core.registry import number, whole
 from neuronym._core.types import Rows
 from neuronym.analysis.rescoring import similarity_of
 from neuronym.analysis.trust.base import ANALYSES, Analysis, Findings
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.similarity.base import Similarity, Top
 from neuronym.similarity.wpmi import MutualInformation
 
@@ -42,7 +42,7 @@ class Resampled:
 
 def relabel(
     similarity: Similarity,
-    material: Material,
+    context: LabelContext,
     layers: Sequence[str],
     counts: Integer[np.ndarray, "resample image"],
     candidates: int,
@@ -58,20 +58,20 @@ def relabel(
         counts: how often each resample holds each image.
         candidates: concepts per unit that are scored again.
     """
-    images, texts = material.image_embeddings, material.text_embeddings
-    activations = [material.activations(layer) for layer in layers]
-    how = {"tie": material.tie, "progress": material.progress}
+    images, texts = context.image_embeddings, context.text_embeddings
+    activations = [context.activations(layer) for layer in layers]
+    how = {"tie": context.tie, "progress": context.progress}
     tops = similarity.top_many(activations, images, texts, max(RANKS, candidates), **how)
     tops_of = dict(zip(layers, tops, strict=True))
     if not isinstance(similarity, MutualInformation):
-        return _searched(similarity, material, tops_of, counts)
-    units = sum(map(material.units, layers))
-    with material.progress("scoring resampled probes", units) as tick:
+        return _searched(similarity, context, tops_of, counts)
+    units = sum(map(context.units, layers))
+    with context.progress("scoring resampled probes", units) as tick:
         found = {}
         for layer, top in tops_of.items():
             parts = []
             for part in _parts(len(top.concepts), counts.shape[0] * top.concepts.shape[1]):
-                parts.append(_scored(similarity, material, layer, top, part, counts))
+                parts.append(_scored(similarity, context, layer, top, part, counts))
                 tick.advance(part.stop - part.start)
             found[layer] = Resampled(
                 _padded(top.concepts),
@@ -95,7 +95,7 @@ def _padded(concepts: np.ndarray) -> np.ndarray:
 
 def _scored(
     similarity: MutualInformation,
-    material: Material,
+    context: LabelContext,
     layer: str,
     top: Top,
     part: slice,
@@ -106,27 +106,27 @@ def _scored(
     shape = (len(full), len(counts))
     labels = np.full((*shape, min(RANKS, full.shape[1])), -1)
     scores = np.full(shape, np.nan, np.float32)
-    living = np.flatnonzero(full[:, 0] >= 0)
-    if len(living):
-        sets = image_sets(material, layer, part.start + living, counts, similarity.top_k)
+    active = np.flatnonzero(full[:, 0] >= 0)
+    if len(active):
+        sets = image_sets(context, layer, part.start + active, counts, similarity.top_k)
         # In ascending order, of equal scores the first is the one of the smaller number.
-        candidates = np.sort(full[living], axis=1)
+        candidates = np.sort(full[active], axis=1)
         arrays = top.arrays["log_normalisers"], top.arrays["log_prior"]
-        embeddings = material.image_embeddings, material.text_embeddings
+        embeddings = context.image_embeddings, context.text_embeddings
         values = similarity.resample(sets, candidates, *embeddings, *arrays)
-        place = (candidates == full[living, :1]).argmax(1)
-        scores[living] = np.take_along_axis(values, place[:, None, None], 2)[:, :, 0]
+        place = (candidates == full[active, :1]).argmax(1)
+        scores[active] = np.take_along_axis(values, place[:, None, None], 2)[:, :, 0]
         there = sets[:, :, 0] >= 0
         for rank in range(labels.shape[2]):
             best = values.argmax(2)
             named = np.take_along_axis(candidates, best, 1)
-            labels[living, :, rank] = np.where(there, named, -1)
+            labels[active, :, rank] = np.where(there, named, -1)
             np.put_along_axis(values, best[:, :, None], -np.inf, 2)
     return _padded(labels), scores
 
 
 def image_sets(
-    material: Material,
+    context: LabelContext,
     layer: str,
     units: Int64[np.ndarray, " unit"],
     counts: Integer[np.ndarray, "resample image"],
@@ -136,13 +136,13 @@ def image_sets(
 
     −1 where the unit would abstain: too few of the resample's images lie above its minimum.
     """
-    own = as_array(_all(material.activations(layer)))[:, units]
+    own = as_array(_all(context.activations(layer)))[:, units]
     held, counts = counts.sum(1), counts.astype(np.int32)
     # Ranks deep enough that a resample of this density almost surely fills its places with them.
     deep = math.ceil((top_k + 6 * math.sqrt(top_k) + 20) * counts.shape[1] / held.min())
     for depth in (min(deep, len(own)), len(own)):
         stats = UnitStats(len(units))
-        ranked = topk(own, depth, material.tie, stats=stats)
+        ranked = topk(own, depth, context.tie, stats=stats)
         times = np.ascontiguousarray(counts[:, ranked.indices].transpose(1, 0, 2))
         ends = np.minimum(times.cumsum(2, dtype=np.int32), top_k)
         if (ends[:, :, -1] == np.minimum(top_k, held)).all():
@@ -160,21 +160,21 @@ def image_sets(
 
 def _searched(
     similarity: Similarity,
-    material: Material,
+    context: LabelContext,
     tops: Mapping[str, Top],
     counts: Integer[np.ndarray, "resample image"],
 ) -> dict[str, Resampled]:
     """Labels and scores by searching all concepts again on the images of every resample."""
-    whole = {layer: as_array(_all(material.activations(layer))) for layer in tops}
-    images, found = _all(material.image_embeddings), {layer: [] for layer in tops}
+    whole = {layer: as_array(_all(context.activations(layer))) for layer in tops}
+    images, found = _all(context.image_embeddings), {layer: [] for layer in tops}
     wide = max(top.concepts.shape[1] for top in tops.values())
-    with material.progress("scoring resampled probes", len(counts)) as tick:
+    with context.progress("scoring resampled probes", len(counts)) as tick:
         for times in counts:
             rows = np.repeat(np.arange(len(times)), times)
-            tie = np.argsort(np.argsort(material.tie[rows], kind="stable"))
+            tie = np.argsort(np.argsort(context.tie[rows], kind="stable"))
             activations = [own[rows] for own in whole.values()]
             again = similarity.top_many(
-                activations, images[rows], material.text_embeddings, wide, tie=tie
+                activations, images[rows], context.text_embeddings, wide, tie=tie
             )
             for (layer, top), new in zip(tops.items(), again, strict=True):
                 same = new.concepts == top.concepts[:, :1]
@@ -231,22 +231,22 @@ class Bootstrap(Analysis):
     halves: int = whole(10, low=1)
     seed: int = whole(0, low=0)
 
-    def check(self, material: Material, method: str) -> None:
+    def check(self, context: LabelContext, method: str) -> None:
         """Only methods that score all concepts by a similarity can be run again so cheaply."""
-        similarity_of(material, method)
+        similarity_of(context, method)
 
-    def run(self, material: Material, method: str, layers: Sequence[str]) -> Findings:
+    def run(self, context: LabelContext, method: str, layers: Sequence[str]) -> Findings:
         """stability, top5_jaccard, concept_set, set_size, coverage, low, high, half_agreement."""
-        similarity, rng = similarity_of(material, method), np.random.default_rng(self.seed)
+        similarity, rng = similarity_of(context, method), np.random.default_rng(self.seed)
         quick = isinstance(similarity, MutualInformation)
         resamples = self.resamples if quick else min(self.resamples, _SEARCHES)
         halves = self.halves if quick else min(self.halves, _SEARCHES // 4)
         counts = np.concatenate(
-            [draws(material.count, resamples, rng), split(material.count, halves, rng)]
+            [draws(context.count, resamples, rng), split(context.count, halves, rng)]
         )
-        words = np.array(material.words, dtype=object)
+        words = np.array(context.words, dtype=object)
         columns = {}
-        for layer, found in relabel(similarity, material, layers, counts, self.candidates).items():
+        for layer, found in relabel(similarity, context, layers, counts, self.candidates).items():
             drawn = Resampled(found.full, found.labels[:, :resamples], found.scores[:, :resamples])
             columns[layer] = self._summary(drawn, words) | {
                 "half_agreement": _half_agreement(found.full, found.labels[:, resamples:])
@@ -256,31 +256,31 @@ class Bootstrap(Analysis):
 
     def _summary(self, found: Resampled, words: np.ndarray) -> dict[str, Any]:
         """The columns that the draws with replacement give."""
-        living = found.full[:, 0] >= 0
+        active = found.full[:, 0] >= 0
         sets = [
             concept_set(own[:, 0], full, self.coverage)
             for own, full in zip(found.labels, found.full, strict=True)
         ]
         tail = 100 * (1 - self.coverage) / 2
-        low, high = np.full((2, len(living)), np.nan)
+        low, high = np.full((2, len(active)), np.nan)
         known = np.isfinite(found.scores)
         for unit in np.flatnonzero(known.any(1)):
             scores = found.scores[unit, known[unit]]
             low[unit], high[unit] = np.percentile(scores, [tail, 100 - tail])
         same = (found.labels[:, :, 0] == found.full[:, :1]).mean(1)
         return {
-            "stability": np.where(living, same, np.nan),
-            "top5_jaccard": np.where(living, _jaccard(found).mean(1), np.nan),
+            "stability": np.where(active, same, np.nan),
+            "top5_jaccard": np.where(active, _jaccard(found).mean(1), np.nan),
             "concept_set": [
                 list(words[chosen]) if live else None
-                for (chosen, _), live in zip(sets, living, strict=True)
+                for (chosen, _), live in zip(sets, active, strict=True)
             ],
             "set_size": [
                 len(chosen) if live else None
-                for (chosen, _), live in zip(sets, living, strict=True)
+                for (chosen, _), live in zip(sets, active, strict=True)
             ],
             "coverage": [
-                share if live else None for (_, share), live in zip(sets, living, strict=True)
+                share if live else None for (_, share), live in zip(sets, active, strict=True)
             ],
             "low": low,
             "high": high,
@@ -288,7 +288,7 @@ class Bootstrap(Analysis):
 
 
 def bootstrap_labels(
-    material: Material,
+    context: LabelContext,
     method: str,
     layers: Sequence[str],
     resamples: int = 100,
@@ -304,8 +304,8 @@ def bootstrap_labels(
         UsageError: the method is not clip-dissect.
         NeuronymError: the activations are not to be had.
     """
-    counts = draws(material.count, resamples, np.random.default_rng(seed))
-    return relabel(similarity_of(material, method), material, layers, counts, candidates)
+    counts = draws(context.count, resamples, np.random.default_rng(seed))
+    return relabel(similarity_of(context, method), context, layers, counts, candidates)
 
 
 def draws(

@@ -1,4 +1,4 @@
-"""Calibrators: from signs of a label to the probability that it is right, fitted on known units."""
+"""Calibrators: from features of a label to the probability that it is right, and their fit."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from jaxtyping import Bool, Float64
 from neuronym._core import storage
 from neuronym._core.checks import misuse, nearest
 from neuronym._core.errors import NeuronymError, UsageError
-from neuronym.analysis.evaluation.base import Subject
+from neuronym.analysis.evaluation.base import EvaluationContext
 from neuronym.analysis.evaluation.judging import judge
+from neuronym.analysis.trust.features import ANALYSED, FEATURES, features
 from neuronym.analysis.trust.reliability import Reliability, measure
 from neuronym.analysis.trust.run import analyse
-from neuronym.analysis.trust.signs import ANALYSED, SIGNS, signs
 from neuronym.analysis.truth.base import Truth
 from neuronym.analysis.truth.open import open_truth
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas
 
 VERSION = 1
@@ -32,15 +32,15 @@ _NUMBERS = ("mean", "scale", "low", "high", "coefficients")
 #: Weight of the penalty ½·|coefficients|², which keeps them finite where units separate perfectly.
 _PENALTY = 1.0
 _FEWEST, _FEWEST_OF_EACH = 20, 3
-#: The signs of the default calibrator; docs/confidence.md says how they were chosen.
-DEFAULT_SIGNS = ("fit", "fit_margin", "margin", "crowding")
-Units = Float64[np.ndarray, "unit sign"]
+#: The features of the default calibrator; docs/confidence.md says how they were chosen.
+DEFAULT_FEATURES = ("fit", "fit_margin", "margin", "crowding")
+Units = Float64[np.ndarray, "unit feature"]
 PerUnit = Float64[np.ndarray, " unit"]
 
 
 @dataclass(frozen=True, eq=False)
 class Calibrator:
-    """Probability that a rank-1 label is right, from its signs.
+    """Probability that a rank-1 label is right, from its features.
 
     σ(intercept + Σ_s coefficient_s · (clip(sign_s, low_s, high_s) − mean_s) / scale_s), then,
     where there are knots, the piecewise linear function through them.
@@ -48,10 +48,10 @@ class Calibrator:
     Attributes:
         name: what atlases record.
         kind: of labels that it is for: `clip-dissect.soft-wpmi`.
-        signs: names, see `SIGNS`.
-        mean, scale: of each sign over the units it was fitted on.
-        low, high: the range of each sign there; it is not trusted beyond.
-        coefficients, intercept: of the standardised signs.
+        features: names, see `FEATURES`.
+        mean, scale: of each feature over the units it was fitted on.
+        low, high: the range of each feature there; it is not trusted beyond.
+        coefficients, intercept: of the standardised features.
         knots: log odds and probabilities of an isotonic correction, both rising; or None.
         fitted_on: what it was fitted on, one entry per atlas.
         measures: how well it did, see `calibrate`.
@@ -59,7 +59,7 @@ class Calibrator:
 
     name: str
     kind: str
-    signs: tuple[str, ...]
+    features: tuple[str, ...]
     mean: tuple[float, ...]
     scale: tuple[float, ...]
     low: tuple[float, ...]
@@ -80,22 +80,22 @@ class Calibrator:
         return (
             f"Confidence by the calibrator {self.name}, fitted on {units:,} units of known truth "
             f"({named}). What inner units respond to is not known: for them it says how often a "
-            "label with the same signs was right there."
+            "label with the same features was right there."
         )
 
-    def log_odds(self, signs: Mapping[str, PerUnit]) -> PerUnit:
-        """Before the isotonic correction; NaN where a sign is."""
-        values = np.stack([np.asarray(signs[name], np.float64) for name in self.signs], 1)
+    def log_odds(self, features: Mapping[str, PerUnit]) -> PerUnit:
+        """Before the isotonic correction; NaN where a feature is."""
+        values = np.stack([np.asarray(features[name], np.float64) for name in self.features], 1)
         clipped = np.clip(values, self.low, self.high)
         return self.intercept + ((clipped - self.mean) / self.scale) @ np.array(self.coefficients)
 
-    def probability(self, signs: Mapping[str, PerUnit]) -> PerUnit:
-        """Of each unit's label being right; NaN where a sign is.
+    def probability(self, features: Mapping[str, PerUnit]) -> PerUnit:
+        """Of each unit's label being right; NaN where a feature is.
 
         Args:
-            signs: by name, one number per unit; see `signs.signs`.
+            features: by name, one number per unit; see `features.features`.
         """
-        odds = self.log_odds(signs)
+        odds = self.log_odds(features)
         if self.knots is None:
             return sigmoid(odds)
         found = np.interp(odds, *self.knots)
@@ -167,15 +167,17 @@ def read(text: str, where: str) -> Calibrator:
             f"{where} is a calibrator of format {data['calibrator']}, this neuronym reads up to "
             f"{VERSION}: upgrade neuronym."
         )
-    signs = data.get("signs")
-    if not isinstance(signs, list) or not signs:
-        raise _malformed(where, "it has no signs")
-    strangers = [sign for sign in signs if sign not in SIGNS]
+    features = data.get("features", data.get("signs"))  # so until 0.2
+    if not isinstance(features, list) or not features:
+        raise _malformed(where, "it has no features")
+    strangers = [feature for feature in features if feature not in FEATURES]
     if strangers:
-        raise _malformed(where, f"it needs the sign {strangers[0]!r}, which there is not")
+        raise _malformed(where, f"it needs the feature {strangers[0]!r}, which there is not")
     for key in _NUMBERS:
-        if not _finite(data.get(key), len(signs)):
-            raise _malformed(where, f"{key} has not one number for each of its {len(signs)} signs")
+        if not _finite(data.get(key), len(features)):
+            raise _malformed(
+                where, f"{key} has not one number for each of its {len(features)} features"
+            )
     if not _finite([data.get("intercept")], 1) or min(data["scale"]) <= 0:
         raise _malformed(where, "intercept or scale are no such numbers")
     for key in ("name", "kind"):
@@ -184,7 +186,7 @@ def read(text: str, where: str) -> Calibrator:
     return Calibrator(
         data["name"],
         data["kind"],
-        tuple(signs),
+        tuple(features),
         *(tuple(data[key]) for key in _NUMBERS),
         data["intercept"],
         _knots(data.get("knots"), where),
@@ -199,7 +201,7 @@ def kind_of(method: str) -> str:
 
 
 def fit(
-    signs: Mapping[str, PerUnit],
+    features: Mapping[str, PerUnit],
     right: Bool[np.ndarray, " unit"],
     *,
     kind: str,
@@ -210,7 +212,7 @@ def fit(
     """Fit a calibrator by penalised maximum likelihood.
 
     Args:
-        signs: by name, one finite number per unit.
+        features: by name, one finite number per unit.
         right: whether the unit's label is right.
         kind: of labels, such as `clip-dissect.soft-wpmi`.
         name: see `Calibrator`.
@@ -219,12 +221,12 @@ def fit(
         seed: of these folds.
 
     Raises:
-        UsageError: too few units, too few of them right or wrong, or signs that are not finite.
+        UsageError: too few units, too few of them right or wrong, or features that are not finite.
     """
-    values = np.stack([np.asarray(signs[name], np.float64) for name in signs], 1)
+    values = np.stack([np.asarray(features[name], np.float64) for name in features], 1)
     y = np.asarray(right, bool)
     if not np.isfinite(values).all():
-        raise misuse("signs", "hold finite numbers", values[~np.isfinite(values)][0])
+        raise misuse("features", "hold finite numbers", values[~np.isfinite(values)][0])
     if len(y) < _FEWEST or min(y.sum(), (~y).sum()) < _FEWEST_OF_EACH:
         raise UsageError(
             f"Expected at least {_FEWEST} units of known truth, among them {_FEWEST_OF_EACH} with "
@@ -245,7 +247,7 @@ def fit(
     return Calibrator(
         name,
         kind,
-        tuple(signs),
+        tuple(features),
         *(tuple(part.tolist()) for part in numbers),
         float(weights[0]),
         knots,
@@ -291,19 +293,19 @@ def folds(
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """Units of one atlas whose truth is known, and the signs of their labels.
+    """Units of one atlas whose truth is known, and the features of their labels.
 
     Attributes:
         name: of the atlas's folder.
         kind: of the labels.
-        signs: by name, one finite number per unit.
+        features: by name, one finite number per unit.
         right: whether the rank-1 label is right.
         about: where the units come from, for `Calibrator.fitted_on`.
     """
 
     name: str
     kind: str
-    signs: Mapping[str, PerUnit]
+    features: Mapping[str, PerUnit]
     right: Bool[np.ndarray, " unit"]
     about: Mapping[str, Any]
 
@@ -339,40 +341,40 @@ def calibrate(
     truth: str | Truth = "classes",
     *,
     tests: Sequence[Atlas] = (),
-    signs: Sequence[str] = DEFAULT_SIGNS,
+    features: Sequence[str] = DEFAULT_FEATURES,
     isotonic: bool = True,
     name: str = "calibrator",
     seed: int = 0,
     method: str | None = None,
     match: str = "exact",
     synonyms: float | None = None,
-    **material: Any,
+    **context: Any,
 ) -> Calibration:
     """Fit a calibrator on the units of atlases whose truth is known.
 
-    Analyses that the signs are read from are added to the atlases where they are missing.
+    Analyses that the features are read from are added to the atlases where they are missing.
 
     Args:
         atlases: to fit on.
         truth: `classes`, `annotations`, a ground-truth file, or a `Truth`.
         tests: atlases that only show how well it does.
-        signs: names, see `SIGNS`.
+        features: names, see `FEATURES`.
         isotonic: see `fit`.
         name: of the calibrator.
         seed: of folds and intervals.
         method: whose labels. None: each atlas's first one.
         match, synonyms: when a label is right, see `matching`.
-        **material: see `Material`.
+        **context: see `LabelContext`.
 
     Raises:
-        UsageError: no such sign, atlases with labels of different kinds, or units of which all are
+        UsageError: no such feature, labels of different kinds, or units of which all are
             right or all wrong.
         NeuronymError: the truth of an atlas is not known, or something is missing in it.
     """
-    chosen = _check_signs(signs)
+    chosen = _check_features(features)
     how = {"method": method, "match": match, "synonyms": synonyms}
     fitted, tried = (
-        [known_units(atlas, truth, chosen, **how, **material) for atlas in group]
+        [known_units(atlas, truth, chosen, **how, **context) for atlas in group]
         for group in (atlases, tests)
     )
     if not fitted:
@@ -396,22 +398,22 @@ def calibrate(
     if len(fitted) > 1:
         for place, known in enumerate(fitted):
             part = _fit(fitted[:place] + fitted[place + 1 :], name, isotonic, seed)
-            across[known.name] = measure(part.probability(known.signs), known.right, seed=seed)
+            across[known.name] = measure(part.probability(known.features), known.right, seed=seed)
     measures = {"within": _short(within), "across": {n: _short(r) for n, r in across.items()}}
     made = replace(made, fitted_on=tuple(known.about for known in fitted), measures=measures)
-    tested = {k.name: measure(made.probability(k.signs), k.right, seed=seed) for k in tried}
+    tested = {k.name: measure(made.probability(k.features), k.right, seed=seed) for k in tried}
     return Calibration(made, within, across, tested)
 
 
 def known_units(
     atlas: Atlas,
     truth: str | Truth = "classes",
-    names: Sequence[str] = DEFAULT_SIGNS,
+    names: Sequence[str] = DEFAULT_FEATURES,
     *,
     method: str | None = None,
     match: str = "exact",
     synonyms: float | None = None,
-    **material: Any,
+    **context: Any,
 ) -> Known:
     """The units of an atlas that have a label and a known truth; see `calibrate`.
 
@@ -421,16 +423,16 @@ def known_units(
     needed = sorted({ANALYSED[name] for name in names if name in ANALYSED})
     missing = [analysis for analysis in needed if analysis not in atlas.analyses(chosen)]
     if missing:
-        atlas = analyse(atlas, missing, method=chosen, **material)
-    given = Material(atlas, **material)
-    subject = Subject(
+        atlas = analyse(atlas, missing, method=chosen, **context)
+    given = LabelContext(atlas, **context)
+    evaluation = EvaluationContext(
         atlas, (chosen,), open_truth(atlas, truth), match, synonyms, given.embed_words
     )
-    frame = judge(subject, trust=False)[0][0]
+    frame = judge(evaluation, trust=False)[0][0]
     frame = frame[frame["labelled"]]
     columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for layer, rows in frame.groupby("layer", sort=False):
-        found = signs(given, chosen, str(layer), names)
+        found = features(given, chosen, str(layer), names)
         for name in names:
             columns[name].append(found[name][rows["unit"].to_numpy()])
     values = {name: np.concatenate(parts) for name, parts in columns.items() if parts}
@@ -444,7 +446,7 @@ def known_units(
         blank = [name for name, part in values.items() if not np.isfinite(part).any()]
         raise UsageError(
             f"No unit of {atlas.folder} has all of {', '.join(names)}: {', '.join(blank)} "
-            "cannot be measured there. Choose others with --signs."
+            "cannot be measured there. Choose others with --features."
         )
     manifest = atlas.manifest
     about = {
@@ -457,7 +459,7 @@ def known_units(
         "concepts": _public(manifest.concepts.name),
         "encoder": _public(manifest.encoder.name),
         "method": manifest.methods[chosen].get("method", chosen),
-        "truth": _public(subject.known.source),
+        "truth": _public(evaluation.known.source),
         "match": match,
         "units": int(fine.sum()),
         "right": int(right[fine].sum()),
@@ -534,18 +536,18 @@ def _public(name: str) -> str:
     return f"{kind}{colon}{detail.rstrip('/').rpartition('/')[2]}"
 
 
-def _check_signs(names: Sequence[str]) -> tuple[str, ...]:
+def _check_features(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
-        if name not in SIGNS:
-            near = nearest(name, SIGNS)
+        if name not in FEATURES:
+            near = nearest(name, FEATURES)
             raise misuse(
-                "signs",
-                f"names among {', '.join(SIGNS)}",
+                "features",
+                f"names among {', '.join(FEATURES)}",
                 name,
                 f"Nearest: {', '.join(near)}." if near else "",
             )
     if not names:
-        raise misuse("signs", f"at least one of {', '.join(SIGNS)}", list(names))
+        raise misuse("features", f"at least one of {', '.join(FEATURES)}", list(names))
     return tuple(dict.fromkeys(names))
 
 
@@ -555,7 +557,7 @@ def _fit(known: Sequence[Known], name: str, isotonic: bool, seed: int) -> Calibr
 
 
 def _together(known: Sequence[Known]) -> tuple[dict[str, PerUnit], Bool[np.ndarray, " unit"]]:
-    values = {n: np.concatenate([one.signs[n] for one in known]) for n in known[0].signs}
+    values = {n: np.concatenate([one.features[n] for one in known]) for n in known[0].features}
     return values, np.concatenate([one.right for one in known])
 
 

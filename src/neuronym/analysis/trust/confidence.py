@@ -13,8 +13,8 @@ from neuronym._core.registry import text
 from neuronym.analysis.rescoring import similarity_of
 from neuronym.analysis.trust.base import ANALYSES, Analysis, Findings
 from neuronym.analysis.trust.calibration import Calibrator, kind_of, open_calibrator
-from neuronym.analysis.trust.signs import ANALYSED, signs
-from neuronym.atlas.context import Material
+from neuronym.analysis.trust.features import ANALYSED, features
+from neuronym.atlas.context import LabelContext
 
 
 @ANALYSES.register(
@@ -26,9 +26,9 @@ from neuronym.atlas.context import Material
 class Confidence(Analysis):
     """The probability that the rank-1 label is right, by a calibrator fitted on known units.
 
-    What is known of each unit without its truth (`signs.SIGNS`) is turned into a probability. A
+    What is known of each unit without its truth (`FEATURES`) is turned into a probability. A
     calibrator is fitted on units whose truth is known, mostly of output layers: for inner units it
-    says how often a label with the same signs was right there (docs/confidence.md).
+    says how often a label with the same features was right there (docs/confidence.md).
 
     Args:
         calibrator: the name of one that comes with neuronym, or a file of `neuronym calibrate`.
@@ -39,20 +39,20 @@ class Confidence(Analysis):
 
     @property
     def after(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The analyses that the calibrator's signs are read from."""
-        chosen = open_calibrator(self.calibrator).signs
-        return tuple(dict.fromkeys(ANALYSED[sign] for sign in chosen if sign in ANALYSED))
+        """The analyses that the calibrator's features are read from."""
+        chosen = open_calibrator(self.calibrator).features
+        return tuple(dict.fromkeys(ANALYSED[feature] for feature in chosen if feature in ANALYSED))
 
-    def check(self, material: Material, method: str) -> None:
+    def check(self, context: LabelContext, method: str) -> None:
         """The calibrator is there, and made for such labels."""
-        self._for(material, method)
+        self._for(context, method)
 
-    def run(self, material: Material, method: str, layers: Sequence[str]) -> Findings:
-        """confidence, and the signs that it follows from."""
-        chosen = self._for(material, method)
+    def run(self, context: LabelContext, method: str, layers: Sequence[str]) -> Findings:
+        """confidence, and the features that it follows from."""
+        chosen = self._for(context, method)
         columns = {}
         for layer in layers:
-            found = signs(material, method, layer, chosen.signs)
+            found = features(context, method, layer, chosen.features)
             columns[layer] = {"confidence": chosen.probability(found), **found}
         missing = sum(int(np.isnan(own["confidence"]).sum()) for own in columns.values())
         facts = {
@@ -64,9 +64,9 @@ class Confidence(Analysis):
         }
         return Findings(columns, facts)
 
-    def _for(self, material: Material, method: str) -> Calibrator:
+    def _for(self, context: LabelContext, method: str) -> Calibrator:
         """The calibrator, if it fits the method."""
-        similarity_of(material, method)
+        similarity_of(context, method)
         chosen, kind = open_calibrator(self.calibrator), kind_of(method)
         if chosen.kind != kind:
             raise UsageError(

@@ -17,8 +17,8 @@ from neuronym.analysis.rescoring import similarity_of
 from neuronym.analysis.trust import explanation_metrics
 from neuronym.analysis.trust.base import ANALYSES, Analysis, Findings
 from neuronym.analysis.trust.explanation_metrics import METRICS, Metric, Pair
-from neuronym.analysis.trust.signs import sharpness
-from neuronym.atlas.context import Material
+from neuronym.analysis.trust.features import logit_scale
+from neuronym.atlas.context import LabelContext
 from neuronym.similarity.base import Similarity, open_similarity
 from neuronym.similarity.wpmi import SoftWpmi
 
@@ -69,36 +69,36 @@ class Faithfulness(Analysis):
             return [metric for metric in METRICS.values() if metric.passes]
         return [explanation_metrics.find(name) for name in self.metrics.split("+")]
 
-    def check(self, material: Material, method: str) -> None:
+    def check(self, context: LabelContext, method: str) -> None:
         """Only methods that score all concepts by a similarity can label again without a fold."""
-        _similarity(material, method, len(self._split(material)[0][0]))
+        _similarity(context, method, len(self._split(context)[0][0]))
 
-    def run(self, material: Material, method: str, layers: Sequence[str]) -> Findings:
+    def run(self, context: LabelContext, method: str, layers: Sequence[str]) -> Findings:
         """The metrics, the same of a random concept (`random_…`), and `agreement`."""
         failing = [metric for metric in self.chosen if not metric.passes]
         for metric in failing:
             warnings.warn(explanation_metrics.warning(metric.name), stacklevel=2)
-        scale = sharpness(material, method)
+        scale = logit_scale(context, method)
         shared = SoftWpmi(top_k=1, a=scale).shared(
-            material.image_embeddings, material.text_embeddings
+            context.image_embeddings, context.text_embeddings
         )
         logs, rng = shared["log_normalisers"], np.random.default_rng(self.seed + 1)
         parts: dict[str, list[dict[str, PerUnit]]] = {layer: [] for layer in layers}
-        total = self.folds * sum(map(material.units, layers))
-        with material.progress("faithfulness", total) as tick:
-            for inside, outside in self._split(material):
-                images = np.asarray(material.image_embeddings)[outside]
-                found = _labels_of(material, method, layers, inside)
+        total = self.folds * sum(map(context.units, layers))
+        with context.progress("faithfulness", total) as tick:
+            for inside, outside in self._split(context):
+                images = np.asarray(context.image_embeddings)[outside]
+                found = _labels_of(context, method, layers, inside)
                 for layer, labels in found.items():
-                    rows = as_array(material.activations(layer)[0 : material.count])[outside]
-                    same = labels == _shown(material, method, layer)
+                    rows = as_array(context.activations(layer)[0 : context.count])[outside]
+                    same = labels == _shown(context, method, layer)
                     part = {"agreement": np.where(labels < 0, np.nan, same)}
-                    random = _others(labels, len(material.words), rng)
+                    random = _others(labels, len(context.words), rng)
                     for prefix, concepts in (("", labels), ("random_", random)):
                         part |= self._measure(
                             rows,
                             images,
-                            material.text_embeddings,
+                            context.text_embeddings,
                             logs[outside],
                             scale,
                             concepts,
@@ -128,13 +128,13 @@ class Faithfulness(Analysis):
         names = [metric.name.replace("-", "_") for metric in self.chosen]
         return [*names, *(f"random_{name}" for name in names)]
 
-    def _split(self, material: Material) -> list[tuple[np.ndarray, np.ndarray]]:
+    def _split(self, context: LabelContext) -> list[tuple[np.ndarray, np.ndarray]]:
         """Images to label from and images to measure on, in the order of the probe."""
-        if material.count < 2 * self.folds:
+        if context.count < 2 * self.folds:
             raise misuse(
-                "folds", f"at most half the number of images ({material.count})", self.folds
+                "folds", f"at most half the number of images ({context.count})", self.folds
             )
-        fold = np.random.default_rng(self.seed).permutation(material.count) % self.folds
+        fold = np.random.default_rng(self.seed).permutation(context.count) % self.folds
         return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(self.folds)]
 
     def _measure(
@@ -149,10 +149,10 @@ class Faithfulness(Analysis):
     ) -> dict[str, PerUnit]:
         """Every metric of every unit with its concept, on these images; NaN where it has none."""
         columns = {metric: np.full(len(concepts), np.nan) for metric in self.chosen}
-        living = np.flatnonzero(concepts >= 0)
+        active = np.flatnonzero(concepts >= 0)
         step = max(1, _BLOCK // len(images))
-        for low in range(0, len(living), step):
-            here = living[low : low + step]
+        for low in range(0, len(active), step):
+            here = active[low : low + step]
             cosines = np.asarray(texts[concepts[here]]) @ images.T
             pair = Pair(activations[:, here].T, np.exp(a * cosines - log_normalisers), self.share)
             for metric, values in columns.items():
@@ -160,34 +160,34 @@ class Faithfulness(Analysis):
         return {prefix + m.name.replace("-", "_"): values for m, values in columns.items()}
 
 
-def _similarity(material: Material, method: str, images: int) -> Similarity:
+def _similarity(context: LabelContext, method: str, images: int) -> Similarity:
     """The method's similarity, with the defaults of a probe of so many images."""
-    similarity_of(material, method)
-    given = open_similarity(material.atlas.manifest.methods[method]["similarity"])
-    return given.settle(images, sharpness(material, method))
+    similarity_of(context, method)
+    given = open_similarity(context.atlas.manifest.methods[method]["similarity"])
+    return given.with_defaults(images, logit_scale(context, method))
 
 
 def _labels_of(
-    material: Material, method: str, layers: Sequence[str], images: Int64[np.ndarray, " image"]
+    context: LabelContext, method: str, layers: Sequence[str], images: Int64[np.ndarray, " image"]
 ) -> dict[str, Int64[np.ndarray, " unit"]]:
     """The rank-1 label of every unit from some of the images alone; −1 where it abstains."""
-    similarity = _similarity(material, method, len(images))
-    vectors, texts = np.asarray(material.image_embeddings)[images], material.text_embeddings
+    similarity = _similarity(context, method, len(images))
+    vectors, texts = np.asarray(context.image_embeddings)[images], context.text_embeddings
     shared, found = similarity.shared(vectors, texts), {}
-    tie = np.argsort(np.argsort(material.tie[images]))
+    tie = np.argsort(np.argsort(context.tie[images]))
     for layer in layers:
-        rows = as_array(material.activations(layer)[0 : material.count])[images]
+        rows = as_array(context.activations(layer)[0 : context.count])[images]
         top = similarity.top(rows, vectors, texts, 1, tie=tie, shared=shared)
         found[layer] = top.concepts[:, 0]
     return found
 
 
-def _shown(material: Material, method: str, layer: str) -> Int64[np.ndarray, " unit"]:
+def _shown(context: LabelContext, method: str, layer: str) -> Int64[np.ndarray, " unit"]:
     """The rank-1 label that the atlas has for each unit; −2 where it has none."""
-    frame = material.atlas.labels(layer, method=method, trust=False)
+    frame = context.atlas.labels(layer, method=method, trust=False)
     frame = frame[~frame["abstained"] & (frame["rank"] == 1)]
-    number = {word: row for row, word in enumerate(material.words)}
-    found = np.full(material.units(layer), -2)
+    number = {word: row for row, word in enumerate(context.words)}
+    found = np.full(context.units(layer), -2)
     found[frame["unit"].to_numpy()] = [number[word] for word in frame["concept"]]
     return found
 

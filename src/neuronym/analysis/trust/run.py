@@ -12,7 +12,7 @@ from neuronym._core.errors import NeuronymError
 from neuronym._core.progress import Progress, automatic
 from neuronym.analysis.trust.base import ANALYSES, Analysis, open_analysis
 from neuronym.atlas import schema
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas, open_atlas, opened
 from neuronym.atlas.writer import AtlasWriter
 
@@ -51,7 +51,7 @@ def analyse(
     atlas = opened(atlas)
     atlas.check_complete()
     shown = automatic() if progress is None else progress
-    chosen, look = atlas.method(method), Material(atlas, progress=shown, **context)
+    chosen, look = atlas.method(method), LabelContext(atlas, progress=shown, **context)
     asked = [analyses] if isinstance(analyses, str) else analyses
     given = _able(look, chosen) if asked is None else [open_analysis(a) for a in asked]
     names = [analysis.name for analysis in given]
@@ -70,7 +70,7 @@ def analyse(
         if there and same and not new & set(analysis.after):
             continue
         new.add(analysis.name)
-        _add(Material(atlas, progress=shown, **context), analysis, chosen)
+        _add(LabelContext(atlas, progress=shown, **context), analysis, chosen)
         atlas = open_atlas(atlas.folder)
     return atlas
 
@@ -91,7 +91,7 @@ def _readers(atlas: Atlas, method: str, wanted: Sequence[Analysis]) -> list[Anal
     return [analysis for analysis in others if names & set(analysis.after)]
 
 
-def _able(material: Material, method: str) -> list[Analysis]:
+def _able(context: LabelContext, method: str) -> list[Analysis]:
     """Those of all analyses that do not refuse the method.
 
     Raises:
@@ -101,7 +101,7 @@ def _able(material: Material, method: str) -> list[Analysis]:
     for analysis in (open_analysis(entry.name) for entry in ANALYSES):
         try:
             for needed in in_order([analysis]):
-                needed.check(material, method)
+                needed.check(context, method)
             found.append(analysis)
         except NeuronymError as error:
             refusals.append(error)
@@ -126,17 +126,17 @@ def in_order(analyses: Sequence[Analysis]) -> list[Analysis]:
     return list(found.values())
 
 
-def _add(material: Material, analysis: Analysis, method: str) -> None:
+def _add(context: LabelContext, analysis: Analysis, method: str) -> None:
     """Run one analysis over all layers that the method has labelled, and write its file."""
     import pyarrow as pa
 
-    atlas, started = material.atlas, time.monotonic()
+    atlas, started = context.atlas, time.monotonic()
     layers = atlas.labelled_layers(method)
     with AtlasWriter.extend(atlas.folder) as writer:
-        found = analysis.run(material, method, layers)
+        found = analysis.run(context, method, layers)
         file = schema.trust_file(analysis.name, method)
         parts = {
-            layer: {"layer": [layer] * material.units(layer), "unit": range(material.units(layer))}
+            layer: {"layer": [layer] * context.units(layer), "unit": range(context.units(layer))}
             | {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
             for layer, columns in found.layers.items()
         }

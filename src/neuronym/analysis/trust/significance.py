@@ -14,7 +14,7 @@ from neuronym._core.numerics.topk import as_array
 from neuronym._core.registry import number, whole
 from neuronym.analysis.rescoring import best_scores, kept_arrays, similarity_of
 from neuronym.analysis.trust.base import ANALYSES, Analysis, Findings
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.similarity.base import Similarity
 from neuronym.similarity.wpmi import MutualInformation
 
@@ -34,9 +34,9 @@ def random_sets(images: int, size: int, sets: int, seed: int) -> Int64[np.ndarra
 
 def best_of_sets(
     similarity: MutualInformation,
-    material: Material,
+    context: LabelContext,
     method: str,
-    living: Mapping[str, int],
+    active: Mapping[str, int],
     sets: Int64[np.ndarray, "set top_k"],
 ) -> dict[str, Float64[np.ndarray, " set"]]:
     """The best score over all concepts of every set, as if it were a unit of each layer.
@@ -46,31 +46,31 @@ def best_of_sets(
     exp(evidence) over the layer. With P alone, units of small layers would look worse than chance.
 
     Args:
-        living: by layer, how many of its units do not abstain.
+        active: by layer, how many of its units do not abstain.
         sets: the same for all layers, so that one pass over the concepts serves them all.
     """
     import torch
 
-    normalisers, priors = kept_arrays(material, method, living)
-    texts, lam = material.text_embeddings, similarity.lam
+    normalisers, priors = kept_arrays(context, method, active)
+    texts, lam = context.text_embeddings, similarity.lam
     layered = similarity.prior == "layer"
-    found = {layer: torch.full((len(sets),), -math.inf) for layer in living}
+    found = {layer: torch.full((len(sets),), -math.inf) for layer in active}
     rest = 0.0
-    with material.progress("scoring random image sets", len(texts)) as tick:
-        tiles = similarity.evidence(sets, material.image_embeddings, texts, normalisers)
+    with context.progress("scoring random image sets", len(texts)) as tick:
+        tiles = similarity.evidence(sets, context.image_embeddings, texts, normalisers)
         for low, values, constant in tiles:  # evidence = values + constant
             high = low + values.shape[1]
             for layer, best in found.items():
                 held = priors[layer][low:high] - constant
                 prior = torch.from_numpy(held.astype(np.float32))
                 if layered and lam != 1:
-                    prior = prior + _share(values - prior, living[layer])
+                    prior = prior + _share(values - prior, active[layer])
                 torch.maximum(best, (values - lam * prior).amax(1), out=best)
             rest = (1 - lam) * constant
             tick.advance(high - low)
     scores = {layer: best.double() for layer, best in found.items()}
     if layered and lam == 1:  # its own share leaves the order of a set's concepts as it is
-        scores = {layer: best - _share(best, living[layer]) for layer, best in scores.items()}
+        scores = {layer: best - _share(best, active[layer]) for layer, best in scores.items()}
     return {layer: (best + rest).numpy() for layer, best in scores.items()}
 
 
@@ -84,30 +84,30 @@ def _share(gap: torch.Tensor, units: int) -> torch.Tensor:
 
 def best_of_permutations(
     similarity: Similarity,
-    material: Material,
-    living: Mapping[str, Int64[np.ndarray, " living"]],
+    context: LabelContext,
+    active: Mapping[str, Int64[np.ndarray, " living"]],
     least: Mapping[str, int],
     seed: int,
 ) -> dict[str, Float64[np.ndarray, "living permutation"]]:
     """The best score over all concepts of units whose activations are permuted over the images.
 
     Args:
-        living: by layer, the units that do not abstain.
+        active: by layer, the units that do not abstain.
         least: by layer, permuted units at least; at least ten permutations of each unit.
     """
     rng = np.random.default_rng(seed)
-    again = {layer: max(10, -(-least[layer] // len(units))) for layer, units in living.items()}
+    again = {layer: max(10, -(-least[layer] // len(units))) for layer, units in active.items()}
     jobs = [(layer, draw) for layer, draws in again.items() for draw in range(draws)]
-    found = {layer: np.empty((len(units), again[layer])) for layer, units in living.items()}
-    embeddings = material.image_embeddings, material.text_embeddings
-    with material.progress("scoring permuted activations", len(jobs)) as tick:
+    found = {layer: np.empty((len(units), again[layer])) for layer, units in active.items()}
+    embeddings = context.image_embeddings, context.text_embeddings
+    with context.progress("scoring permuted activations", len(jobs)) as tick:
         while jobs:
             several, width = [], 0
-            while jobs and (not several or width + len(living[jobs[0][0]]) <= _TOGETHER):
+            while jobs and (not several or width + len(active[jobs[0][0]]) <= _TOGETHER):
                 several.append(jobs.pop(0))
-                width += len(living[several[-1][0]])
-            permuted = [_permuted(material, layer, living[layer], rng) for layer, _ in several]
-            tops = similarity.top_many(permuted, *embeddings, 1, tie=material.tie)
+                width += len(active[several[-1][0]])
+            permuted = [_permuted(context, layer, active[layer], rng) for layer, _ in several]
+            tops = similarity.top_many(permuted, *embeddings, 1, tie=context.tie)
             for (layer, draw), top in zip(several, tops, strict=True):
                 found[layer][:, draw] = top.scores[:, 0]
             tick.advance(len(several))
@@ -115,12 +115,12 @@ def best_of_permutations(
 
 
 def _permuted(
-    material: Material,
+    context: LabelContext,
     layer: str,
     units: Int64[np.ndarray, " living"],
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "image living"]:
-    rows = material.activations(layer)
+    rows = context.activations(layer)
     return rng.permuted(as_array(rows[0 : rows.shape[0]])[:, units], axis=0)
 
 
@@ -196,22 +196,22 @@ class Significance(Analysis):
     fdr: float = number(0.05, low=1e-6, high=1)
     seed: int = whole(0, low=0)
 
-    def check(self, material: Material, method: str) -> None:
+    def check(self, context: LabelContext, method: str) -> None:
         """Only methods that score all concepts by a similarity have such a chance level."""
-        similarity_of(material, method)
+        similarity_of(context, method)
 
-    def run(self, material: Material, method: str, layers: Sequence[str]) -> Findings:
+    def run(self, context: LabelContext, method: str, layers: Sequence[str]) -> Findings:
         """score, p, q, significant, and the reason for abstaining."""
-        similarity = similarity_of(material, method)
-        scores = {layer: best_scores(material, method, layer) for layer in layers}
-        living = {layer: np.flatnonzero(np.isfinite(own)) for layer, own in scores.items()}
-        living = {layer: units for layer, units in living.items() if len(units)}
-        if not living:
+        similarity = similarity_of(context, method)
+        scores = {layer: best_scores(context, method, layer) for layer in layers}
+        active = {layer: np.flatnonzero(np.isfinite(own)) for layer, own in scores.items()}
+        active = {layer: units for layer, units in active.items() if len(units)}
+        if not active:
             compared = {}
         elif isinstance(similarity, MutualInformation):
-            compared = self._with_sets(similarity, material, method, scores, living)
+            compared = self._with_sets(similarity, context, method, scores, active)
         else:
-            compared = self._with_permutations(similarity, material, scores, living)
+            compared = self._with_permutations(similarity, context, scores, active)
         columns, about = {}, {}
         for layer in layers:
             columns[layer], about[layer] = self._judge(scores[layer], compared.get(layer))
@@ -224,34 +224,34 @@ class Significance(Analysis):
     def _with_sets(
         self,
         similarity: MutualInformation,
-        material: Material,
+        context: LabelContext,
         method: str,
         scores: Mapping[str, np.ndarray],
-        living: Mapping[str, np.ndarray],
+        active: Mapping[str, np.ndarray],
     ) -> dict[str, _Comparison]:
         """Nothing but its images enters a unit's score: random sets stand for all units."""
         assert similarity.top_k is not None
-        counts = {layer: len(units) for layer, units in living.items()}
+        counts = {layer: len(units) for layer, units in active.items()}
         draws = self._draws(max(counts.values()), 10_000)
-        sets = random_sets(material.count, similarity.top_k, draws, self.seed)
-        best = best_of_sets(similarity, material, method, counts, sets)
+        sets = random_sets(context.count, similarity.top_k, draws, self.seed)
+        best = best_of_sets(similarity, context, method, counts, sets)
         return {
             layer: _Comparison(scores[layer][units] - _ACCURACY, best[layer], best[layer])
-            for layer, units in living.items()
+            for layer, units in active.items()
         }
 
     def _with_permutations(
         self,
         similarity: Similarity,
-        material: Material,
+        context: LabelContext,
         scores: Mapping[str, np.ndarray],
-        living: Mapping[str, np.ndarray],
+        active: Mapping[str, np.ndarray],
     ) -> dict[str, _Comparison]:
         """What chance gives depends on the unit's activations: each is measured by its own."""
-        draws = {layer: self._draws(len(units), 1000) for layer, units in living.items()}
-        best = best_of_permutations(similarity, material, living, draws, self.seed)
+        draws = {layer: self._draws(len(units), 1000) for layer, units in active.items()}
+        best = best_of_permutations(similarity, context, active, draws, self.seed)
         found = {}
-        for layer, units in living.items():
+        for layer, units in active.items():
             own, chance = standardised(scores[layer][units], best[layer])
             found[layer] = _Comparison(own, chance.ravel(), best[layer].ravel())
         return found

@@ -44,14 +44,14 @@ class Answer:
     time: str = ""
 
     def __post_init__(self) -> None:
-        settled = {
+        filled = {
             "unit": integer("unit", self.unit, 0),
             "status": choice("status", self.status, STATUSES),
             "label": " ".join(self.label.split()),
             "annotator": self.annotator.strip() or "anonymous",
             "time": utc(self.time),
         }
-        for name, value in settled.items():
+        for name, value in filled.items():
             object.__setattr__(self, name, value)
         if self.named != bool(self.label):
             wanted = "a word" if self.named else "empty"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from neuronym._core import registry
 from neuronym._core.checks import integer, misuse
 from neuronym._core.devices import resolve_device
 from neuronym._core.errors import NeuronymError
+from neuronym._core.former import Former, told
 from neuronym._core.progress import Progress, silent
 from neuronym._core.registry import Registry
 from neuronym._core.types import Rows
@@ -27,7 +29,7 @@ class Encoder(abc.ABC):
         name: the full name that opens it again.
         preprocess: from a decoded image to the image network's input.
         dim: length of an embedding.
-        sharpness: the scale `a` of the softmax over concepts that suits this encoder's spread of
+        logit_scale: the scale `a` of the softmax over concepts that suits this encoder's spread of
             cosines (10 for CLIP); None: measured from the spread when it is needed.
         note: a caveat to show wherever results of this encoder are shown, or "".
         max_tokens: how many tokens of a text are read, special ones included; the rest is cut off
@@ -37,9 +39,17 @@ class Encoder(abc.ABC):
     name: str
     preprocess: Preprocess
     dim: int
-    sharpness: float | None = None
+    logit_scale: float | None = None
     note: str = ""
     max_tokens: int | None = None
+    sharpness = Former("sharpness", "logit_scale")
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "sharpness" in vars(cls):
+            told(f"{cls.__name__}.", "sharpness", "logit_scale")
+            cls.logit_scale = vars(cls)["sharpness"]
+            del cls.sharpness
 
     @property
     @abc.abstractmethod
@@ -128,8 +138,8 @@ def embed_concepts(
 
 
 #: Standard deviation of one image's cosines over English words for CLIP ViT-B/16, for which the
-#: papers' sharpness was chosen.
-CLIP_SPREAD, CLIP_SHARPNESS = 0.02, 10.0
+#: papers' logit scale was chosen.
+CLIP_SPREAD, CLIP_LOGIT_SCALE = 0.02, 10.0
 
 
 def cosine_spread(images: Rows, texts: Rows, *, block: int = 4096) -> float:
@@ -169,8 +179,8 @@ def cosine_spread(images: Rows, texts: Rows, *, block: int = 4096) -> float:
     return total / images.shape[0]
 
 
-def measured_sharpness(images: Rows, texts: Rows) -> float:
-    """The sharpness `a` at which concept scores spread as CLIP's do with a = 10.
+def measured_logit_scale(images: Rows, texts: Rows) -> float:
+    """The logit scale `a` at which concept scores spread as CLIP's do with a = 10.
 
     a = 10 · 0.02 / spread, rounded to two significant digits.
 
@@ -184,7 +194,7 @@ def measured_sharpness(images: Rows, texts: Rows) -> float:
     spread = cosine_spread(images, texts)
     if spread < 1e-9:
         raise misuse("texts", "at least two different embeddings", f"a spread of {spread:.1g}")
-    return float(f"{CLIP_SHARPNESS * CLIP_SPREAD / spread:.2g}")
+    return float(f"{CLIP_LOGIT_SCALE * CLIP_SPREAD / spread:.2g}")
 
 
 def _blocks(rows: Rows, size: int):

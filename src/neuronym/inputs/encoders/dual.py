@@ -38,12 +38,12 @@ class DualEncoder(Encoder):
         images: Callable[[torch.Tensor], torch.Tensor],
         texts: Callable[[list[str]], torch.Tensor],
         settings: dict[str, Any],
-        sharpness: float | None = None,
+        logit_scale: float | None = None,
         max_tokens: int | None = None,
         note: str = "",
     ) -> None:
         self.name, self.preprocess, self.note = name, preprocess, note
-        self.sharpness, self.max_tokens = sharpness, max_tokens
+        self.logit_scale, self.max_tokens = logit_scale, max_tokens
         # Parameters keep requiring gradients: autocast keeps converted weights only then.
         self._model = model.eval()
         self._images, self._texts, self._settings = images, texts, settings

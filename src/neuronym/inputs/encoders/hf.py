@@ -16,7 +16,7 @@ from neuronym._core.hub import hub, looks_like_a_path, quiet, reason
 from neuronym._core.registry import Name, known_params, write
 from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym.inputs.encoders._tokenizers import of_tokenizer
-from neuronym.inputs.encoders.base import CLIP_SHARPNESS, ENCODERS, Encoder
+from neuronym.inputs.encoders.base import CLIP_LOGIT_SCALE, ENCODERS, Encoder
 from neuronym.inputs.encoders.dual import DualEncoder
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.published import from_hf
@@ -71,7 +71,7 @@ def hf_encoder(name: Name) -> Encoder:
             "padding": padding,
             "max_tokens": max_tokens,
         },
-        sharpness=CLIP_SHARPNESS if kind in _CLIP else None,
+        logit_scale=CLIP_LOGIT_SCALE if kind in _CLIP else None,
         max_tokens=max_tokens,
     )
 

@@ -13,7 +13,7 @@ from neuronym._core.registry import Name, known_params, write
 from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym.inputs.encoders._clip_text import text_function
 from neuronym.inputs.encoders._tokenizers import of_tokenizer
-from neuronym.inputs.encoders.base import CLIP_SHARPNESS, ENCODERS, Encoder
+from neuronym.inputs.encoders.base import CLIP_LOGIT_SCALE, ENCODERS, Encoder
 from neuronym.inputs.encoders.dual import DualEncoder
 from neuronym.inputs.preprocess.published import from_open_clip
 from neuronym.inputs.targets.weights import read_weights
@@ -92,7 +92,7 @@ def open_clip_encoder(name: Name) -> Encoder:
             "tokenizer": of_tokenizer(tokenizer),
             "max_tokens": tokenizer.context_length,
         },
-        sharpness=None if sigmoid else CLIP_SHARPNESS,
+        logit_scale=None if sigmoid else CLIP_LOGIT_SCALE,
         max_tokens=tokenizer.context_length,
         note=source.note,
     )

@@ -66,14 +66,14 @@ def ranked_labels(
 
     Rows of units that have a reason to abstain hold None and NaN.
     """
-    living = np.flatnonzero([reason is None for reason in reasons])
+    active = np.flatnonzero([reason is None for reason in reasons])
     n = min(count, len(words))
     concepts = np.full((len(reasons), n), None, object)
     scores = np.full((len(reasons), n), np.nan, np.float32)
-    if len(living):
-        best = nearest_concepts(vectors[living], texts, n, progress)
-        concepts[living] = np.array(words, object)[best.indices]
-        scores[living] = best.values
+    if len(active):
+        best = nearest_concepts(vectors[active], texts, n, progress)
+        concepts[active] = np.array(words, object)[best.indices]
+        scores[active] = best.values
     return concepts, scores
 
 
@@ -102,10 +102,10 @@ def mean_of(
     return ((weights / np.where(total > 0, total, 1))[:, None] @ vectors)[:, 0]
 
 
-def settled(k: int | None, most: int, images: int) -> int:
+def images_read(k: int | None, most: int, images: int) -> int:
     """How many exemplars to take: k, or by default one in a hundred images, 5 to `most`.
 
-    >>> settled(None, 30, 1_000), settled(None, 30, 50_000), settled(7, 30, 1_000)
+    >>> images_read(None, 30, 1_000), images_read(None, 30, 50_000), images_read(7, 30, 1_000)
     (10, 30, 7)
     """
     return min(most, fitting(images)) if k is None else k

@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from neuronym._core.errors import NeuronymError
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 
 #: Maps and masks are compared on a grid whose longer side has this many cells at most: half of the
 #: usual 224 pixels, the resolution that the masks of Broden have.
@@ -38,13 +38,13 @@ class Annotations:
     area: np.ndarray
 
     @classmethod
-    def of(cls, material: Material) -> Annotations:
+    def of(cls, context: LabelContext) -> Annotations:
         """Those that the atlas holds.
 
         Raises:
             NeuronymError: no image is annotated.
         """
-        entries = material.annotations
+        entries = context.annotations
         names = tuple(sorted({(category, name) for some in entries for category, name, _ in some}))
         number = {key: place for place, key in enumerate(names)}
         flat = [(number[c, n], area) for some in entries for c, n, area in some]
@@ -115,7 +115,7 @@ def grid_of(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def masks_on_grid(
-    material: Material, annotations: Annotations, row: int, grid: tuple[int, int]
+    context: LabelContext, annotations: Annotations, row: int, grid: tuple[int, int]
 ) -> tuple[np.ndarray, torch.Tensor]:
     """What one image shows where the network looks; image-wide labels are everywhere.
 
@@ -127,14 +127,14 @@ def masks_on_grid(
     """
     found: dict[int, np.ndarray] = {}
     if annotations.start[row] < annotations.start[row + 1]:
-        for number, mask in _visible(material, annotations, row, grid):
+        for number, mask in _visible(context, annotations, row, grid):
             found[number] = found[number] | mask if number in found else mask
     concepts = sorted(found)
     expected = annotations.concept[annotations.start[row] : annotations.start[row + 1]]
     if set(concepts) != set(expected.tolist()):
         raise NeuronymError(
-            f"{material.images['image_id'].iloc[row]} has lost labels or masks since "
-            f"{material.atlas.folder} was made. Make the atlas anew with --overwrite."
+            f"{context.images['image_id'].iloc[row]} has lost labels or masks since "
+            f"{context.atlas.folder} was made. Make the atlas anew with --overwrite."
         )
     flat = [found[concept].ravel() for concept in concepts]
     masks = np.stack(flat) if flat else np.zeros((0, grid[0] * grid[1]), bool)
@@ -142,21 +142,21 @@ def masks_on_grid(
 
 
 def _visible(
-    material: Material, annotations: Annotations, row: int, grid: tuple[int, int]
+    context: LabelContext, annotations: Annotations, row: int, grid: tuple[int, int]
 ) -> Iterator[tuple[int, np.ndarray]]:
     known = annotations.number
-    marks = [(label, None) for label in material.labels(row)]
-    marks += [(mask, mask.pixels) for mask in material.masks(row)]
+    marks = [(label, None) for label in context.labels(row)]
+    marks += [(mask, mask.pixels) for mask in context.masks(row)]
     for mark, pixels in marks:
         number = known.get((mark.category, mark.name))
         if number is None:
             raise NeuronymError(
-                f"{material.images['image_id'].iloc[row]} is annotated with {mark.name!r} "
-                f"({mark.category}), which {material.atlas.folder} does not know: labels or masks "
+                f"{context.images['image_id'].iloc[row]} is annotated with {mark.name!r} "
+                f"({mark.category}), which {context.atlas.folder} does not know: labels or masks "
                 "have changed since it was made. Make the atlas anew with --overwrite."
             )
         whole = np.ones(grid, bool)
-        yield number, whole if pixels is None else material.target.preprocess.mask(pixels, grid)
+        yield number, whole if pixels is None else context.target.preprocess.mask(pixels, grid)
 
 
 def on_grid(maps: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:

@@ -13,7 +13,7 @@ from neuronym._core import registry
 from neuronym._core.numerics.topk import Ranked
 from neuronym._core.progress import Progress
 from neuronym._core.types import Rows
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.labelling.base import LABELLERS, Labeller, Labels, LayerLabels
 from neuronym.labelling.methods._exemplars import caveat, nearest_concepts
 
@@ -44,30 +44,30 @@ class ClipAvg(Labeller):
     concepts: int = registry.whole(10, 1)
     encoder: str | None = registry.text(None)
 
-    def label(self, material: Material, layers: Sequence[str], count: int) -> Labels:
+    def label(self, context: LabelContext, layers: Sequence[str], count: int) -> Labels:
         """Look up the concepts of every image that is an exemplar, then count votes per unit."""
-        images, texts, facts = self._embeddings(material)
-        exemplars = {layer: material.highest(layer, self.k).indices for layer in layers}
+        images, texts, facts = self._embeddings(context)
+        exemplars = {layer: context.highest(layer, self.k).indices for layer in layers}
         used = np.unique(np.concatenate([rows[rows >= 0] for rows in exemplars.values()]))
-        votes = _votes(images, texts, used, self.concepts, material.progress)
-        words = np.array(material.words, object)
+        votes = _votes(images, texts, used, self.concepts, context.progress)
+        words = np.array(context.words, object)
         made = {}
         for layer, rows in exemplars.items():
             concepts, scores, supporters = _tally(rows, used, votes, count)
             made[layer] = LayerLabels(
                 np.where(concepts < 0, None, words[concepts]),
                 scores,
-                material.reasons(layer),
+                context.reasons(layer),
                 details={"images": supporters},
             )
-        return Labels(made, facts=facts | caveat(self.k, material.count))
+        return Labels(made, facts=facts | caveat(self.k, context.count))
 
-    def _embeddings(self, material: Material) -> tuple[Rows, np.ndarray, dict[str, Any]]:
+    def _embeddings(self, context: LabelContext) -> tuple[Rows, np.ndarray, dict[str, Any]]:
         if self.encoder is None:
-            return material.image_embeddings, material.text_embeddings, {}
-        encoder = material.encoder(self.encoder)
-        texts = material.embed_words(material.words, encoder=encoder)
-        return material.embed_images(encoder), texts, {"encoder": encoder.name}
+            return context.image_embeddings, context.text_embeddings, {}
+        encoder = context.encoder(self.encoder)
+        texts = context.embed_words(context.words, encoder=encoder)
+        return context.embed_images(encoder), texts, {"encoder": encoder.name}
 
 
 def _votes(

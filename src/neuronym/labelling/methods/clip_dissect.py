@@ -10,8 +10,8 @@ import numpy as np
 
 from neuronym._core import hashing
 from neuronym._core.registry import Name
-from neuronym.atlas.context import Material
-from neuronym.inputs.encoders.base import measured_sharpness
+from neuronym.atlas.context import LabelContext
+from neuronym.inputs.encoders.base import measured_logit_scale
 from neuronym.labelling.base import LABELLERS, Labeller, Labels, LayerLabels
 from neuronym.similarity.base import OWN, SIMILARITIES, Similarity, name_of, open_similarity
 
@@ -63,26 +63,26 @@ class ClipDissect(Labeller):
             return self.stem
         return f"{self.stem}.{hashing.of_data(self.similarity)[:6]}"
 
-    def label(self, material: Material, layers: Sequence[str], count: int) -> Labels:
+    def label(self, context: LabelContext, layers: Sequence[str], count: int) -> Labels:
         """Score all concepts for all units; see `Similarity.top_many`."""
-        embeddings, texts = material.image_embeddings, material.text_embeddings
-        sharpness = material.sharpness
-        measured = sharpness is None
-        if sharpness is None:
-            sharpness = measured_sharpness(embeddings, texts)
-        settled = self._similarity.settle(material.count, sharpness)
-        how = {"device": material.device, "progress": material.progress}
-        common = settled.shared(embeddings, texts, **how)
-        found = settled.top_many(
-            [material.activations(layer) for layer in layers],
+        embeddings, texts = context.image_embeddings, context.text_embeddings
+        logit_scale = context.logit_scale
+        measured = logit_scale is None
+        if logit_scale is None:
+            logit_scale = measured_logit_scale(embeddings, texts)
+        filled = self._similarity.with_defaults(context.count, logit_scale)
+        how = {"device": context.device, "progress": context.progress}
+        common = filled.shared(embeddings, texts, **how)
+        found = filled.top_many(
+            [context.activations(layer) for layer in layers],
             embeddings,
             texts,
             count,
-            tie=material.tie,
+            tie=context.tie,
             shared=common,
             **how,
         )
-        words = np.array(material.words, dtype=object)
+        words = np.array(context.words, dtype=object)
         made, shared = {}, {}
         for layer, top in zip(layers, found, strict=True):
             shared |= {k: v for k, v in top.arrays.items() if k in common}
@@ -90,12 +90,12 @@ class ClipDissect(Labeller):
             made[layer] = LayerLabels(words[top.concepts], top.scores, top.reasons, arrays=own)
         facts = {
             "similarity": self.similarity,
-            "settled": name_of(settled),
-            "logit_scale": sharpness,
+            "with_defaults": name_of(filled),
+            "logit_scale": logit_scale,
             "logit_scale_measured": measured,
         }
-        if found[0].engine:
-            facts["backend"] = found[0].engine
-        if settled.note(material.count):
-            facts["note"] = settled.note(material.count)
+        if found[0].backend:
+            facts["backend"] = found[0].backend
+        if filled.note(context.count):
+            facts["note"] = filled.note(context.count)
         return Labels(made, shared, facts)

@@ -15,15 +15,15 @@ from neuronym._core.devices import product
 from neuronym._core.numerics.topk import Ranked, as_array, as_tensor
 from neuronym._core.progress import Progress
 from neuronym._core.types import Rows
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.labelling.base import LABELLERS, Labeller, Labels, LayerLabels
 from neuronym.labelling.methods._exemplars import (
     BLOCK,
     caveat,
     exemplar_vectors,
+    images_read,
     mean_of,
     ranked_labels,
-    settled,
     unit,
 )
 
@@ -104,38 +104,38 @@ class CSP(Labeller):
     k: int | None = registry.whole(None, 1)
     gamma: float = registry.number(1.0, 0, 1)
 
-    def label(self, material: Material, layers: Sequence[str], count: int) -> Labels:
+    def label(self, context: LabelContext, layers: Sequence[str], count: int) -> Labels:
         """Find the contrasts of every unit's exemplars, then project."""
-        k = settled(self.k, MOST, material.count)
-        made = {layer: self._layer(material, layer, k, count) for layer in layers}
-        return Labels(made, facts={"settled": f"k={k}"} | caveat(k, material.count))
+        k = images_read(self.k, MOST, context.count)
+        made = {layer: self._layer(context, layer, k, count) for layer in layers}
+        return Labels(made, facts={"with_defaults": f"k={k}"} | caveat(k, context.count))
 
-    def _layer(self, material: Material, layer: str, k: int, count: int) -> LayerLabels:
-        images, common = material.image_embeddings, material.reasons(layer)
-        means = material.statistics(layer)["mean"].to_numpy()
-        best = material.highest(layer, k)
-        taken = (best.values > np.maximum(means, 0)[:, None]) & _living(common)[:, None]
+    def _layer(self, context: LabelContext, layer: str, k: int, count: int) -> LayerLabels:
+        images, common = context.image_embeddings, context.reasons(layer)
+        means = context.statistics(layer)["mean"].to_numpy()
+        best = context.highest(layer, k)
+        taken = (best.values > np.maximum(means, 0)[:, None]) & _active(common)[:, None]
         rows, weights = np.where(taken, best.indices, -1), np.where(taken, best.values, 0)
-        contrast = contrasts(images, material.activations(layer), rows, means, material.progress)
+        contrast = contrasts(images, context.activations(layer), rows, means, context.progress)
         vectors = self._project(images, rows, contrast.indices, weights)
         reasons = tuple(
             known or _reason(rows[number], contrast.indices[number], vectors[number])
             for number, known in enumerate(common)
         )
         concepts, scores = ranked_labels(
-            material.words, vectors, material.text_embeddings, reasons, count, material.progress
+            context.words, vectors, context.text_embeddings, reasons, count, context.progress
         )
-        living, number = _living(reasons), taken.sum(1)
+        active, number = _active(reasons), taken.sum(1)
         likeness = np.where(taken, contrast.values, 0).sum(1) / np.maximum(number, 1)
         return LayerLabels(
             concepts,
             scores,
             reasons,
             measures={
-                "exemplars": np.where(living, number, np.nan),
-                "contrast": np.where(living, likeness, np.nan),
+                "exemplars": np.where(active, number, np.nan),
+                "contrast": np.where(active, likeness, np.nan),
             },
-            evidence=_evidence(material, rows, contrast, living),
+            evidence=_evidence(context, rows, contrast, active),
             arrays={"vectors": unit(vectors).astype(np.float32)},
         )
 
@@ -157,7 +157,7 @@ class CSP(Labeller):
         return found
 
 
-def _living(reasons: Sequence[str | None]) -> Bool[np.ndarray, " unit"]:
+def _active(reasons: Sequence[str | None]) -> Bool[np.ndarray, " unit"]:
     return np.array([reason is None for reason in reasons])
 
 
@@ -170,11 +170,11 @@ def _reason(rows: np.ndarray, contrast: np.ndarray, vector: np.ndarray) -> str |
 
 
 def _evidence(
-    material: Material, rows: np.ndarray, contrast: Ranked, living: np.ndarray
+    context: LabelContext, rows: np.ndarray, contrast: Ranked, active: np.ndarray
 ) -> dict[str, Sequence[Any]]:
     """The contrast of every exemplar."""
-    names = material.images["image_id"].to_numpy()
-    units, ranks = np.nonzero((rows >= 0) & living[:, None])
+    names = context.images["image_id"].to_numpy()
+    units, ranks = np.nonzero((rows >= 0) & active[:, None])
     return {
         "unit": units,
         "rank": ranks + 1,

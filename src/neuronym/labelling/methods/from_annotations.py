@@ -10,7 +10,7 @@ import numpy as np
 
 from neuronym._core import registry
 from neuronym._core.checks import choice
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.labelling.base import LABELLERS, Labeller, Labels, LayerLabels
 from neuronym.labelling.methods import _masks
 from neuronym.labelling.methods._masks import Annotations
@@ -56,34 +56,32 @@ class FromAnnotations(Labeller):
     rank: str = registry.word("gain", ("gain", "lift", "share"))
     category: str | None = registry.text(None)
 
-    def check(self, material: Material, layers: Sequence[str]) -> None:
+    def check(self, context: LabelContext, layers: Sequence[str]) -> None:
         """With `weighted`, every layer must have maps."""
-        super().check(material, layers)
+        super().check(context, layers)
         if self.weighted:
-            material.check_maps(layers)
+            context.check_maps(layers)
 
-    def label(self, material: Material, layers: Sequence[str], count: int) -> Labels:
+    def label(self, context: LabelContext, layers: Sequence[str], count: int) -> Labels:
         """Rank the annotations of each unit's highest images.
 
         Raises:
             UsageError: the probe has no such category.
             NeuronymError: nothing is annotated; with `weighted`, a layer has no maps.
         """
-        annotations = Annotations.of(material)
+        annotations = Annotations.of(context)
         if self.category is not None:
             choice("category", self.category, annotations.categories)
-        rows = {layer: material.highest(layer, self.k).indices for layer in layers}
+        rows = {layer: context.highest(layer, self.k).indices for layer in layers}
         for layer in layers:  # units that abstain take no part in anything
-            silent = [reason is not None for reason in material.reasons(layer)]
+            silent = [reason is not None for reason in context.reasons(layer)]
             rows[layer][silent] = -1
         if self.weighted:
-            areas = _weighted_areas(material, annotations, rows)
+            areas = _weighted_areas(context, annotations, rows)
         else:
             areas = {layer: annotations.areas(rows[layer]) for layer in layers}
         made = {
-            layer: self._rank(
-                annotations, rows[layer], areas[layer], material.reasons(layer), count
-            )
+            layer: self._rank(annotations, rows[layer], areas[layer], context.reasons(layer), count)
             for layer in layers
         }
         return Labels(made)
@@ -154,15 +152,15 @@ def _why_not(images: int, annotated: bool, found: bool) -> str | None:
 
 
 def _weighted_areas(
-    material: Material, annotations: Annotations, rows: Mapping[str, np.ndarray]
+    context: LabelContext, annotations: Annotations, rows: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Sums over each unit's images of the share of its map inside each mask."""
-    grid = _masks.grid_of(material.target.preprocess.size)
+    grid = _masks.grid_of(context.target.preprocess.size)
     sums = {layer: np.zeros((len(r), len(annotations.names))) for layer, r in rows.items()}
     wanted = np.unique(np.concatenate([r.ravel() for r in rows.values()]))
-    for some, maps in material.maps(list(rows), wanted[wanted >= 0]):
+    for some, maps in context.maps(list(rows), wanted[wanted >= 0]):
         for place, row in enumerate(some):
-            concepts, masks = _masks.masks_on_grid(material, annotations, row, grid)
+            concepts, masks = _masks.masks_on_grid(context, annotations, row, grid)
             for layer in rows:
                 units = np.flatnonzero((rows[layer] == row).any(1))
                 if not len(units) or not len(concepts):

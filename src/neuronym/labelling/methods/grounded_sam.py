@@ -14,8 +14,8 @@ import torch
 from neuronym._core import registry
 from neuronym._core.checks import Verbatim, misuse
 from neuronym._core.terminal import duration
-from neuronym.atlas.context import Material
-from neuronym.extraction.cache import Shelf
+from neuronym.atlas.context import LabelContext
+from neuronym.extraction.cache import CacheEntry
 from neuronym.inputs.concepts.base import clean, read_lines
 from neuronym.labelling.base import LABELLERS, Labeller, Labels, LayerLabels
 from neuronym.labelling.methods import _masks
@@ -212,7 +212,7 @@ class GroundedSam(Labeller):
     threshold: float = registry.number(0.25, 0, 1)
     overlap: float = registry.number(0.8, 0, 1)
 
-    def label(self, material: Material, layers: Sequence[str], count: int) -> Labels:
+    def label(self, context: LabelContext, layers: Sequence[str], count: int) -> Labels:
         """Search each image once, whatever the number of units, and count per unit.
 
         What was found is kept in the cache, image by image.
@@ -222,22 +222,22 @@ class GroundedSam(Labeller):
             NeuronymError: a network cannot be loaded, or an image has changed.
         """
         # First, because it opens the target, which shall not fail hours later.
-        placed = _with_positions(material, layers)
-        finder, rows = self._finder(material), self._rows(material, layers)
+        placed = _with_positions(context, layers)
+        finder, rows = self._finder(context), self._rows(context, layers)
         wanted = _distinct(rows)
-        with material.progress("objects on images", len(wanted)) as tick:
+        with context.progress("objects on images", len(wanted)) as tick:
             for row in wanted:
                 known = finder.known(row) is not None
                 if not known:
                     finder.find(row)
                 tick.advance(instant=known)
         sightings = {layer: Sightings() for layer in layers}
-        for row, maps in _looks(material, placed, wanted):
+        for row, maps in _looks(context, placed, wanted):
             found = finder.known(row)
             found = finder.find(row) if found is None else found
             if not len(found):
                 continue
-            masks = _seen(material, found) if maps else None
+            masks = _seen(context, found) if maps else None
             for layer in layers:
                 units, ranks = np.nonzero(rows[layer] == row)
                 if not len(units):
@@ -247,10 +247,10 @@ class GroundedSam(Labeller):
                 else:
                     share = np.tile(found.areas, (len(units), 1))
                 sightings[layer].add(row, units, ranks + 1, found, share)
-        ids, made = material.images["image_id"].to_numpy(), {}
+        ids, made = context.images["image_id"].to_numpy(), {}
         for layer in layers:
             frame, images = sightings[layer].frame(), (rows[layer] >= 0).sum(1)
-            labels = ranked(frame, images, material.reasons(layer), finder.classes, count)
+            labels = ranked(frame, images, context.reasons(layer), finder.classes, count)
             made[layer] = replace(labels, evidence=evidence(frame, ids, finder.classes))
         facts = {
             "classes": len(finder.classes),
@@ -261,10 +261,10 @@ class GroundedSam(Labeller):
         }
         return Labels(made, facts=facts)
 
-    def cost(self, material: Material, layers: Sequence[str]) -> str:
+    def cost(self, context: LabelContext, layers: Sequence[str]) -> str:
         """Open the networks, search one or two images, and say how long all of them would take."""
-        finder = self._finder(material)
-        wanted = _distinct(self._rows(material, layers))
+        finder = self._finder(context)
+        wanted = _distinct(self._rows(context, layers))
         left = [row for row in wanted if finder.known(row) is None]
         prompts = len(finder.networks.prompts)
         what = (
@@ -280,30 +280,30 @@ class GroundedSam(Labeller):
         each = time.monotonic() - started
         return (
             f"{what}: about {duration(each * len(left))} (an image took {each:.2f} s on "
-            f"{material.device.type})."
+            f"{context.device.type})."
         )
 
-    def _finder(self, material: Material) -> _Finder:
-        classes, source = self._classes(material)
+    def _finder(self, context: LabelContext) -> _Finder:
+        classes, source = self._classes(context)
         networks = Networks(
             self.detector,
             self.segmenter,
             classes,
             threshold=self.threshold,
             overlap=self.overlap,
-            device=material.device,
+            device=context.device,
         )
-        shelf = material.cache.shelf("detections", networks.about)
-        return _Finder(material, networks, shelf, classes, source)
+        entry = context.cache.entry("detections", networks.about)
+        return _Finder(context, networks, entry, classes, source)
 
-    def _classes(self, material: Material) -> tuple[tuple[str, ...], str]:
+    def _classes(self, context: LabelContext) -> tuple[tuple[str, ...], str]:
         """The names to look for, and where they come from."""
-        declared = material.probe.vocabulary()
+        declared = context.probe.vocabulary()
         source = self.classes or ("annotations" if declared else "concepts")
         if source == "annotations":
             words: Sequence[str] = [entry.name.replace("_", " ") for entry in declared]
         elif source == "concepts":
-            words = material.words
+            words = context.words
         else:
             words = read_lines(Path(source).expanduser(), "classes")
         words = clean(words)[0]
@@ -319,12 +319,12 @@ class GroundedSam(Labeller):
             )
         return words, source
 
-    def _rows(self, material: Material, layers: Sequence[str]) -> dict[str, np.ndarray]:
+    def _rows(self, context: LabelContext, layers: Sequence[str]) -> dict[str, np.ndarray]:
         """The highest images of the units that can get a label: int64 `[unit, k]`, −1 for none."""
         rows = {}
         for layer in layers:
-            rows[layer] = np.array(material.highest(layer, self.k).indices, np.int64)
-            rows[layer][[reason is not None for reason in material.reasons(layer)]] = -1
+            rows[layer] = np.array(context.highest(layer, self.k).indices, np.int64)
+            rows[layer][[reason is not None for reason in context.reasons(layer)]] = -1
         return rows
 
 
@@ -332,25 +332,25 @@ class GroundedSam(Labeller):
 class _Finder:
     """Finds the objects on images, those of equal content once."""
 
-    material: Material
+    context: LabelContext
     networks: Networks
-    shelf: Shelf
+    entry: CacheEntry
     classes: tuple[str, ...]
     source: str
 
     def known(self, row: int) -> Detections | None:
         """What was found before, if the image was searched."""
-        stored = self.shelf.read(self._key(row))
+        stored = self.entry.read(self._key(row))
         return Detections.from_arrays(stored[0]) if stored else None
 
     def find(self, row: int) -> Detections:
         """Search an image and keep what is found."""
-        found = self.networks.find(self.material.picture(row))
-        self.shelf.write(self._key(row), found.to_arrays(), {})
+        found = self.networks.find(self.context.picture(row))
+        self.entry.write(self._key(row), found.to_arrays(), {})
         return found
 
     def _key(self, row: int) -> str:
-        return str(self.material.images["content_hash"].iloc[row])
+        return str(self.context.images["content_hash"].iloc[row])
 
 
 def _distinct(rows: dict[str, np.ndarray]) -> np.ndarray:
@@ -358,28 +358,28 @@ def _distinct(rows: dict[str, np.ndarray]) -> np.ndarray:
     return every[every >= 0]
 
 
-def _with_positions(material: Material, layers: Sequence[str]) -> list[str]:
-    if all(material.atlas.layers[layer]["layout"] == "vector" for layer in layers):
+def _with_positions(context: LabelContext, layers: Sequence[str]) -> list[str]:
+    if all(context.atlas.layers[layer]["layout"] == "vector" for layer in layers):
         return []
-    grids = {plan.info.name: plan.grid for plan in material.plans}
+    grids = {plan.info.name: plan.grid for plan in context.plans}
     return [layer for layer in layers if grids[layer] is not None]
 
 
 def _looks(
-    material: Material, placed: Sequence[str], rows: np.ndarray
+    context: LabelContext, placed: Sequence[str], rows: np.ndarray
 ) -> Iterator[tuple[int, dict[str, torch.Tensor]]]:
     """Each image with the maps `[unit, y, x]` of the layers that have positions."""
     if not placed:
         yield from ((row, {}) for row in rows)
         return
-    for some, maps in material.maps(placed, rows):
+    for some, maps in context.maps(placed, rows):
         for place, row in enumerate(some):
             yield row, {layer: maps[layer][place] for layer in placed}
 
 
-def _seen(material: Material, found: Detections) -> torch.Tensor:
+def _seen(context: LabelContext, found: Detections) -> torch.Tensor:
     """What the target sees of the masks, float32 `[object, y, x]` of zeros and ones."""
-    preprocess = material.target.preprocess
+    preprocess = context.target.preprocess
     grid = _masks.grid_of(preprocess.size)
     return torch.from_numpy(
         np.stack([preprocess.mask(decode(text), grid) for text in found.masks])

@@ -18,8 +18,8 @@ from neuronym._core.numerics.topk import TopK, as_array, as_tensor
 from neuronym._core.progress import Progress
 from neuronym._core.registry import number, whole
 from neuronym._core.types import Rows
-from neuronym.atlas.context import Material
-from neuronym.inputs.encoders.base import measured_sharpness
+from neuronym.atlas.context import LabelContext
+from neuronym.inputs.encoders.base import measured_logit_scale
 from neuronym.labelling.base import LABELLERS, Labeller, Labels, LayerLabels
 from neuronym.similarity.blocks import block_of, distinct_rows
 
@@ -301,7 +301,7 @@ class Linear(Labeller):
         length: concepts per unit at most.
         tolerance: by how much another concept must raise the correlation.
         width: candidates compared in every step.
-        a: scale of the softmax. None: the encoder's sharpness.
+        a: scale of the softmax. None: the encoder's logit scale.
         validation: share of the images that is held out.
         seed: of the choice of images.
 
@@ -318,46 +318,46 @@ class Linear(Labeller):
     validation: float = number(0.3, 0.05, 0.95)
     seed: int = whole(0, 0)
 
-    def label(self, material: Material, layers: Sequence[str], count: int) -> Labels:
+    def label(self, context: LabelContext, layers: Sequence[str], count: int) -> Labels:
         """Explain all units of some layers."""
-        hashes = material.images["content_hash"].to_numpy()
+        hashes = context.images["content_hash"].to_numpy()
         validation = held_out(hashes, self.validation, self.seed)
         sizes = [len(set(hashes[validation == part])) for part in (False, True)]
         few = None
         if min(sizes) < _FEWEST:
             few = f"{sizes[0]} different images to fit on and {sizes[1]} to validate on"
             few += f", {_FEWEST} of each needed"
-        a = material.sharpness if self.a is None else self.a
+        a = context.logit_scale if self.a is None else self.a
         if a is None:
-            a = measured_sharpness(material.image_embeddings, material.text_embeddings)
-        made = {layer: self._layer(material, layer, a, validation, few, count) for layer in layers}
+            a = measured_logit_scale(context.image_embeddings, context.text_embeddings)
+        made = {layer: self._layer(context, layer, a, validation, few, count) for layer in layers}
         facts = {"a": a, "images": {"fit": sizes[0], "validation": sizes[1]}}
         return Labels(made, facts=facts)
 
     def _layer(
         self,
-        material: Material,
+        context: LabelContext,
         layer: str,
         a: float,
         validation: np.ndarray,
         few: str | None,
         count: int,
     ) -> LayerLabels:
-        texts, member = distinct_rows(material.text_embeddings)
+        texts, member = distinct_rows(context.text_embeddings)
         first = np.unique(member, return_index=True)[1]  # of the concepts with equal embeddings
-        words = np.array(material.words, dtype=object)[first]
-        reasons = [reason or few for reason in material.reasons(layer)]
+        words = np.array(context.words, dtype=object)[first]
+        reasons = [reason or few for reason in context.reasons(layer)]
         units = np.flatnonzero([reason is None for reason in reasons])
         fitted = Sample(
-            material.activations(layer),
-            material.image_embeddings,
+            context.activations(layer),
+            context.image_embeddings,
             texts,
             np.bincount(member),
             a,
             units,
             ~validation,
         )
-        found = fit(fitted, self.length, self.width, self.tolerance, material.progress)
+        found = fit(fitted, self.length, self.width, self.tolerance, context.progress)
         correlation = found.correlate(replace(fitted, part=validation))
         for place, unit in enumerate(units):
             if not found.scale.unit_std[place]:

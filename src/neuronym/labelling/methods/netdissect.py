@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from neuronym._core import hashing, registry
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.labelling.base import LABELLERS, Labeller, Labels, LayerLabels
 from neuronym.labelling.methods import _masks
 from neuronym.labelling.methods._masks import Annotations
@@ -121,28 +121,28 @@ class NetDissect(Labeller):
     quantile: float = registry.number(0.005, 1e-6, 0.5)
     threshold: float = registry.number(0.04, 0, 1)
 
-    def check(self, material: Material, layers: Sequence[str]) -> None:
+    def check(self, context: LabelContext, layers: Sequence[str]) -> None:
         """Every layer must have maps."""
-        super().check(material, layers)
-        material.check_maps(layers)
+        super().check(context, layers)
+        context.check_maps(layers)
 
-    def cost(self, material: Material, layers: Sequence[str]) -> str:
+    def cost(self, context: LabelContext, layers: Sequence[str]) -> str:
         """Two passes of the target."""
-        return f"It runs {material.target.name} twice over {material.count:,} images."
+        return f"It runs {context.target.name} twice over {context.count:,} images."
 
-    def label(self, material: Material, layers: Sequence[str], count: int) -> Labels:
+    def label(self, context: LabelContext, layers: Sequence[str], count: int) -> Labels:
         """Find thresholds in one pass over the probe, and intersections in another.
 
         Raises:
             NeuronymError: nothing is annotated, or a layer has no maps.
         """
-        annotations = Annotations.of(material)
-        grid = _masks.grid_of(material.target.preprocess.size)
-        levels = self._levels(material, layers)
-        overlaps, areas = _overlaps(material, annotations, levels, grid)
+        annotations = Annotations.of(context)
+        grid = _masks.grid_of(context.target.preprocess.size)
+        levels = self._levels(context, layers)
+        overlaps, areas = _overlaps(context, annotations, levels, grid)
         made = {
             layer: self._rank(
-                annotations, overlaps[layer], areas, levels[layer], material.reasons(layer), count
+                annotations, overlaps[layer], areas, levels[layer], context.reasons(layer), count
             )
             for layer in layers
         }
@@ -156,27 +156,27 @@ class NetDissect(Labeller):
             )
         return Labels(made, facts=facts)
 
-    def _levels(self, material: Material, layers: Sequence[str]) -> dict[str, np.ndarray]:
+    def _levels(self, context: LabelContext, layers: Sequence[str]) -> dict[str, np.ndarray]:
         """The units' thresholds, float32 `[unit]` per layer; cached."""
-        hashes = material.images["content_hash"]
+        hashes = context.images["content_hash"]
         key = hashing.of_texts([f"upper quantile {self.quantile}, version 2", *hashes])
-        shelves = {layer: material.shelf(layer) for layer in layers}
+        entries = {layer: context.entry(layer) for layer in layers}
         levels, streams = {}, {}
-        for layer, shelf in shelves.items():
-            positions, units = math.prod(material.grid(layer)), material.units(layer)
-            kept = shelf.read(key)
+        for layer, entry in entries.items():
+            positions, units = math.prod(context.grid(layer)), context.units(layer)
+            kept = entry.read(key)
             if kept is not None:
                 levels[layer] = np.array(kept[0]["levels"])
             else:
-                streams[layer] = UpperQuantile(units, material.count, positions, self.quantile)
+                streams[layer] = UpperQuantile(units, context.count, positions, self.quantile)
         if streams:
-            for rows, maps in material.maps(list(streams)):
+            for rows, maps in context.maps(list(streams)):
                 for layer, stream in streams.items():
                     for row, values in zip(rows, maps[layer].flatten(2).numpy(), strict=True):
                         stream.update(int(row), values)
         for layer, stream in streams.items():
             levels[layer] = stream.result()
-            shelves[layer].write(key, {"levels": levels[layer]}, {})
+            entries[layer].write(key, {"levels": levels[layer]}, {})
         return levels
 
     def _rank(
@@ -238,7 +238,7 @@ class _Overlap:
 
 
 def _overlaps(
-    material: Material,
+    context: LabelContext,
     annotations: Annotations,
     levels: Mapping[str, np.ndarray],
     grid: tuple[int, int],
@@ -252,16 +252,16 @@ def _overlaps(
         for layer, level in levels.items()
     }
     areas = np.zeros(concepts, np.int64)
-    for rows, maps in material.maps(list(levels)):
+    for rows, maps in context.maps(list(levels)):
         for place, row in enumerate(rows):
-            shown, masks = _masks.masks_on_grid(material, annotations, row, grid)
+            shown, masks = _masks.masks_on_grid(context, annotations, row, grid)
             if not len(shown):
                 continue
             areas[shown] += _whole(masks.sum(1))
             here = np.unique(annotations.category[shown])
-            masks = masks.to(material.device)
+            masks = masks.to(context.device)
             for layer, overlap in found.items():
-                parts = _responses(maps[layer][place], levels[layer], grid, material.device)
+                parts = _responses(maps[layer][place], levels[layer], grid, context.device)
                 for units, response in parts:
                     overlap.both[units[:, None], shown] += _whole(response @ masks.T)
                     overlap.units[units[:, None], here] += _whole(response.sum(1))[:, None]

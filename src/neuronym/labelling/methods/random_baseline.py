@@ -10,7 +10,7 @@ import numpy as np
 
 from neuronym._core import hashing
 from neuronym._core.registry import whole
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.labelling.base import LABELLERS, Labeller, Labels, LayerLabels
 
 
@@ -30,14 +30,14 @@ class Random(Labeller):
     needs: ClassVar[tuple[str, ...]] = ()
     seed: int = whole(0, 0)
 
-    def label(self, material: Material, layers: Sequence[str], count: int) -> Labels:
+    def label(self, context: LabelContext, layers: Sequence[str], count: int) -> Labels:
         """Draw concepts for all units that other methods could label."""
-        words = np.array(material.words, dtype=object)
-        concept_set = hashing.of_texts(material.words)
+        words = np.array(context.words, dtype=object)
+        concept_set = hashing.of_texts(context.words)
         scores = 1 / np.arange(1, min(count, len(words)) + 1, dtype=np.float32)
         made = {}
         for layer in layers:
-            reasons = material.reasons(layer)
+            reasons = context.reasons(layer)
             drawn = np.full((len(reasons), len(scores)), None, dtype=object)
             for unit in range(len(reasons)):
                 known = hashing.of_data([self.seed, concept_set, layer, unit])

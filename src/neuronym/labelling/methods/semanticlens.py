@@ -11,15 +11,15 @@ from jaxtyping import Bool, Float, Int64
 
 from neuronym._core import registry
 from neuronym._core.progress import Progress
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.labelling.base import LABELLERS, Labeller, Labels, LayerLabels
 from neuronym.labelling.methods._exemplars import (
     BLOCK,
     caveat,
     exemplar_vectors,
+    images_read,
     mean_of,
     ranked_labels,
-    settled,
     unit,
 )
 
@@ -134,16 +134,16 @@ class SemanticLens(Labeller):
     k: int | None = registry.whole(None, 1)
     centre: bool = registry.flag(True)
 
-    def label(self, material: Material, layers: Sequence[str], count: int) -> Labels:
+    def label(self, context: LabelContext, layers: Sequence[str], count: int) -> Labels:
         """Embed the concepts, then average the exemplars of every unit."""
-        texts, shared, k = material.text_embeddings, {}, settled(self.k, MOST, material.count)
+        texts, shared, k = context.text_embeddings, {}, images_read(self.k, MOST, context.count)
         if self.centre:
-            texts, empty = centred_texts(material)
+            texts, empty = centred_texts(context)
             shared = {"empty_prompts": empty}
         made = {}
         for layer in layers:
-            rows = material.highest(layer, k).indices
-            means, measures = survey(material.image_embeddings, rows, material.progress)
+            rows = context.highest(layer, k).indices
+            means, measures = statistics(context.image_embeddings, rows, context.progress)
             reasons = tuple(
                 reason
                 or (
@@ -151,35 +151,35 @@ class SemanticLens(Labeller):
                     if np.linalg.norm(mean) > _ROUNDING
                     else "the embeddings of its exemplars cancel"
                 )
-                for reason, mean in zip(material.reasons(layer), means, strict=True)
+                for reason, mean in zip(context.reasons(layer), means, strict=True)
             )
-            living = np.array([reason is None for reason in reasons])
-            measures["redundancy"] = redundancy(means, living)
+            active = np.array([reason is None for reason in reasons])
+            measures["redundancy"] = redundancy(means, active)
             concepts, scores = ranked_labels(
-                material.words, means, texts, reasons, count, material.progress
+                context.words, means, texts, reasons, count, context.progress
             )
             made[layer] = LayerLabels(
                 concepts,
                 scores,
                 reasons,
-                measures={k: np.where(living, v, np.nan) for k, v in measures.items()},
+                measures={k: np.where(active, v, np.nan) for k, v in measures.items()},
                 arrays={"vectors": unit(means).astype(np.float32)},
             )
-        return Labels(made, shared, {"settled": f"k={k}"} | caveat(k, material.count))
+        return Labels(made, shared, {"with_defaults": f"k={k}"} | caveat(k, context.count))
 
 
-def centred_texts(material: Material) -> tuple[np.ndarray, np.ndarray]:
+def centred_texts(context: LabelContext) -> tuple[np.ndarray, np.ndarray]:
     """Prompts minus prompts without a word, mean over templates: `[concept, dim]`.
 
     Also the embeddings of the empty prompts, `[template, dim]`.
     """
-    templates = material.atlas.manifest.concepts.templates
-    encoder = material.encoder()
-    empty = np.concatenate([material.embed_words([""], [t], encoder) for t in templates])
+    templates = context.atlas.manifest.concepts.templates
+    encoder = context.encoder()
+    empty = np.concatenate([context.embed_words([""], [t], encoder) for t in templates])
     if len(templates) == 1:
-        return _without_rounding(material.text_embeddings - empty), empty
+        return _without_rounding(context.text_embeddings - empty), empty
     total = sum(
-        material.embed_words(material.words, [template], encoder).astype(np.float64) - gap
+        context.embed_words(context.words, [template], encoder).astype(np.float64) - gap
         for template, gap in zip(templates, empty, strict=True)
     )
     return _without_rounding(total / len(templates)), empty
@@ -191,7 +191,7 @@ def _without_rounding(vectors: np.ndarray) -> np.ndarray:
     return np.where(lengths < _ROUNDING, 0, vectors)
 
 
-def survey(
+def statistics(
     images: Float[np.ndarray, "image dim"], rows: Int64[np.ndarray, "unit k"], progress: Progress
 ) -> tuple[Float[np.ndarray, "unit dim"], dict[str, np.ndarray]]:
     """Mean embedding of every unit's exemplars, and measures of how they lie around it.
@@ -251,14 +251,14 @@ def polysemanticity(
 
 
 def redundancy(
-    means: Float[np.ndarray, "unit dim"], living: Bool[np.ndarray, " unit"]
+    means: Float[np.ndarray, "unit dim"], active: Bool[np.ndarray, " unit"]
 ) -> Float[np.ndarray, " unit"]:
-    """Highest cosine of a unit's mean embedding with that of another living unit of the layer.
+    """Highest cosine of a unit's mean embedding with that of another active unit of the layer.
 
     NaN for units that do not live or have no other beside them.
     """
     found = np.full(len(means), np.nan)
-    units, rows = np.flatnonzero(living), unit(means[living])
+    units, rows = np.flatnonzero(active), unit(means[active])
     if len(units) < 2:
         return found
     for low in range(0, len(units), BLOCK):

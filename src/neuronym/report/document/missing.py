@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from neuronym._core.errors import NeuronymError
 from neuronym.analysis.trust.base import ANALYSES, open_analysis
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas
 from neuronym.report.plots.base import View
 
@@ -36,7 +36,7 @@ def commands(seen: View) -> Iterator[tuple[str, str]]:
 
 def _possible(atlas: Atlas, method: str, analysis: str) -> bool:
     try:
-        open_analysis(analysis).check(Material(atlas), method)
+        open_analysis(analysis).check(LabelContext(atlas), method)
     except NeuronymError:
         return False
     return True

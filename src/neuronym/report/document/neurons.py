@@ -10,7 +10,7 @@ from neuronym.atlas.schema import TRUST
 from neuronym.report.document.blocks import Neuron, Neurons
 from neuronym.report.plots.base import View
 from neuronym.report.plots.neurons import Example
-from neuronym.report.summary import score_text, striking, trust_text
+from neuronym.report.summary import score_text, top_scoring, trust_text
 
 IMAGES = 6
 _NEXT = 3  # labels after the first
@@ -23,8 +23,8 @@ _DOUBTS = {
 
 
 def best(seen: View, count: int = 12) -> Neurons:
-    """Striking neurons: high scores, spread over the layers."""
-    rows = striking(pd.concat(seen.best.values()), count)
+    """Top-scoring neurons: high scores, spread over the layers."""
+    rows = top_scoring(pd.concat(seen.best.values()), count)
     return cards(seen, rows[["layer", "unit"]].itertuples(index=False, name=None))
 
 

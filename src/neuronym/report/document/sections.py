@@ -10,7 +10,7 @@ from typing import Any
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.progress import Progress, silent
 from neuronym._core.tables import Column, Table
-from neuronym.analysis.evaluation.base import open_subject, table
+from neuronym.analysis.evaluation.base import open_context, table
 from neuronym.atlas.schema import analysis_id
 from neuronym.report import summary
 from neuronym.report.document import missing, neurons, sentences
@@ -54,7 +54,7 @@ class Builder:
             UsageError: a truth that there is not.
         """
         if self.seen.truth is not None:
-            self.seen.subject()  # refuses a wrong truth before anything is drawn
+            self.seen.evaluation()  # refuses a wrong truth before anything is drawn
         parts = (
             ("made", "How it was made", self._made),
             ("layers", "Layer by layer", self._layers),
@@ -93,21 +93,21 @@ class Builder:
     def _truth(self) -> Iterator[Block]:
         if self.seen.truth is None:
             return
-        accuracy = table("accuracy", self.seen.subject(every=True))
+        accuracy = table("accuracy", self.seen.evaluation(every=True))
         found = list(sentences.right(accuracy, self.seen))
         self.lead += found[:1]
         yield from map(Text, found[1:])
         yield self._of_layers(accuracy)
         yield from self._figures(_OF_TRUTH)
-        further = table("correctness", self.seen.subject(every=True))
+        further = table("correctness", self.seen.evaluation(every=True))
         notes = tuple(note for note in further.notes if note not in accuracy.notes)
         yield replace(self._of_layers(further), notes=notes)
 
     def _neurons(self) -> Iterator[Block]:
-        striking = neurons.best(self.seen)
-        if striking.items:
+        top_scoring = neurons.best(self.seen)
+        if top_scoring.items:
             yield Text("The highest scores, spread over the layers; no label twice in a layer.")
-            yield striking
+            yield top_scoring
         doubtful, why = neurons.doubtful(self.seen)
         if doubtful.items:
             yield Text(f"The labelled neurons to rely on least: {why}.")
@@ -116,7 +116,7 @@ class Builder:
         if self.seen.truth is not None and found:
             yield Text("Right, wrong, and without a label.")
             yield neurons.examples(self.seen, found)
-        if not any(image for one in striking.items for _id, image in one.images):
+        if not any(image for one in top_scoring.items for _id, image in one.images):
             self.left_out.append("The images of the neurons: the atlas has no copies of them.")
 
     def _methods(self) -> Iterator[Block]:
@@ -157,9 +157,9 @@ class Builder:
         return replace(made, rows=rows, totals=0)
 
     def _table(self, name: str) -> Iterator[Block]:
-        subject = open_subject(self.seen.atlas, [self.seen.method], material=self.seen.origins)
+        evaluation = open_context(self.seen.atlas, [self.seen.method], context=self.seen.sources)
         try:
-            made = self._of_layers(table(name, subject))
+            made = self._of_layers(table(name, evaluation))
             yield replace(made, columns=tuple(c for c in made.columns if c.name != "method"))
         except (NeuronymError, UsageError) as error:
             self.left_out.append(f"The table {name}: {error}")
@@ -181,7 +181,7 @@ def configuration(seen: View) -> Table:
             words["fingerprint"],
         ),
         ("image–text model", encoder["name"], encoder["fingerprint"]),
-        ("labels", f"{seen.method}: {facts.get('settled') or facts.get('method', '')}", None),
+        ("labels", f"{seen.method}: {facts.get('with_defaults') or facts.get('method', '')}", None),
     ]
     keys = [analysis_id(name, seen.method) for name in seen.atlas.analyses(seen.method)]
     if keys:

@@ -160,8 +160,8 @@ def _layer_prior(facts: dict[str, Any]) -> bool:
 
     try:
         return (
-            "settled" in facts
-            and getattr(open_similarity(facts["settled"]), "prior", "") == "layer"
+            "with_defaults" in facts
+            and getattr(open_similarity(facts["with_defaults"]), "prior", "") == "layer"
         )
     except NeuronymError:
         return False

@@ -21,7 +21,7 @@ _MARKS = "osD^vPX*"
 @FIGURES.register("accuracy")
 def accuracy(seen: View) -> Figure:
     """Share of neurons with a right label, by layer and method, with 95 % intervals."""
-    made = table("accuracy", seen.subject(every=True))
+    made = table("accuracy", seen.evaluation(every=True))
     rows = [row for row in made.rows if row["layer"] in seen.layers]
     layers = [layer for layer in seen.layers if any(row["layer"] == layer for row in rows)]
     if not rows:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from neuronym._core.checks import misuse
 from neuronym._core.registry import Registry
-from neuronym.analysis.evaluation.base import Subject, open_subject
+from neuronym.analysis.evaluation.base import EvaluationContext, open_context
 from neuronym.atlas import schema
 from neuronym.atlas.reader import Atlas
 from neuronym.report.figures import COLOURS, INK, PALE, shown, style
@@ -40,7 +40,7 @@ class View:
         truth: where right labels come from (see docs/ground-truth.md), or None.
         unit: the neuron of a neuron sheet, such as `layer4:1802`, or None.
         images: how many images a neuron sheet shows.
-        origins: what `Material` needs beside the atlas where a figure embeds words.
+        sources: what `LabelContext` needs beside the atlas where a figure embeds words.
     """
 
     atlas: Atlas
@@ -49,7 +49,7 @@ class View:
     truth: str | None = None
     unit: str | None = None
     images: int = 16
-    origins: dict[str, Any] = field(default_factory=dict)
+    sources: dict[str, Any] = field(default_factory=dict)
 
     @functools.cached_property
     def labels(self) -> pd.DataFrame:
@@ -74,7 +74,7 @@ class View:
         facts = self.atlas.manifest.analyses.get(key, {})
         return facts.get("chance", {}).get(layer, {}).get("threshold")
 
-    def subject(self, every: bool = False) -> Subject:
+    def evaluation(self, every: bool = False) -> EvaluationContext:
         """What the tables of the study are about: this method, or every method, and the truth.
 
         Raises:
@@ -88,7 +88,7 @@ class View:
                 "Write --truth classes, --truth annotations or --truth FILE.",
             )
         methods = self.atlas.methods if every else [self.method]
-        return open_subject(self.atlas, methods, truth=self.truth, material=self.origins)
+        return open_context(self.atlas, methods, truth=self.truth, context=self.sources)
 
     @property
     def truth_note(self) -> str:

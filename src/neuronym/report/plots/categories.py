@@ -62,7 +62,7 @@ def _kinds(seen: View) -> tuple[dict[str, Counter[str]], str]:
             for layer, some in rows.items()
         }, f"categories as told by {shown(seen.method, 60)}"
     words = list(every["concept"].unique())
-    found, how = of_words(seen.atlas, words, **seen.origins) if words else ({}, "")
+    found, how = of_words(seen.atlas, words, **seen.sources) if words else ({}, "")
     counts = {layer: Counter(map(found.get, some["concept"])) for layer, some in rows.items()}
     return counts, how
 

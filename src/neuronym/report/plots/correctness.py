@@ -43,13 +43,13 @@ FEWEST = 10
 @FIGURES.register("correctness")
 def correctness(seen: View) -> Figure:
     """Mean score of right and wrong labels, and how many labels are right above each score."""
-    subject = seen.subject()
-    rows = [r for r in table("correctness", subject).rows if r["layer"] in seen.layers]
+    evaluation = seen.evaluation()
+    rows = [r for r in table("correctness", evaluation).rows if r["layer"] in seen.layers]
     if not rows:
         raise NeuronymError(f"The truth ({seen.truth}) says nothing about these layers.")
     layers, left = some([row["layer"] for row in rows])
     rows = [row for row in rows if row["layer"] in layers]
-    (units,), _notes = judge(subject, trust=False)
+    (units,), _notes = judge(evaluation, trust=False)
     figure = new(figsize=(WIDE, 4.4), layout="constrained", dpi=120)
     means, curve = figure.subplots(1, 2, width_ratios=(1.15, 1))
     _means(means, seen, rows)

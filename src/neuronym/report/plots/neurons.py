@@ -11,7 +11,7 @@ from neuronym._core.errors import NeuronymError
 from neuronym.analysis.evaluation.judging import judge
 from neuronym.report.figures import COLOURS, FAINT, INK, new, shown
 from neuronym.report.plots.base import FIGURES, View, short, title
-from neuronym.report.summary import score_text, striking
+from neuronym.report.summary import score_text, top_scoring
 from neuronym.report.unit_sheet import draw as sheet
 from neuronym.report.unit_sheet import draw_exemplar
 
@@ -40,7 +40,7 @@ def neuron(seen: View) -> Figure:
     if seen.unit is not None:
         chosen = seen.atlas[seen.unit]
     else:
-        best = striking(pd.concat(seen.best.values()), 1)
+        best = top_scoring(pd.concat(seen.best.values()), 1)
         if best.empty:
             raise NeuronymError("No neuron is labelled: name the one to draw with --unit.")
         chosen = seen.atlas[best["layer"].iloc[0], int(best["unit"].iloc[0])]
@@ -90,14 +90,14 @@ def chosen(seen: View) -> Iterator[Example]:
 
 def _by_truth(seen: View, silent: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], dict]:
     """Right, wrong and other units, best first; and by unit the words of the truth."""
-    subject = seen.subject()
-    (units,), _notes = judge(subject, subject.abstains)
+    evaluation = seen.evaluation()
+    (units,), _notes = judge(evaluation, evaluation.abstains)
     units = _highest_first(units[units["layer"].isin(seen.layers)])
     sure = units[units["interpretable"] & units["labelled"]]
     picks = {"Right": sure[sure["rank"] == 1], "Wrong": sure[sure["rank"] == 0]}
     blank = units[~units["interpretable"]]
     picks |= {"No label can be derived": blank} if len(blank) else {"No label": silent}
-    words = {(row.layer, row.unit): row.labels for row in subject.known.frame.itertuples()}
+    words = {(row.layer, row.unit): row.labels for row in evaluation.known.frame.itertuples()}
     return picks, words
 
 

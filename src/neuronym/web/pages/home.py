@@ -48,7 +48,7 @@ class Home(Page):
     steady: ClassVar[bool] = True
     facts: dict[str, Any]
     layers: tuple[Layer, ...]
-    striking: tuple[Card, ...]
+    top_scoring: tuple[Card, ...]
     units: int
     bins: str
 
@@ -76,7 +76,7 @@ def home(view: View, parts: tuple[str, ...], query: Query) -> Home:
             )
         )
     cards = tuple(
-        view.card(view.units.starts[row["layer"]] + row["unit"]) for row in found["striking"]
+        view.card(view.units.starts[row["layer"]] + row["unit"]) for row in found["top_scoring"]
     )
     units = sum(layer.units for layer in layers)
     target = found["target"]

@@ -95,7 +95,7 @@ def _places(view: View, start: int, count: int) -> tuple[tuple[float, float], ..
 
 
 def principal(rows: Float[np.ndarray, "row dim"]) -> Float[np.ndarray, "row 2"]:
-    """The first two principal components of each row; their signs are fixed."""
+    """The first two principal components of each row; their features are fixed."""
     centred = rows - rows.mean(0)
     axes = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :2]
     largest = axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])]

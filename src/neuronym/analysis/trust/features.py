@@ -1,4 +1,4 @@
-"""What is known of every unit's rank-1 label without knowing the truth: signs that it is right."""
+"""What is known of every unit's rank-1 label without the truth: features that it is right."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neuronym._core.numerics.topk import as_array
 from neuronym._core.progress import Progress, silent
 from neuronym.analysis.rescoring import similarity_of
 from neuronym.analysis.trust.explanation_metrics import ranks
-from neuronym.atlas.context import Material
+from neuronym.atlas.context import LabelContext
 from neuronym.similarity.wpmi import SoftWpmi
 
 #: Labels per unit that are looked at: the first one, and those that it is held against.
@@ -23,7 +23,7 @@ _BLOCK = 1 << 24
 _NOISE = 1e-5
 
 #: Name → meaning. All are numbers per unit; NaN where the unit has no label or no such number.
-SIGNS: Mapping[str, str] = MappingProxyType(
+FEATURES: Mapping[str, str] = MappingProxyType(
     {
         "fit": "correlation of 1/√rank, the image's rank among the unit's activations, with the "
         "label's p(t | x), over all images",
@@ -39,19 +39,19 @@ SIGNS: Mapping[str, str] = MappingProxyType(
         "stability": "log odds of the share of resamples with the same label, from `bootstrap`",
     }
 )
-#: Which analysis a sign is read from; the others are measured.
+#: Which analysis a feature is read from; the others are measured.
 ANALYSED: Mapping[str, str] = MappingProxyType({"chance": "significance", "stability": "bootstrap"})
 
 PerUnit = Float64[np.ndarray, " unit"]
 
 
-def signs(
-    material: Material, method: str, layer: str, names: Iterable[str] = tuple(SIGNS)
+def features(
+    context: LabelContext, method: str, layer: str, names: Iterable[str] = tuple(FEATURES)
 ) -> dict[str, PerUnit]:
-    """`SIGNS` of one layer, in the order of its units.
+    """`FEATURES` of one layer, in the order of its units.
 
     Args:
-        material: of the atlas.
+        context: of the atlas.
         method: one that scores all concepts by a similarity.
         layer: one that it has labelled.
         names: which ones. Those of analyses that were not run are NaN.
@@ -60,17 +60,17 @@ def signs(
         UsageError: the method is not clip-dissect.
         NeuronymError: activations or embeddings are not to be had.
     """
-    atlas, units = material.atlas, material.units(layer)
-    labels, scores = _labels(material, method, layer)
+    atlas, units = context.atlas, context.units(layer)
+    labels, scores = _labels(context, method, layer)
     found = measured(
-        as_array(material.activations(layer)[0 : material.count]),
-        material.image_embeddings,
-        material.text_embeddings,
+        as_array(context.activations(layer)[0 : context.count]),
+        context.image_embeddings,
+        context.text_embeddings,
         labels,
         scores,
-        sharpness=sharpness(material, method),
-        top_k=_top_k(material, method),
-        progress=material.progress,
+        logit_scale=logit_scale(context, method),
+        top_k=_top_k(context, method),
+        progress=context.progress,
     )
     for name, analysis in ANALYSED.items():
         found[name] = np.full(units, np.nan)
@@ -86,27 +86,27 @@ _TRANSFORMED = {
 }
 
 
-def sharpness(material: Material, method: str) -> float:
+def logit_scale(context: LabelContext, method: str) -> float:
     """The scale of the softmax over concepts that belongs to the encoder."""
-    return float(material.atlas.manifest.methods[method]["logit_scale"])
+    return float(context.atlas.manifest.methods[method]["logit_scale"])
 
 
-def _top_k(material: Material, method: str) -> int:
+def _top_k(context: LabelContext, method: str) -> int:
     """Images that a label is made from; for similarities of all images, soft-wpmi's number."""
-    own = getattr(similarity_of(material, method), "top_k", None)
-    return own or SoftWpmi().settle(material.count, 1).top_k or material.count
+    own = getattr(similarity_of(context, method), "top_k", None)
+    return own or SoftWpmi().with_defaults(context.count, 1).top_k or context.count
 
 
 def _labels(
-    material: Material, method: str, layer: str
+    context: LabelContext, method: str, layer: str
 ) -> tuple[Int64[np.ndarray, "unit rank"], Float64[np.ndarray, "unit rank"]]:
     """The first labels of each unit: rows of the concepts (−1: none), and scores (NaN)."""
-    frame = material.atlas.labels(layer, method=method, trust=False)
+    frame = context.atlas.labels(layer, method=method, trust=False)
     frame = frame[~frame["abstained"] & (frame["rank"] <= _LABELS)]
-    shape = (material.units(layer), _LABELS)
+    shape = (context.units(layer), _LABELS)
     rows, scores = np.full(shape, -1, np.int64), np.full(shape, np.nan)
     place = (frame["unit"].to_numpy(), frame["rank"].to_numpy() - 1)
-    number = {word: row for row, word in enumerate(material.words)}
+    number = {word: row for row, word in enumerate(context.words)}
     rows[place] = [number[word] for word in frame["concept"]]
     scores[place] = frame["score"]
     return rows, scores
@@ -119,34 +119,34 @@ def measured(
     labels: Int64[np.ndarray, "unit rank"],
     scores: Float[np.ndarray, "unit rank"],
     *,
-    sharpness: float,
+    logit_scale: float,
     top_k: int,
     progress: Progress = silent,
 ) -> dict[str, PerUnit]:
-    """The signs that come from arrays.
+    """The features that come from arrays.
 
     Args:
         activations: of one layer.
         images, texts: embeddings.
         labels: rows of `texts`, best first; −1: none.
         scores: of the labels.
-        sharpness: scale of the softmax over concepts.
+        logit_scale: scale of the softmax over concepts.
         top_k: images that a label is made from.
     """
     units, count = len(labels), len(images)
-    found = {name: np.full(units, np.nan) for name in SIGNS if name not in ANALYSED}
+    found = {name: np.full(units, np.nan) for name in FEATURES if name not in ANALYSED}
     vectors = np.asarray(images, np.float32)
-    shared = SoftWpmi(top_k=1, a=sharpness).shared(vectors, texts)
+    shared = SoftWpmi(top_k=1, a=logit_scale).shared(vectors, texts)
     normalisers = np.asarray(shared["log_normalisers"], np.float32)
     typical, spread = _pairs(vectors)
     step = max(1, _BLOCK // (count * (1 + labels.shape[1])))
     highest = np.zeros(units, np.int64)
-    with np.errstate(invalid="ignore", divide="ignore"), progress("signs", units) as tick:
+    with np.errstate(invalid="ignore", divide="ignore"), progress("features", units) as tick:
         for low in range(0, units, step):
             here = slice(low, low + step)
             block = np.ascontiguousarray(activations[:, here].T, np.float32)
             weights = 1 / np.sqrt(1 + count - ranks(block))
-            fits = _fits(weights, vectors, texts, normalisers, labels[here], sharpness)
+            fits = _fits(weights, vectors, texts, normalisers, labels[here], logit_scale)
             found["fit"][here] = fits[:, 0]
             others = np.fmax.reduce(fits[:, 1:], axis=1, initial=np.nan)
             found["fit_margin"][here] = fits[:, 0] - others
@@ -163,12 +163,12 @@ def measured(
 
 
 def _crowding(
-    highest: Int64[np.ndarray, " unit"], living: Bool[np.ndarray, " unit"], images: int
+    highest: Int64[np.ndarray, " unit"], active: Bool[np.ndarray, " unit"], images: int
 ) -> PerUnit:
     """log (1 + other units with the same highest image) / (1 + as many as if drawn at random)."""
-    units = np.bincount(highest[living], minlength=images)
-    others = units[highest] - living
-    return np.log1p(others) - np.log1p(max(living.sum() - 1, 0) / images)
+    units = np.bincount(highest[active], minlength=images)
+    others = units[highest] - active
+    return np.log1p(others) - np.log1p(max(active.sum() - 1, 0) / images)
 
 
 def standardised(rows: Float[np.ndarray, "row image"]) -> Float32[np.ndarray, "row image"]:
