@@ -12,6 +12,7 @@ from array_material import ArrayContext
 from helpers import manifest
 from neuronym._core import storage
 from neuronym.atlas import schema
+from neuronym.atlas.reader import Atlas
 from neuronym.similarity.base import Similarity
 
 METHOD = "clip-dissect.trial"
@@ -29,10 +30,12 @@ class _Atlas:
         self.folder, self._labels = folder, labels
         self.manifest = manifest(methods={METHOD: about})
 
-    def labels(self, layer: str, *, method: str, trust: bool) -> pd.DataFrame:
+    def labels(self, layer: str, unit: None = None, *, method: str, trust: bool) -> pd.DataFrame:
         assert method == METHOD
         assert not trust
         return self._labels[self._labels["layer"] == layer]
+
+    first_labels = Atlas.first_labels
 
 
 def scored(

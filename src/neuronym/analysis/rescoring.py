@@ -47,8 +47,7 @@ def similarity_of(context: LabelContext, method: str) -> Similarity:
 
 def best_scores(context: LabelContext, method: str, layer: str) -> Float64[np.ndarray, " unit"]:
     """Every unit's rank-1 score; NaN where it abstains."""
-    labels = context.atlas.labels(layer, method=method, trust=False)
-    labels = labels[(labels["rank"] == 1) & ~labels["abstained"]]
+    labels = context.atlas.first_labels(layer, method=method, trust=False, abstaining=False)
     found = np.full(context.units(layer), np.nan)
     found[labels["unit"].to_numpy()] = labels["score"].to_numpy()
     return found

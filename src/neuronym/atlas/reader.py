@@ -165,6 +165,27 @@ class Atlas:
             labels["abstained"] |= chance.notna()
         return labels
 
+    def first_labels(
+        self,
+        layer: str | None = None,
+        unit: int | None = None,
+        *,
+        method: str | None = None,
+        trust: bool = True,
+        abstaining: bool = True,
+    ) -> pd.DataFrame:
+        """The rank-1 row of every unit, with the columns of `labels`, numbered from 0.
+
+        Args:
+            layer, unit, method, trust: see `labels`.
+            abstaining: with the units that abstain.
+        """
+        labels = self.labels(layer, unit, method=method, trust=trust)
+        wanted = labels["rank"] == 1
+        if not abstaining:
+            wanted &= ~labels["abstained"].astype(bool)
+        return labels[wanted].reset_index(drop=True)
+
     def analyses(self, method: str | None = None) -> list[str]:
         """The analyses of a method's labels that are here, such as `significance`."""
         method, stages = self.method(method), self.manifest.stages

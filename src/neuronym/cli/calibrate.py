@@ -16,6 +16,7 @@ from neuronym.cli.options import (
     MatchSynonymsOption,
     MethodOption,
     QuietOption,
+    former,
     listed,
 )
 from neuronym.cli.output import aside, print_files, print_json
@@ -57,6 +58,7 @@ def calibrate(
             " positive, chance, stability.",
         ),
     ] = None,
+    signs: Annotated[str | None, former("--signs", "--features")] = None,
     isotonic: Annotated[
         bool,
         typer.Option(
@@ -108,7 +110,7 @@ def calibrate(
             [open_atlas(path) for path in atlases],
             truth,
             tests=[open_atlas(path) for path in test or ()],
-            features=listed(features) or calibration.DEFAULT_FEATURES,
+            features=listed(features or signs) or calibration.DEFAULT_FEATURES,
             isotonic=isotonic,
             name=name or (out.stem if out else "calibrator"),
             seed=seed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable
@@ -211,3 +212,14 @@ def _parameter(field: Field, hint: Any, positional: bool) -> inspect.Parameter:
 def _help(field: Field, default: Any) -> str:
     text = field.metadata["help"]
     return text if default in (None, "", 0) else f"{text} Default: {default}."
+
+
+def former(old: str, new: str) -> typer.models.OptionInfo:
+    """An option under its name of 0.1.0: hidden, and with a warning when it is used."""
+
+    def told(value: Any) -> Any:
+        if value not in (None, []):
+            print(f"{old} is called {new} now; the old name goes in 0.3.", file=sys.stderr)
+        return value
+
+    return typer.Option(old, hidden=True, callback=told)

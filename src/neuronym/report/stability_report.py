@@ -367,7 +367,7 @@ def _head(study: Study) -> list[str]:
             f"(`{row['probe_fingerprint']}`), {words} of `{short(row['concepts'])}` "
             f"(`{row['concepts_fingerprint']}`) in {_listed(row['templates'])}, encoder "
             f"`{row['encoder']}` (`{row['encoder_fingerprint']}`), `{row['with_defaults']}`, "
-            f"`{row['method']}`."
+            f"labels `{row['method']}`."
         )
     lines += [
         "",

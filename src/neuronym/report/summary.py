@@ -22,7 +22,7 @@ _FURTHER = {
 
 def facts(atlas: Atlas, method: str | None = None) -> dict[str, Any]:
     """What a script wants to know of an atlas and one method; default: the first."""
-    manifest, labels = atlas.manifest, best(atlas, method)
+    manifest, labels = atlas.manifest, atlas.first_labels(method=method)
     top = top_scoring(labels, 8).to_dict("records")
     layers = []
     for name, layer in atlas.layers.items():
@@ -90,12 +90,6 @@ def score_text(score: float) -> str:
     if score != score:
         return "–"
     return f"{score:.2f}" if abs(score) >= 0.1 else f"{score:.2g}"
-
-
-def best(atlas: Atlas, method: str | None = None) -> pd.DataFrame:
-    """The rank-1 row of every unit."""
-    labels = atlas.labels(method=method)
-    return labels[labels["rank"] == 1].reset_index(drop=True)
 
 
 def top_scoring(labels: pd.DataFrame, count: int) -> pd.DataFrame:

@@ -79,8 +79,7 @@ def print_trust(atlas: Atlas, method: str, analyses: Sequence[str]) -> None:
         out.print()
     for caveat in atlas.caveats(method):
         out.print(f"{caveat}\n", style="dim")
-    labels = atlas.labels(method=method)
-    first = labels[labels["rank"] == 1]
+    first = atlas.first_labels(method=method)
     out.print(
         f"{int((~first['abstained']).sum()):,} of {len(first):,} neurons have a label that stands; "
         "the others abstain, and say why."

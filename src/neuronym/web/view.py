@@ -158,11 +158,14 @@ class View:
         return len(self.units) * int(self.atlas.manifest.probe.images) <= _QUICK
 
     @cached
+    def first_labels(self) -> pd.DataFrame:
+        """The rank-1 rows of the first method, without units that abstain."""
+        return self.atlas.first_labels(abstaining=False)
+
+    @cached
     def example(self) -> str:
         """A word that a search finds."""
-        first = self.labels().frame
-        first = first[(first["rank"] == 1) & ~first["abstained"].astype(bool)]
-        counts = first["concept"].value_counts()
+        counts = self.first_labels["concept"].value_counts()
         return str(counts.index[0]) if len(counts) else "wheel"
 
     @cached

@@ -130,8 +130,8 @@ class Bins(StudyTable):
 
     def _binned(self, atlas: Atlas, method: str) -> tuple[str, pd.DataFrame]:
         """What the bins follow from (empty: nothing), and layer, unit, bin, beats per unit."""
-        labels = atlas.labels(method=method, trust=False)
-        frame = labels.loc[labels["rank"] == 1, ["layer", "unit", "score"]].reset_index(drop=True)
+        first = atlas.first_labels(method=method, trust=False)
+        frame = first[["layer", "unit", "score"]].copy()
         scores = frame["score"].to_numpy(np.float32)
         frame["beats"] = np.nan
         p = np.full(len(frame), np.nan)

@@ -25,10 +25,11 @@ class Frequency(StudyTable):
 
     def make(self, evaluation: EvaluationContext) -> Table:
         """Count; labels of equal frequency stand in alphabetical order."""
-        labels = [
-            evaluation.atlas.labels(method=m, trust=evaluation.abstains) for m in evaluation.methods
+        atlas, trust = evaluation.atlas, evaluation.abstains
+        frames = [
+            atlas.first_labels(method=method, trust=trust, abstaining=False)
+            for method in evaluation.methods
         ]
-        frames = [frame[(frame["rank"] == 1) & ~frame["abstained"]] for frame in labels]
         rows = []
         for key, frame in groups(evaluation, frames):
             counts = frame["concept"].value_counts()

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float64
 from neuronym._core import storage
 from neuronym._core.checks import misuse, nearest
 from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.former import Former
 from neuronym.analysis.evaluation.base import EvaluationContext
 from neuronym.analysis.evaluation.judging import judge
 from neuronym.analysis.trust.features import ANALYSED, FEATURES, features
@@ -68,6 +69,7 @@ class Calibrator:
     intercept: float
     knots: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     fitted_on: tuple[Mapping[str, Any], ...] = ()
+    signs = Former("signs", "features")
     measures: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -184,8 +184,7 @@ def _labels_of(
 
 def _shown(context: LabelContext, method: str, layer: str) -> Int64[np.ndarray, " unit"]:
     """The rank-1 label that the atlas has for each unit; −2 where it has none."""
-    frame = context.atlas.labels(layer, method=method, trust=False)
-    frame = frame[~frame["abstained"] & (frame["rank"] == 1)]
+    frame = context.atlas.first_labels(layer, method=method, trust=False, abstaining=False)
     number = {word: row for row, word in enumerate(context.words)}
     found = np.full(context.units(layer), -2)
     found[frame["unit"].to_numpy()] = [number[word] for word in frame["concept"]]

@@ -60,7 +60,7 @@ class View:
     @functools.cached_property
     def best(self) -> dict[str, pd.DataFrame]:
         """By layer the rank-1 row of every unit; units that abstain may have no concept."""
-        first = self.labels[self.labels["rank"] == 1]
+        first = self.atlas.first_labels(method=self.method)
         return {layer: first[first["layer"] == layer] for layer in self.layers}
 
     def named(self, layer: str) -> pd.Series:

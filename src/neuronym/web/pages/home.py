@@ -57,8 +57,7 @@ class Home(Page):
 def home(view: View, parts: tuple[str, ...], query: Query) -> Home:
     """The first page of an atlas."""
     found, manifest = facts(view.atlas), view.atlas.manifest
-    first = view.labels().frame
-    first = first[(first["rank"] == 1) & ~first["abstained"].astype(bool)]
+    first = view.first_labels
     (bins, how), layers = view.bins, []
     for layer in found["layers"]:
         words = Counter(first.loc[first["layer"] == layer["layer"], "concept"])
