@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from places import ROOT
+
 SOURCE = ROOT / "src" / "neuronym"
 FILES = sorted(SOURCE.rglob("*.py"))
 #: The only imports that point upward: shortcuts of objects, made when they are called.

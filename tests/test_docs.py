@@ -1,7 +1,6 @@
 """The documentation says what there is."""
 
 import re
-from pathlib import Path
 
 import pytest
 import typer
@@ -10,8 +9,8 @@ from neuronym.atlas import schema
 from neuronym.cli.app import app
 from neuronym.cli.registries import registries
 from neuronym.inputs.settings import DissectSettings
+from places import ROOT
 
-ROOT = Path(__file__).parents[1]
 PAGES = {path.name: path.read_text("utf-8") for path in (ROOT / "docs").glob("*.md")}
 README = (ROOT / "README.md").read_text("utf-8")
 EVERYTHING = README + "".join(PAGES.values())

@@ -90,7 +90,7 @@ def find(module: str, name: str) -> Any:
     Raises:
         AttributeError: nothing that is known.
     """
-    for place in MODULES[module]:
+    for place in MODULES.get(module, ()) if not name.startswith("_") else ():
         home = importlib.import_module(f"neuronym.{place}")
         for now in (name, RENAMED.get(name, name)):
             if hasattr(home, now):

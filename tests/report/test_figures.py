@@ -33,6 +33,7 @@ from neuronym.report.plots.base import (
     view,
 )
 from neuronym.report.plots.neurons import chosen
+from places import ROOT
 from small_world import ColourEncoder
 
 NAMES = [entry.name for entry in FIGURES]
@@ -221,7 +222,7 @@ def test_categorise_takes_the_mean_of_the_seeds() -> None:
 
 
 def test_seeds_are_stated_in_the_documentation() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "figures.md").read_text("utf-8")
+    page = (ROOT / "docs" / "figures.md").read_text("utf-8")
     for name, words in categories.SEEDS.items():
         assert f"| {name} | {', '.join(words)} |" in page
     every = [word for words in categories.SEEDS.values() for word in words]

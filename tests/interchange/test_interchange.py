@@ -23,9 +23,9 @@ from neuronym.interchange.images import locate, root_folder
 from neuronym.interchange.importing import import_labels
 from neuronym.interchange.open import open_format
 from neuronym.labelling.run import label
+from places import SHARED
 from small_world import ColourEncoder, build, coloured_images
 
-SHARED = Path(os.environ.get("NEURONYM_CHECK_DATA", Path(__file__).parents[2] / "shared" / "data"))
 LISTED = "data/broden1_224/images/dtd/"
 
 

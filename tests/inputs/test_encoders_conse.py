@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,6 +19,7 @@ from neuronym.inputs.encoders.sentences import minilm
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.targets import base as targets
 from neuronym.inputs.targets.base import Target
+from places import SHARED
 from tiny_encoders import (
     TEXTS,
     one_thread,  # noqa: F401
@@ -29,7 +29,6 @@ from tiny_encoders import (
     save_siglip,
 )
 
-SHARED = Path(os.environ.get("NEURONYM_CHECK_DATA", Path(__file__).parents[2] / "shared" / "data"))
 ARCH = "tiny-silent"
 CLASSES = ("crane", "maillot", "tabby", "crane", "drum")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from array_material import ArrayContext
+from array_context import ArrayContext
 from helpers import manifest
 from neuronym._core import storage
 from neuronym.atlas import schema

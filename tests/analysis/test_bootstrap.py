@@ -21,7 +21,7 @@ from neuronym.similarity.rank_reorder import RankReorder
 from neuronym.similarity.wpmi import SoftWpmi, Wpmi
 from replicas import replica
 from scored_world import METHOD, scored
-from test_wpmi import evidence, log_normalisers, probabilities, world
+from wpmi_replica import evidence, log_normalisers, probabilities, world
 
 
 def drawn(column, tie, counts, top_k):

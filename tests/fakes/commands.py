@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from neuronym.cli import main
+from places import FAKES
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def run(*arguments: str, cwd: Path) -> Done:
         warnings.simplefilter("default")  # as in a process of its own, but for our own warnings
         warnings.filterwarnings("error", category=DeprecationWarning, module="neuronym")
         patch.chdir(cwd)
-        patch.syspath_prepend(str(Path(__file__).parent))
+        patch.syspath_prepend(str(FAKES))
         patch.setenv("NEURONYM_CACHE", str(cwd / "cache"))
         patch.setenv("HF_HUB_OFFLINE", "1")
         patch.setenv("COLUMNS", "120")

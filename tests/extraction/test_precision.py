@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_folding import Block, filled
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -32,7 +33,6 @@ from neuronym.extraction.run import extract
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.targets.base import Target
 from small_world import ColourEncoder
-from test_folding import Block, filled
 
 CPU = torch.device("cpu")
 SMALL = Preprocess(size=(12, 10), resize=12)

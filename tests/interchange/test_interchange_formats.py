@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import tempfile
 from pathlib import Path
 
@@ -18,8 +17,7 @@ from neuronym.interchange.base import FORMATS, Published
 from neuronym.interchange.netdissect import UNNAMED
 from neuronym.interchange.open import open_format
 from neuronym.labelling.base import LayerLabels
-
-SHARED = Path(os.environ.get("NEURONYM_CHECK_DATA", Path(__file__).parents[2] / "shared" / "data"))
+from places import SHARED
 
 UGLY = [
     "null",

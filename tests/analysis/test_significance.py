@@ -16,7 +16,7 @@ from neuronym.similarity.base import SIMILARITIES
 from neuronym.similarity.cosine import Cos
 from neuronym.similarity.wpmi import SoftWpmi
 from scored_world import METHOD, scored
-from test_wpmi import evidence, log_normalisers, probabilities, world
+from wpmi_replica import evidence, log_normalisers, probabilities, world
 
 
 def benjamini_hochberg(p):

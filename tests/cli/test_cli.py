@@ -11,9 +11,8 @@ import pytest
 from PIL import Image
 
 from commands import Done, run
+from places import FAKES
 from small_world import coloured_images
-
-ROOT = Path(__file__).parents[1]
 
 
 def process(*arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess:
@@ -22,7 +21,7 @@ def process(*arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedPr
         "NEURONYM_CACHE": str(cwd / "cache"),
         "COLUMNS": "120",
         "HF_HUB_OFFLINE": "1",
-        "PYTHONPATH": str(Path(__file__).parent),
+        "PYTHONPATH": str(FAKES),
     }
     command = [sys.executable, "-W", "error::DeprecationWarning:neuronym", "-m", "neuronym"]
     result = subprocess.run(

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import neuronym as nym
-from array_material import ArrayContext, ugly_activations, unit_vectors
+from array_context import ArrayContext, ugly_activations, unit_vectors
 from neuronym._core.errors import UsageError
 from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym.labelling.base import open_labeller

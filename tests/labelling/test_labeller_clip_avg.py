@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import neuronym as nym
-from array_material import ArrayContext, ugly_activations, unit_vectors
+from array_context import ArrayContext, ugly_activations, unit_vectors
 from neuronym._core.errors import UsageError
 from neuronym.labelling.base import open_labeller
 from neuronym.labelling.methods import clip_avg as module

@@ -17,8 +17,9 @@ from neuronym._core import hashing
 from neuronym.cli import main as command
 from neuronym.extraction.precision import arithmetic
 from neuronym.extraction.run import decoder
+from places import TESTS
 
-BEFORE = Path(__file__).parent / "fixtures" / "before"
+BEFORE = TESTS / "fixtures" / "before"
 HOW = {"labels": 4, "exemplars": 5, "device": "cpu", "workers": 1, "batch_size": 8}
 
 

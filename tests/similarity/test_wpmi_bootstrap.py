@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from test_wpmi import backend  # noqa: F401
 
 from neuronym._core.errors import UsageError
 from neuronym._core.numerics import compiled
@@ -11,14 +12,7 @@ from neuronym.similarity import blocks
 from neuronym.similarity.base import SIMILARITIES
 from neuronym.similarity.blocks import Limits
 from neuronym.similarity.wpmi import SoftWpmi
-from test_wpmi import (  # noqa: F401
-    backend,
-    evidence,
-    highest,
-    log_normalisers,
-    probabilities,
-    world,
-)
+from wpmi_replica import evidence, highest, log_normalisers, probabilities, world
 
 
 @pytest.fixture

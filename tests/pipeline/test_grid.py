@@ -15,6 +15,7 @@ from neuronym.atlas.reader import open_atlas
 from neuronym.cli.app import app
 from neuronym.pipeline import grid
 from neuronym.pipeline import run as pipeline
+from places import FAKES
 from small_world import ColourEncoder, coloured_images
 
 
@@ -101,7 +102,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def colours(monkeypatch) -> None:
     """The network is importable, and the encoder `colours` exists."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.syspath_prepend(str(FAKES))
     monkeypatch.setattr(grid, "_encoder", lambda name: ColourEncoder())
 
 

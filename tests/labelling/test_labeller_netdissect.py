@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +21,8 @@ from neuronym.labelling.base import open_labeller
 from neuronym.labelling.methods import _masks
 from neuronym.labelling.methods.netdissect import UpperQuantile
 from neuronym.labelling.run import label
+from places import SHARED
 
-SHARED = Path(os.environ.get("NEURONYM_CHECK_DATA", Path(__file__).parents[2] / "shared" / "data"))
 PROBE = world.Masked(31)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -20,10 +19,9 @@ from neuronym.extraction.recording import describe_layers, output_layer
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.targets import _options
 from neuronym.inputs.targets.base import TARGETS, Target, open_target
+from places import SHARED
 
 prepare_torchvision()
-
-SHARED = Path(os.environ.get("NEURONYM_CHECK_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
 @pytest.fixture
