@@ -36,6 +36,11 @@ IMPORTED = [
     ("neuronym.preprocess", "Preprocess"),
     ("neuronym.probes.synthetic", "SyntheticProbe"),
     ("neuronym.report.document", "build"),
+    ("neuronym.report.document", "write"),
+    ("neuronym.calibrating", "calibrate"),
+    ("neuronym.trust.calibration", "Calibrator"),
+    ("neuronym.encoders.base", "Encoder"),
+    ("neuronym.labellers.base", "LABELLERS"),
     ("neuronym.report.plots", "view"),
     ("neuronym.search", "Searcher"),
     ("neuronym.similarity", "SoftWpmi"),
@@ -63,6 +68,10 @@ def test_a_module_of_before_by_itself() -> None:
         "import warnings; warnings.simplefilter('ignore')\n"
         "import neuronym.truth, neuronym.trust.explanation_metrics as metrics\n"
         "from neuronym import grid\n"
+        "from neuronym.report import document\n"
+        "import neuronym.atlas, neuronym.search\n"
+        "neuronym.atlas.open_atlas, neuronym.search.Searcher\n"
+        "assert document.build and document.write\n"
         "found = neuronym.truth.open_truth, metrics.measure, grid.run\n"
         "print(*(function.__module__ for function in found))"
     )

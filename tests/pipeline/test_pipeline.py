@@ -373,8 +373,10 @@ def test_a_similarity_of_ones_own_is_kept(tmp_path: Path, kind: type[Opposite]) 
     assert facts["with_defaults"] == f"python:{kind.__module__}.{kind.__name__},weight=2"
     with pytest.raises(nym.UsageError, match="already"):
         nym.label(atlas, ClipDissect(kind(weight=2)), encoder=ColourEncoder())
-    with pytest.raises(nym.UsageError, match="a class of somebody's own: give the object"):
-        open_similarity(facts["with_defaults"])
+    assert open_similarity(facts["with_defaults"]) == kind(weight=2)
+    assert atlas["detect", 0].figure() is not None
+    with pytest.raises(nym.UsageError, match="a class of somebody's own: import its module first"):
+        open_similarity("python:os.path.Cos,weight=2")
 
 
 def test_another_similarity_costs_no_forward_pass(

@@ -17,7 +17,7 @@ from neuronym.analysis.trust.run import analyse
 from neuronym.atlas.reader import Atlas
 from neuronym.cli.app import app
 from neuronym.labelling.run import label
-from neuronym.report.document import html, sentences, write
+from neuronym.report.document import compose, html, sentences
 from neuronym.report.document.blocks import Commands, Document, Neurons, Picture, Section, Text
 from neuronym.report.plots.base import view
 from small_world import ColourEncoder
@@ -77,12 +77,12 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def made(atlas: Atlas, truth: str) -> Document:
-    return write.build(view(atlas, truth=truth, sources={"encoder": ColourEncoder()}))
+    return compose.build(view(atlas, truth=truth, sources={"encoder": ColourEncoder()}))
 
 
 @pytest.fixture(scope="module")
 def page(made: Document, tmp_path_factory: pytest.TempPathFactory) -> str:
-    (path,) = write.write(made, tmp_path_factory.mktemp("page") / "report.html")
+    (path,) = compose.write(made, tmp_path_factory.mktemp("page") / "report.html")
     return path.read_text("utf-8")
 
 
@@ -141,13 +141,13 @@ def test_sections_figures_and_numbers(made: Document, atlas: Atlas, page: str) -
 
 
 def test_the_same_report_twice(atlas: Atlas, truth: str, page: str, tmp_path: Path) -> None:
-    again = write.build(view(atlas, truth=truth, sources={"encoder": ColourEncoder()}))
-    (path,) = write.write(again, tmp_path / "again.html")
+    again = compose.build(view(atlas, truth=truth, sources={"encoder": ColourEncoder()}))
+    (path,) = compose.write(again, tmp_path / "again.html")
     assert path.read_text("utf-8") == page
 
 
 def test_markdown(made: Document, tmp_path: Path) -> None:
-    path, *images = write.write(made, tmp_path / "my report.md")
+    path, *images = compose.write(made, tmp_path / "my report.md")
     text = path.read_text("utf-8")
     assert all(image.parent == tmp_path / "my report-images" for image in images)
     linked = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text) + re.findall(r'src="([^"]+)"', text)
@@ -164,7 +164,7 @@ def test_markdown(made: Document, tmp_path: Path) -> None:
 
 def test_what_was_not_run(tmp_path: Path) -> None:
     atlas = figure_worlds.small(tmp_path, layers=["detect"])
-    made = write.build(view(atlas, sources={"encoder": ColourEncoder()}))
+    made = compose.build(view(atlas, sources={"encoder": ColourEncoder()}))
     (commands,) = [b for b in made.sections[-1].blocks if isinstance(b, Commands)]
     lines = [command for _what, command in commands.items]
     assert f"neuronym trust {atlas.folder} significance" in lines
@@ -177,12 +177,12 @@ def test_what_was_not_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("layers", "units", "silent"), [(1, 1, 0.0), (2, 3, 1.1), (14, 9, 0.1)])
 def test_published_labels(layers: int, units: int, silent: float, tmp_path: Path) -> None:
     atlas = figure_worlds.published(tmp_path, layers, units, silent=silent)
-    made = write.build(view(atlas))
+    made = compose.build(view(atlas))
     assert "neurons: the atlas has no copies" in " ".join(made.left_out)
-    (path,) = write.write(made, tmp_path / "report.html")
+    (path,) = compose.write(made, tmp_path / "report.html")
     Page(path.read_text("utf-8"))
     assert path.stat().st_size < 3_000_000
-    write.write(made, tmp_path / "report.md")
+    compose.write(made, tmp_path / "report.md")
     named = "neuron in 1 layer" if units == 1 else f"{layers * units:,} neurons in {layers} layers"
     assert named in made.lead[0]
 
@@ -190,7 +190,7 @@ def test_published_labels(layers: int, units: int, silent: float, tmp_path: Path
 def test_some_layers_only(tmp_path: Path, truth: str) -> None:
     atlas = figure_worlds.small(tmp_path)
     sources = {"encoder": ColourEncoder()}
-    made = write.build(view(atlas, layers=["detect"], truth=truth, sources=sources))
+    made = compose.build(view(atlas, layers=["detect"], truth=truth, sources=sources))
     for block in (block for part in made.sections for block in part.blocks):
         if isinstance(block, Table):
             assert not [row for row in block.rows if row.get("layer", "detect") != "detect"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.abc
 import importlib.machinery
+import importlib.util
 import sys
 import warnings
 from typing import Any
@@ -39,17 +40,20 @@ class Former(property):
 #: Modules of 0.1.0 that the documentation named → where what they held lies now.
 MODULES = {
     "atlas": ("atlas.reader",),
+    "calibrating": ("analysis.trust.calibration",),
     "concepts": ("inputs.concepts.base",),
     "encoders": ("inputs.encoders.base",),
+    "encoders.base": ("inputs.encoders.base",),
     "evaluation": ("analysis.evaluation.base", "analysis.truth.base"),
     "grid": ("pipeline.grid",),
     "interchange": ("interchange.open", "interchange.importing", "interchange.exporting"),
     "labellers": ("labelling.base",),
+    "labellers.base": ("labelling.base",),
     "material": ("atlas.context",),
     "preprocess": ("inputs.preprocess.base", "inputs.preprocess.published"),
     "probes": ("inputs.probes.base",),
     "probes.synthetic": ("inputs.probes.synthetic",),
-    "report.document": ("report.document.write",),
+    "report.document": ("report.document.compose",),
     "report.plots": ("report.plots.base",),
     "search": ("search.searcher",),
     "settings": ("inputs.settings",),
@@ -67,6 +71,8 @@ MODULES = {
     "tables": ("_core.tables",),
     "targets": ("inputs.targets.base", "inputs.targets.weights"),
     "trust": ("analysis.trust.base",),
+    "trust.calibration": ("analysis.trust.calibration",),
+    "trust.sanity": ("analysis.trust.sanity",),
     "trust.explanation_metrics": ("analysis.trust.explanation_metrics",),
     "truth": (
         "analysis.truth.open",
@@ -90,46 +96,40 @@ def find(module: str, name: str) -> Any:
     Raises:
         AttributeError: nothing that is known.
     """
-    for place in MODULES.get(module, ()) if not name.startswith("_") else ():
+    private = name.startswith("_")
+    if private or importlib.util.find_spec(f"neuronym.{module}.{name}") is not None:
+        raise AttributeError(f"module 'neuronym.{module}' has no attribute {name!r}")
+    for place in MODULES.get(module, ()):
         home = importlib.import_module(f"neuronym.{place}")
         for now in (name, RENAMED.get(name, name)):
             if hasattr(home, now):
-                told(f"neuronym.{module}.", name, f"neuronym.{place}.{now}", stacklevel=4)
-                return getattr(home, now)
+                found = getattr(home, now)
+                where = getattr(found, "__module__", home.__name__)
+                where = where if where.startswith("neuronym.") else home.__name__
+                told(f"neuronym.{module}.", name, f"{where}.{now}", stacklevel=4)
+                return found
     raise AttributeError(f"module 'neuronym.{module}' has no attribute {name!r}")
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Imports modules of 0.1.0, and names from them, that lie elsewhere now.
+    """Imports modules of 0.1.0 that lie elsewhere now.
 
-    It stands behind the finders of files: what is there is never looked for here.
-    `from package import name` imports `package.name` where the package has no such attribute.
+    It stands behind the finders of files: what is there is never looked for here. Packages that are
+    still there have a `__getattr__` for what they held.
     """
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
-        root, _, rest = fullname.partition(".")
-        if root != "neuronym":
+        root, _, module = fullname.partition(".")
+        parent = any(known.startswith(f"{module}.") for known in MODULES)
+        if root != "neuronym" or not (module in MODULES or parent):
             return None
-        module, _, name = rest.rpartition(".")
-        if rest in MODULES or any(known.startswith(f"{rest}.") for known in MODULES):
-            return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
-        if module in MODULES and not name.startswith("_"):
-            try:
-                found = find(module, name)
-            except AttributeError:
-                return None
-            return importlib.machinery.ModuleSpec(fullname, self, loader_state=found)
-        return None
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
 
     def create_module(self, spec: Any) -> None:
         return None
 
     def exec_module(self, module: Any) -> None:
-        spec = module.__spec__
-        if spec.loader_state is not None:
-            sys.modules[spec.name] = spec.loader_state  # the import system takes it from there
-            return
-        old = spec.name.partition(".")[2]
+        old = module.__name__.partition(".")[2]
         module.__getattr__ = lambda name: find(old, name)
 
 

@@ -1,1 +1,12 @@
 """The folder that a run leaves behind: its tables, written and read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    """What this package itself held in 0.1.0, until 0.3."""
+    from neuronym._core.former import find
+
+    return find("atlas", name)

@@ -350,10 +350,10 @@ class Atlas:
         Args:
             text: what to look for, in any case; it need not be in the concept set.
             method: whose labels; default the first method's.
-            **options: match, places, layers, top, abstained; see `neuronym.search.Searcher.find`.
+            **options: match, places, layers, top, abstained; see `search.searcher.Searcher.find`.
 
         Returns:
-            layer, unit, rank, concept, score, found, matched, images; see `neuronym.search.Hits`.
+            layer, unit, rank, concept, score, found, matched, images; see `search.searcher.Hits`.
         """
         from neuronym.search.searcher import Searcher
 

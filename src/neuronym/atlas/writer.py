@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 #: The longer side of the small copies of images, in pixels.
 THUMB_PIXELS = 224
+#: What a file system without locks answers.
+_NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 LOCK = ".lock"  # held while a run writes
 ANNOTATIONS = "annotations.sqlite"  # people's answers: the one file that is not made anew
 
@@ -308,8 +311,11 @@ def _lock(folder: Path) -> FileLock:
         raise NeuronymError(
             f"Another run is writing to {folder}. Wait for it, or choose another path with --out."
         ) from None
+    except NotImplementedError:
+        pass  # a file system without locks
     except OSError as error:
-        raise storage.cannot_write(folder, error) from error
+        if error.errno not in _NO_LOCKS:
+            raise storage.cannot_write(folder, error) from error
     return lock
 
 

@@ -56,18 +56,18 @@ def report(
       neuronym report demo-atlas --truth classes --out report.md
     """
     from neuronym.atlas.reader import open_atlas
-    from neuronym.report.document import write
+    from neuronym.report.document import compose
     from neuronym.report.plots.base import view
 
     if form is not None:
-        choice("format", form, write.FORMATS)
-        out = out if out != Path("report.html") else Path(f"report{write.FORMATS[form]}")
-    write.prepare(out, form)
+        choice("format", form, compose.FORMATS)
+        out = out if out != Path("report.html") else Path(f"report{compose.FORMATS[form]}")
+    compose.prepare(out, form)
     shown = progress.automatic(quiet or json)
     seen = view(open_atlas(atlas), layers=listed(layers), method=method, truth=truth)
     with aside():
-        made = write.build(seen, shown)
-        files = write.write(made, out, form)
+        made = compose.build(seen, shown)
+        files = compose.write(made, out, form)
     if json:
         _print_json(made, files, seen)
     else:

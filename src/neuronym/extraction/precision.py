@@ -149,7 +149,7 @@ def precision(device: torch.device, dtype: str) -> Iterator[None]:
     keeps its converted weights only then, until the outermost such context ends, and is several
     times slower without.
 
-    In float32 on a CPU, linear layers go through oneDNN where that is faster (`_matmul.onednn`),
+    In float32 on a CPU, linear layers go through oneDNN where that is faster (`devices.onednn`),
     those of attention too.
     """
     with torch.no_grad():

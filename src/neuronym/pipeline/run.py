@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -46,10 +46,6 @@ from neuronym.inputs.targets.base import Target, open_target
 from neuronym.labelling import run as labelling
 from neuronym.labelling.methods.clip_dissect import ClipDissect
 from neuronym.similarity.base import Similarity, name_of, open_similarity
-
-if TYPE_CHECKING:
-    pass
-
 
 #: With `keep="auto"`, activations are kept up to this size.
 KEEP_BYTES = 2 << 30

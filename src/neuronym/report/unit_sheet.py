@@ -170,7 +170,10 @@ def _predictions(unit: Unit, counts: Sequence[int], method: str) -> list[tuple[i
     facts = atlas.manifest.methods[method]
     if "similarity" not in facts:
         return []
-    similarity = open_similarity(facts["with_defaults"])
+    try:
+        similarity = open_similarity(facts["with_defaults"])
+    except NeuronymError:  # somebody's own, which is not imported
+        return []
     if not hasattr(similarity, "top_k"):
         return []
     try:

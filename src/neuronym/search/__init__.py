@@ -1,1 +1,12 @@
 """Units by word, by picture, and by likeness to each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    """What this package itself held in 0.1.0, until 0.3."""
+    from neuronym._core.former import find
+
+    return find("search", name)

@@ -29,11 +29,11 @@ class Plan:
     """
 
     reasons: tuple[str | None, ...]
-    tiles: Iterator[tuple[int, Float[np.ndarray, "living text"]]]
+    tiles: Iterator[tuple[int, Float[np.ndarray, "active text"]]]
     backend: str = ""
 
     @property
-    def active(self) -> Int64[np.ndarray, " living"]:
+    def active(self) -> Int64[np.ndarray, " active"]:
         """The units that do not abstain."""
         return np.flatnonzero([reason is None for reason in self.reasons])
 

@@ -119,7 +119,7 @@ class MutualInformation(Similarity):
                 "a number when scores are computed",
                 self.a,
                 f"Write {self.name}:a={self._default_a(10):g} (which suits CLIP), or fill it in "
-                "with settle(images=…, sharpness=encoder.sharpness).",
+                "with with_defaults(images=…, logit_scale=encoder.logit_scale).",
             )
         return self.a
 
@@ -233,7 +233,7 @@ class MutualInformation(Similarity):
         if self.prior != "layer" or self.lam != 1 or sum(r is None for r in reasons) != 1:
             return reasons
         why = (
-            "the layer has one living unit: prior=layer gives every concept the same score; "
+            "the layer has one active unit: prior=layer gives every concept the same score; "
             "use prior=probe"
         )
         return tuple(why if reason is None else reason for reason in reasons)

@@ -86,7 +86,7 @@ class StudyTable(Parameterised, abc.ABC):
         """Compute it.
 
         Raises:
-            UsageError, NeuronymError: the subject lacks something; says how to get it.
+            UsageError, NeuronymError: something is lacking; says how to get it.
         """
 
 

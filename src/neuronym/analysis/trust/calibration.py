@@ -43,7 +43,7 @@ PerUnit = Float64[np.ndarray, " unit"]
 class Calibrator:
     """Probability that a rank-1 label is right, from its features.
 
-    σ(intercept + Σ_s coefficient_s · (clip(sign_s, low_s, high_s) − mean_s) / scale_s), then,
+    σ(intercept + Σ_s coefficient_s · (clip(feature_s, low_s, high_s) − mean_s) / scale_s), then,
     where there are knots, the piecewise linear function through them.
 
     Attributes:

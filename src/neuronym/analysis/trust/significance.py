@@ -85,10 +85,10 @@ def _share(gap: torch.Tensor, units: int) -> torch.Tensor:
 def best_of_permutations(
     similarity: Similarity,
     context: LabelContext,
-    active: Mapping[str, Int64[np.ndarray, " living"]],
+    active: Mapping[str, Int64[np.ndarray, " active"]],
     least: Mapping[str, int],
     seed: int,
-) -> dict[str, Float64[np.ndarray, "living permutation"]]:
+) -> dict[str, Float64[np.ndarray, "active permutation"]]:
     """The best score over all concepts of units whose activations are permuted over the images.
 
     Args:
@@ -117,9 +117,9 @@ def best_of_permutations(
 def _permuted(
     context: LabelContext,
     layer: str,
-    units: Int64[np.ndarray, " living"],
+    units: Int64[np.ndarray, " active"],
     rng: np.random.Generator,
-) -> Float[np.ndarray, "image living"]:
+) -> Float[np.ndarray, "image active"]:
     rows = context.activations(layer)
     return rng.permuted(as_array(rows[0 : rows.shape[0]])[:, units], axis=0)
 

@@ -21,7 +21,7 @@ BACKBONE, CLASSES = "efficientnet-lite2", 10
 
 #: The cosines of one image with 10,000 English words have a standard deviation of about 0.062;
 #: CLIP's have 0.02 and suit a logit scale of 10, so these suit 10 · 0.02 / 0.062 ≈ 3.
-SHARPNESS = 3.0
+LOGIT_SCALE = 3.0
 
 NOTE = (
     "conse knows images only by the class names of {backbone}; networks trained on the same "
@@ -47,7 +47,7 @@ class Conse(Encoder):
     Reference: Norouzi et al. 2014, Zero-Shot Learning by Convex Combination of Semantic Embeddings.
     """
 
-    logit_scale = SHARPNESS
+    logit_scale = LOGIT_SCALE
 
     def __init__(self, target: Target, sentences: Sentences, classes: int = CLASSES) -> None:
         names = target.class_names

@@ -7,5 +7,6 @@
 | `timm_models.py` | `timm:NAME` |
 | `hf_models.py` | `hf:REPO_OR_PATH` |
 | `python_function.py` | `python:MODULE:FUNCTION` |
-| `modules.py` | any torch module made in Python |
-| `weights.py` | weights from files, verified |"""
+| `base.py` | what a target is; any torch module made in Python |
+| `weights.py` | weights from files, verified |
+"""

@@ -12,7 +12,7 @@ from neuronym._core.tables import Table, as_data
 from neuronym.analysis.truth.open import open_truth
 from neuronym.atlas.unit import unit_name
 from neuronym.report.document.blocks import Block, Bullets, Code, Commands, Neurons, Picture, Text
-from neuronym.report.document.write import build
+from neuronym.report.document.compose import build
 from neuronym.report.figures import as_bytes, style
 from neuronym.report.plots.base import view as seen
 from neuronym.web.addresses import segment

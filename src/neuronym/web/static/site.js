@@ -110,16 +110,16 @@ for (const field of document.querySelectorAll("input.filter")) {
 
 // What was visited: kept in this browser, newest first, at most 300 per atlas.
 const atlas = document.body.dataset.atlas;
-const shelf = `neuronym:${atlas}`;
+const storageKey = `neuronym:${atlas}`;
 const MOST = 300;
 function visited() {
   try {
-    const found = JSON.parse(localStorage.getItem(shelf) ?? "[]");
+    const found = JSON.parse(localStorage.getItem(storageKey) ?? "[]");
     return Array.isArray(found) ? found.filter((v) => typeof v?.to === "string" && typeof v?.name === "string") : [];
   } catch { return []; }
 }
 function keep(list) {
-  try { localStorage.setItem(shelf, JSON.stringify(list.slice(0, MOST))); } catch { /* private windows have none */ }
+  try { localStorage.setItem(storageKey, JSON.stringify(list.slice(0, MOST))); } catch { /* private windows have none */ }
 }
 const page = document.body.dataset.page;
 const own = document.querySelector("main h1")?.textContent.trim().replace(/\s+/g, " ");
@@ -153,7 +153,7 @@ if (list) {
   if (!list.children.length) document.getElementById("history-intro").textContent += " Nothing so far.";
   const tools = document.getElementById("history-tools");
   tools.hidden = !entries.length || shared;
-  document.getElementById("history-clear").addEventListener("click", () => { localStorage.removeItem(shelf); history.replaceState(null, "", location.pathname); location.reload(); });
+  document.getElementById("history-clear").addEventListener("click", () => { localStorage.removeItem(storageKey); history.replaceState(null, "", location.pathname); location.reload(); });
   document.getElementById("history-share").addEventListener("click", async (event) => {
     const link = `${location.href.replace(/#.*$/, "")}#v=${encodeURIComponent(JSON.stringify(entries.slice(0, 60).map((v) => [v.to, v.name])))}`;
     history.replaceState(null, "", link);
