@@ -84,7 +84,7 @@ def one_pass(dtype: str, inputs: Networks, clock: Clock) -> Arrays:
     widths = {name: 256 << stage for stage, name in enumerate(LAYERS)}
     widths[IMAGES] = encoder.dim
     found = {
-        name.removeprefix("."): done.rows(name, "values", width, np.float32)[: len(done.images)]
+        name.removeprefix("."): done.rows(name)[: len(done.images)]
         for name, width in widths.items()
     }
     return found | {"flops": np.array(operations(inputs) * len(done.images))}

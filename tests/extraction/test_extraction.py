@@ -21,6 +21,7 @@ class Means:
         self.entries = {
             name: cache.entry("activations", {"weights": f"{name}{salt}"}) for name in ("a", "b")
         }
+        self.arrays = {name: {"values": (3, np.float32)} for name in self.entries}
         self.seen, self.stop_after = 0, stop_after
         self.batches: list[int] = []
 
@@ -40,7 +41,7 @@ class Means:
 
 
 def _values(done: Extraction, output: str = "a") -> np.ndarray:
-    return np.asarray(done.rows(output, "values", 3, np.float32))
+    return np.asarray(done.rows(output))
 
 
 def _expected(probe: ListProbe, network: Means) -> np.ndarray:
@@ -196,6 +197,7 @@ class Means2(Means):
     def __init__(self, cache: Cache) -> None:
         super().__init__(cache)
         self.entries = {"c": cache.entry("activations", {"weights": "c"})}
+        self.arrays = {"c": {"values": (3, np.float32)}}
 
     def __call__(
         self, pixels: np.ndarray, wanted: Sequence[str]

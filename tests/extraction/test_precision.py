@@ -351,9 +351,7 @@ def test_equal_pixels_are_made_once(
         [pixels_of(encoder.preprocess, ListProbe(7).read(i).decode()) for i in range(7)]
     )
     wanted = encoder.encode_images(encoder.preprocess.normalise(torch.from_numpy(some)))
-    np.testing.assert_allclose(
-        np.asarray(done.rows(IMAGES, "values", 4, np.float32)), wanted, rtol=1e-5, atol=1e-6
-    )
+    np.testing.assert_allclose(np.asarray(done.rows(IMAGES)), wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_how_it_ran_in_words() -> None:

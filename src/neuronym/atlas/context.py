@@ -242,7 +242,7 @@ class Sources:
     def embed_images(self, encoder: Encoder) -> Rows:
         """All images through another encoder, float32 unit vectors `[image, dim]`, cached."""
         done = self._extract(EncoderPass(encoder, self.cache, **self._how))
-        return done.rows(IMAGES, "values", encoder.dim, np.float32)
+        return done.rows(IMAGES)
 
     def _extract(self, feed: TargetPass | EncoderPass) -> Extraction:
         s = self.settings
@@ -445,7 +445,7 @@ class LabelContext(Sources):
         """All layers through the pass that made the atlas: what is in the cache is not run."""
         done = self._extract(self.target_pass)
         infos = [plan.info for plan in self.plans]
-        return {info.name: done.rows(info.name, "values", info.units, np.float32) for info in infos}
+        return {info.name: done.rows(info.name) for info in infos}
 
     def _missing(self, what: str, remedy: str) -> NeuronymError:
         return NeuronymError(f"{self.atlas.folder} has no {what}. {remedy}")

@@ -90,6 +90,7 @@ class TargetPass(_Pass):
         batch_size: int,
     ) -> None:
         self.target, self.plans = target, {plan.info.name: plan for plan in plans}
+        self.arrays = {plan.info.name: plan.arrays for plan in plans}
         with self._named():
             # Convolutions are about twice as fast with the channels last in memory.
             target.model.to(device, memory_format=torch.channels_last)
@@ -148,8 +149,8 @@ class TargetPass(_Pass):
             )
             arrays = {"values": pooled.values.float().cpu().numpy()}
             if pooled.peak is not None:
-                small = plan.grid is not None and plan.grid[0] * plan.grid[1] <= 65536
-                arrays["peaks"] = pooled.peak.cpu().numpy().astype(np.uint16 if small else np.int32)
+                _, kind = plan.arrays.get("peaks", (0, np.int32))
+                arrays["peaks"] = pooled.peak.cpu().numpy().astype(kind)
             found[layer] = arrays
             got[layer] = (pooled.values.shape[1], pooled.grid, tuple(output.shape[1:]))
 
@@ -249,6 +250,7 @@ class EncoderPass(_Pass):
         # 0.1.0 did not say which norms were folded: what it computed is taken all the same.
         former = {name: value for name, value in about.items() if name != "folded"}
         self.entries: Mapping[str, CacheEntry] = {IMAGES: cache.entry("embeddings", about, former)}
+        self.arrays = {IMAGES: {"values": (encoder.dim, np.float32)}}
 
     def running(self) -> AbstractContextManager[None]:
         """What batches have in common: the precision, and weights converted to it."""
@@ -318,6 +320,15 @@ class LayerPlan:
     def grid(self) -> tuple[int, int] | None:
         """Height and width of the map that peaks index into, or None for vectors."""
         return self.info.grid
+
+    @property
+    def arrays(self) -> dict[str, tuple[int, Any]]:
+        """What is kept: pooled values, and where there are positions those of the maxima."""
+        found: dict[str, tuple[int, Any]] = {"values": (self.info.units, np.float32)}
+        if self.grid is not None:
+            small = self.grid[0] * self.grid[1] <= 65536
+            found["peaks"] = (self.info.units, np.uint16 if small else np.int32)
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """What decides the values, as JSON-able data."""

@@ -8,6 +8,7 @@ so the result does not depend on where it was killed.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -139,11 +140,16 @@ def _size(raw: RawImage) -> int:
 SHARD_IMAGES = 256
 
 
+#: The arrays of an output: name → number of columns, type of the numbers.
+Arrays = Mapping[str, tuple[int, Any]]
+
+
 class Consumer(Protocol):
     """A network that is fed with the probe's images and yields named arrays `[image, …]`."""
 
     preprocess: Preprocess
     entries: Mapping[str, CacheEntry]
+    arrays: Mapping[str, Arrays]  # of every output
 
     def running(self) -> AbstractContextManager[None]:
         """A context for any number of calls, which may then share what they set up."""
@@ -185,13 +191,15 @@ class Extraction:
     skipped: list[Skipped] = field(default_factory=list)
     unannotated: list[Skipped] = field(default_factory=list)
     parts: dict[str, list[tuple[Path, int]]] = field(default_factory=dict)
+    arrays: dict[str, Arrays] = field(default_factory=dict)
     computed: int = 0
 
-    def rows(self, output: str, array: str, columns: int, dtype: np.dtype | type) -> ShardedRows:
+    def rows(self, output: str, array: str = "values") -> ShardedRows:
         """One array of one output over all images, `[image, column]`."""
-        return ShardedRows(self.parts.get(output, []), array, columns, dtype)
+        columns, kind = self.arrays[output][array]
+        return ShardedRows(self.parts[output], array, columns, kind)
 
-    @property
+    @functools.cached_property
     def tie(self) -> np.ndarray:
         """int64 `[image]`: the place of each image in the order of content hashes (then ids)."""
         images = self.images
@@ -261,7 +269,10 @@ def extract(
         )
     # What can be decoded depends on Pillow and its plugins; installing one makes a new entry.
     sizes = cache.entry("images", {"what": "sizes and errors of images", "decoder": decoder()})
-    done = Extraction(parts={name: [] for consumer in consumers for name in consumer.entries})
+    done = Extraction(
+        parts={name: [] for consumer in consumers for name in consumer.entries},
+        arrays={name: arrays for one in consumers for name, arrays in one.arrays.items()},
+    )
     with ExitStack() as stack:
         for consumer in consumers:
             stack.enter_context(consumer.running())

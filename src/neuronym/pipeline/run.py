@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 import time
 import warnings
@@ -27,7 +26,7 @@ from neuronym.atlas import schema
 from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas, open_atlas
 from neuronym.atlas.writer import AtlasWriter, check_free, save_thumb
-from neuronym.extraction.cache import Cache, ShardedRows
+from neuronym.extraction.cache import Cache
 from neuronym.extraction.passes import (
     IMAGES,
     EncoderPass,
@@ -52,42 +51,9 @@ KEEP_BYTES = 2 << 30
 _BLOCK = 4096
 
 
-@dataclass(frozen=True, eq=False)
-class Run:
-    """What the stages share."""
-
-    writer: AtlasWriter
-    plans: list[LayerPlan]
-    preprocess: Preprocess
-    extraction: Extraction
-    texts: np.ndarray
-    dim: int
-
-    @functools.cached_property
-    def tie(self) -> np.ndarray:
-        """See `Extraction.tie`; sorted once for all layers."""
-        return self.extraction.tie
-
-    def activations(self, layer: LayerPlan) -> ShardedRows:
-        """float32 `[image, unit]`."""
-        return self.extraction.rows(layer.info.name, "values", layer.info.units, np.float32)
-
-    def peaks(self, layer: LayerPlan) -> ShardedRows | None:
-        """Flat positions of the maxima `[image, unit]`, or None for vectors."""
-        if layer.grid is None:
-            return None
-        kind = np.uint16 if layer.grid[0] * layer.grid[1] <= 65536 else np.int32
-        return self.extraction.rows(layer.info.name, "peaks", layer.info.units, kind)
-
-    @property
-    def embeddings(self) -> ShardedRows:
-        """Image embeddings, float32 `[image, dim]`."""
-        return self.extraction.rows(IMAGES, "values", self.dim, np.float32)
-
-
-def write_images(run: Run) -> None:
+def write_images(writer: AtlasWriter, done: Extraction) -> None:
     """images.parquet; on a resumed run, checks that the probe is still the same."""
-    writer, rows = run.writer, run.extraction.images
+    rows = done.images
     fingerprint = hashing.of_texts([f"{r.image_id}\0{r.content_hash}" for r in rows])
     if writer.has("images"):
         if writer.manifest.probe.fingerprint != fingerprint:
@@ -110,8 +76,8 @@ def write_images(run: Run) -> None:
             ],
         },
     )
-    skipped = [[s.image_id, s.reason] for s in run.extraction.skipped]
-    unannotated = [[s.image_id, s.reason] for s in run.extraction.unannotated]
+    skipped = [[s.image_id, s.reason] for s in done.skipped]
+    unannotated = [[s.image_id, s.reason] for s in done.unannotated]
     probe = replace(
         writer.manifest.probe,
         images=len(rows),
@@ -122,24 +88,26 @@ def write_images(run: Run) -> None:
     writer.finish("images", [file], probe=probe)
 
 
-def write_concepts(run: Run, concepts: ConceptSet) -> None:
+def write_concepts(
+    writer: AtlasWriter, done: Extraction, concepts: ConceptSet, texts: np.ndarray
+) -> None:
     """concepts.parquet and arrays/embeddings.safetensors."""
-    if run.writer.has("concepts"):
+    if writer.has("concepts"):
         return
     words = list(concepts.words)
     table = {"concept": words, "row": np.arange(len(words), dtype=np.int32)}
-    file = run.writer.table("concepts.parquet", "concepts", table)
+    file = writer.table("concepts.parquet", "concepts", table)
     arrays = "arrays/embeddings.safetensors"
-    images = run.embeddings
+    images = done.rows(IMAGES)
     storage.write_array_blocks(
-        run.writer.folder / arrays,
+        writer.folder / arrays,
         {
             "images": (np.float32, images.shape, _blocks(images)),
-            "concepts": (np.float32, run.texts.shape, [run.texts]),
+            "concepts": (np.float32, texts.shape, [texts]),
         },
         {},
     )
-    run.writer.finish("concepts", [file, arrays])
+    writer.finish("concepts", [file, arrays])
 
 
 def _blocks(rows: Rows) -> Iterator[np.ndarray]:
@@ -147,41 +115,41 @@ def _blocks(rows: Rows) -> Iterator[np.ndarray]:
         yield rows[start : start + _BLOCK]
 
 
-def write_units(run: Run, exemplars: int, progress: Progress) -> None:
+def write_units(writer: AtlasWriter, plan: Plan, done: Extraction, progress: Progress) -> None:
     """units.parquet and exemplars.parquet, from one streaming look at the activations.
 
     Exemplars are images above the unit's minimum: a unit that responds to three images has three.
     """
-    if run.writer.has("units"):
+    if writer.has("units"):
         return
-    tie, images = run.tie, run.extraction.images
+    exemplars = plan.settings.exemplars
     units: dict[str, list[Any]] = {name: [] for name in schema.tables()["units"].names}
     rows: dict[str, list[Any]] = {name: [] for name in schema.tables()["exemplars"].names}
     broken = 0
-    with progress("highest activating images", len(run.plans)) as tick:
-        for plan in run.plans:
-            stats = UnitStats(plan.info.units)
-            best = topk(run.activations(plan), max(exemplars, 1), tie, stats=stats)
-            units["layer"] += [plan.info.name] * plan.info.units
-            units["unit"] += range(plan.info.units)
+    with progress("highest activating images", len(plan.layers)) as tick:
+        for layer in plan.layers:
+            stats = UnitStats(layer.info.units)
+            best = topk(done.rows(layer.info.name), max(exemplars, 1), done.tie, stats=stats)
+            units["layer"] += [layer.info.name] * layer.info.units
+            units["unit"] += range(layer.info.units)
             for column, values in _statistics(stats).items():
                 units[column] += values.tolist()
             broken += int(np.count_nonzero(stats.nonfinite))
             if exemplars:
-                _exemplar_rows(run, plan, stats, best, rows)
+                _exemplar_rows(done, layer, plan.target.preprocess, stats, best, rows)
             tick.advance()
-    total = sum(plan.info.units for plan in run.plans)
+    total = plan.units
     if broken == total:
         raise NeuronymError(
-            f"Every unit of {', '.join(p.info.name for p in run.plans)} has NaN or infinite "
-            f"activations on {len(images):,} images: check the weights and the preprocessing, or "
-            "use --dtype float32."
+            f"Every unit of {', '.join(p.info.name for p in plan.layers)} has NaN or infinite "
+            f"activations on {len(done.images):,} images: check the weights and the "
+            "preprocessing, or use --dtype float32."
         )
     files = [
-        run.writer.table("units.parquet", "units", units),
-        run.writer.table("exemplars.parquet", "exemplars", rows),
+        writer.table("units.parquet", "units", units),
+        writer.table("exemplars.parquet", "exemplars", rows),
     ]
-    run.writer.finish("units", files, units=total, nonfinite_units=broken)
+    writer.finish("units", files, units=total, nonfinite_units=broken)
 
 
 def _statistics(stats: UnitStats) -> dict[str, np.ndarray]:
@@ -198,25 +166,31 @@ def _statistics(stats: UnitStats) -> dict[str, np.ndarray]:
 
 
 def _exemplar_rows(
-    run: Run, plan: LayerPlan, stats: UnitStats, best: Ranked, rows: dict[str, list[Any]]
+    done: Extraction,
+    layer: LayerPlan,
+    preprocess: Preprocess,
+    stats: UnitStats,
+    best: Ranked,
+    rows: dict[str, list[Any]],
 ) -> None:
     """Append the exemplars of one layer."""
-    images, peaks = run.extraction.images, run.peaks(plan)
     shown = np.isfinite(best.values) & (best.values > stats.minimum[:, None])
-    where = None if peaks is None else _gather(peaks, best.indices, shown)
+    where, grid = None, layer.grid
+    if grid is not None:
+        where = _gather(done.rows(layer.info.name, "peaks"), best.indices, shown)
     for unit, rank in np.argwhere(shown).tolist():
-        image = images[int(best.indices[unit, rank])]
+        image = done.images[int(best.indices[unit, rank])]
         y = x = None
-        if plan.grid is not None and where is not None:
-            down, across = divmod(int(where[unit, rank]), plan.grid[1])
-            y, x = run.preprocess.on_image(
-                (down + 0.5) / plan.grid[0],
-                (across + 0.5) / plan.grid[1],
+        if grid is not None and where is not None:
+            down, across = divmod(int(where[unit, rank]), grid[1])
+            y, x = preprocess.on_image(
+                (down + 0.5) / grid[0],
+                (across + 0.5) / grid[1],
                 image.width,
                 image.height,
             )
         value = float(best.values[unit, rank])
-        row = (plan.info.name, unit, rank + 1, image.image_id, value, y, x)
+        row = (layer.info.name, unit, rank + 1, image.image_id, value, y, x)
         for column, entry in zip(rows.values(), row, strict=True):
             column.append(entry)
 
@@ -231,48 +205,51 @@ def _gather(rows: Rows, indices: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return found
 
 
-def write_activations(run: Run, keep: str, exemplars: int, progress: Progress) -> None:
+def write_activations(
+    writer: AtlasWriter, plan: Plan, done: Extraction, progress: Progress
+) -> None:
     """arrays/activations-<layer>.safetensors: all, those of the highest images, or none."""
-    if run.writer.has("activations"):
+    if writer.has("activations"):
         return
-    size = sum(run.activations(plan).shape[0] * plan.info.units * 4 for plan in run.plans)
+    keep, exemplars = plan.settings.keep, plan.settings.exemplars
+    size = len(done.images) * plan.units * 4
     if keep == "auto":
         keep = "all" if size <= KEEP_BYTES else "topk"
     files = []
-    with progress("keeping activations", len(run.plans)) as tick:
-        for plan in run.plans if keep != "none" else []:
-            rows = run.activations(plan)
-            files.append(schema.activations_file(plan.info.name))
-            path = run.writer.folder / files[-1]
+    with progress("keeping activations", len(plan.layers)) as tick:
+        for layer in plan.layers if keep != "none" else []:
+            rows = done.rows(layer.info.name)
+            files.append(schema.activations_file(layer.info.name))
+            path = writer.folder / files[-1]
             if keep == "all":
                 whole = {"activations": (np.float32, rows.shape, _blocks(rows))}
                 storage.write_array_blocks(path, whole, {})
             else:
-                best = topk(rows, _highest(run, plan, exemplars), run.tie)
+                best = topk(rows, _highest(writer, layer, exemplars), done.tie)
                 indices = best.indices.astype(np.int32)
                 storage.write_arrays(path, {"values": best.values, "indices": indices}, {})
             tick.advance()
-    run.writer.finish("activations", files, kept=keep)
+    writer.finish("activations", files, kept=keep)
 
 
-def _highest(run: Run, plan: LayerPlan, exemplars: int) -> int:
+def _highest(writer: AtlasWriter, layer: LayerPlan, exemplars: int) -> int:
     """How many images per unit the exemplars and the similarities look at."""
     widths = [max(exemplars, 1)]
-    for method in run.writer.manifest.methods:
-        path = run.writer.folder / schema.method_file(method)
+    for method in writer.manifest.methods:
+        path = writer.folder / schema.method_file(method)
         if path.exists():
             arrays = storage.read_arrays(path)[0]
-            widths += [a.shape[1] for n, a in arrays.items() if n == f"{plan.info.name}/indices"]
+            widths += [a.shape[1] for n, a in arrays.items() if n == f"{layer.info.name}/indices"]
     return max(widths)
 
 
-def write_thumbs(run: Run, probe: Probe, workers: int, progress: Progress) -> None:
+def write_thumbs(writer: AtlasWriter, plan: Plan, done: Extraction, progress: Progress) -> None:
     """thumbs/<content hash>.jpg for every image that is some unit's exemplar."""
-    if run.writer.has("thumbs"):
+    if writer.has("thumbs"):
         return
-    folder = run.writer.folder
+    folder, probe = writer.folder, plan.probe
     shown = set(storage.read_table(folder / "exemplars.parquet", ["image_id"])[0].to_pylist())
-    hashes = {r.image_id: r.content_hash for r in run.extraction.images if r.image_id in shown}
+    hashes = {r.image_id: r.content_hash for r in done.images if r.image_id in shown}
     places = {probe.image_id(i): i for i in range(len(probe)) if probe.image_id(i) in hashes}
 
     def make(image_id: str) -> str | None:
@@ -286,7 +263,7 @@ def write_thumbs(run: Run, probe: Probe, workers: int, progress: Progress) -> No
         return name
 
     files = set()
-    threads = ThreadPoolExecutor(workers)
+    threads = ThreadPoolExecutor(plan.settings.threads)
     try:
         with progress("small copies of images", len(hashes)) as tick:
             for name in threads.map(make, sorted(hashes)):
@@ -295,7 +272,7 @@ def write_thumbs(run: Run, probe: Probe, workers: int, progress: Progress) -> No
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
     # One entry for the folder: the manifest does not list thousands of images.
-    run.writer.finish("thumbs", ["thumbs"] if files else [])
+    writer.finish("thumbs", ["thumbs"] if files else [])
 
 
 @dataclass(frozen=True, eq=False)
@@ -454,25 +431,24 @@ def _run(plan: Plan, writer: AtlasWriter, progress: Progress) -> None:
     target, encoder = feeds
     writer.manifest.arithmetic = {"target": target.arithmetic, "encoder": encoder.arithmetic}
     texts = concept_embeddings(plan.encoder, plan.concepts, cache, progress)
-    extraction = extract(
+    done = extract(
         plan.probe, feeds, cache, batch_size=s.batch_size, workers=s.threads, progress=progress
     )
-    done = Run(writer, plan.layers, plan.target.preprocess, extraction, texts, plan.encoder.dim)
-    write_images(done)
-    write_concepts(done, plan.concepts)
-    write_units(done, s.exemplars, progress)
-    _label(plan, done, progress)
-    write_activations(done, s.keep, s.exemplars, progress)
-    write_thumbs(done, plan.probe, s.threads, progress)
+    write_images(writer, done)
+    write_concepts(writer, done, plan.concepts, texts)
+    write_units(writer, plan, done, progress)
+    _label(writer, plan, done, progress)
+    write_activations(writer, plan, done, progress)
+    write_thumbs(writer, plan, done, progress)
     writer.complete()
 
 
-def _label(plan: Plan, done: Run, progress: Progress) -> None:
+def _label(writer: AtlasWriter, plan: Plan, done: Extraction, progress: Progress) -> None:
     """The first labels: those of CLIP-Dissect with the chosen similarity."""
     labeller = ClipDissect(plan.similarity)
-    if done.writer.has(f"labels {labeller.method_id}"):
+    if writer.has(f"labels {labeller.method_id}"):
         return
-    layers = {layer.info.name: done.activations(layer) for layer in done.plans}
+    layers = {layer.info.name: done.rows(layer.info.name) for layer in plan.layers}
     context = LabelContext(
         open_atlas(plan.out),
         target=plan.target,
@@ -484,7 +460,7 @@ def _label(plan: Plan, done: Run, progress: Progress) -> None:
         cache=plan.settings.cache,
         progress=progress,
     )
-    labelling.write(done.writer, context, labeller, list(layers), plan.settings.labels)
+    labelling.write(writer, context, labeller, list(layers), plan.settings.labels)
 
 
 #: What a word-shaped argument may be: objects in place of the names of the command line.
