@@ -34,7 +34,8 @@ class ArrayContext(LabelContext):
         encoders: Mapping[str | None, object] | None = None,
     ) -> None:
         self._activations = {k: np.asarray(v, np.float32) for k, v in activations.items()}
-        self._vectors, self._words, self._encoders = images, texts, encoders or {}
+        self._vectors, self._words = images, texts
+        self.sources = _ArraySources(templates, encoders or {})
         self.progress = silent
         about = manifest(concepts={"templates": list(templates)})
         self.atlas = SimpleNamespace(manifest=about, imported=False)
@@ -72,11 +73,18 @@ class ArrayContext(LabelContext):
         out = ~(np.isfinite(best.values) & (best.values > low))
         return Ranked(np.where(out, -np.inf, best.values), np.where(out, -1, best.indices))
 
+
+class _ArraySources:
+    """The encoders, and what they embed."""
+
+    def __init__(self, templates: tuple[str, ...], encoders: Mapping[str | None, object]) -> None:
+        self._templates, self._encoders = templates, encoders
+
     def encoder(self, name: str | None = None) -> object:
         return self._encoders[name]
 
     def embed_words(self, words, templates=None, encoder=None) -> np.ndarray:
-        used = self.atlas.manifest["concepts"]["templates"] if templates is None else templates
+        used = self._templates if templates is None else templates
         total = sum(encoder.texts([t.replace("{}", w) for w in words]) for t in used)
         return (total / np.linalg.norm(total, axis=1, keepdims=True)).astype(np.float32)
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import neuronym as nym
 from neuronym._core.errors import NeuronymError, UsageError
-from neuronym.atlas.context import LabelContext
+from neuronym.atlas.context import LabelContext, Sources
 from neuronym.atlas.reader import Atlas
 from neuronym.cli.app import app
 from neuronym.inputs.settings import from_file
@@ -322,7 +322,7 @@ def test_asking_for_what_files_do_not_hold_says_so(atlas: Atlas) -> None:
         with pytest.raises(NeuronymError, match=f"which hold no {ask}"):
             getattr(context, ask)
     with pytest.raises(NeuronymError, match="which hold no encoder"):
-        context.encoder()
+        context.sources.encoder()
     assert context.reasons("early") == (None, None, None)
 
 
@@ -368,7 +368,7 @@ def test_words_are_embedded_by_the_embedded_encoder(
         "neuronym.atlas.context.open_encoder",
         lambda name, device: asked.append(name) or ColourEncoder(),
     )
-    vectors = LabelContext(atlas, cache=str(tmp_path / "cache")).embed_words(["red", "blue", "sky"])
+    vectors = Sources(atlas, cache=str(tmp_path / "cache")).embed_words(["red", "blue", "sky"])
     assert asked == ["conse"]
     assert vectors.shape == (3, 4)
 

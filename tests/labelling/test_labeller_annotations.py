@@ -108,7 +108,7 @@ def test_weighted_labels_are_those_of_the_definition(atlas: Atlas) -> None:
     for unit in (0, 1, 2, 3):
         inside = []
         rows = list(highest[unit])
-        for _, maps in context.maps(["maps"], rows, batch_size=1):
+        for _, maps in context.sources.maps(["maps"], rows, batch_size=1):
             weights = np.maximum(world.stretched(maps["maps"][0, unit].double().numpy(), 12, 16), 0)
             nowhere += not weights.any()
             weights = weights if weights.any() else np.ones((12, 16))

@@ -14,7 +14,7 @@ import masked_world as world
 import neuronym as nym
 import planted
 from neuronym._core.errors import NeuronymError, UsageError
-from neuronym.atlas.context import LabelContext
+from neuronym.atlas.context import LabelContext, Sources
 from neuronym.atlas.reader import Atlas
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.labelling.base import open_labeller
@@ -71,7 +71,7 @@ def test_scores_are_those_of_the_definition(atlas: Atlas, quantile: float) -> No
     again = label(atlas, spec, layers=["maps", "relu"], overwrite=True, **given(atlas))
     context = LabelContext(atlas, **given(atlas))
     maps = {name: [] for name in ("maps", "relu")}
-    for _, found in context.maps(list(maps)):
+    for _, found in context.sources.maps(list(maps)):
         for name in maps:
             maps[name].append(found[name].double().numpy())
     for layer in maps:
@@ -113,8 +113,8 @@ def test_thresholds_are_kept_and_taken_from_the_cache(
     atlas: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passes = []
-    run = LabelContext.maps
-    monkeypatch.setattr(LabelContext, "maps", lambda self, *a: passes.append(a) or run(self, *a))
+    run = Sources.maps
+    monkeypatch.setattr(Sources, "maps", lambda self, *a: passes.append(a) or run(self, *a))
     own = given(atlas, cache=str(tmp_path))
     first = label(atlas, "netdissect:quantile=0.07", layers=["maps"], **own)
     assert len(passes) == 2

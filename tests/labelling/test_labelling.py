@@ -192,24 +192,24 @@ def test_what_changed_since_is_noticed(atlas: Atlas) -> None:
 
     other = Target("detectors", Detectors(spoil=0.5), SMALL)
     with pytest.raises(UsageError, match="with other weights or code"):
-        _ = LabelContext(atlas, target=other).target
+        _ = LabelContext(atlas, target=other).sources.target
     with pytest.raises(UsageError, match="without 3 of them"):
-        _ = LabelContext(atlas, probe=coloured_images(40)).probe
+        _ = LabelContext(atlas, probe=coloured_images(40)).sources.probe
     moved = LabelContext(atlas, probe=coloured_images(43, seed=1))
     with pytest.raises(NeuronymError, match="has changed since"):
-        moved.picture(2)
+        moved.sources.picture(2)
 
 
 def test_maps_are_what_the_pooled_activations_summarise(atlas: Atlas) -> None:
     context = LabelContext(atlas, target=build(), probe=coloured_images(43))
     rows = [5, 3, 41, 3]
-    seen = list(context.maps(["detect"], rows, batch_size=3))
+    seen = list(context.sources.maps(["detect"], rows, batch_size=3))
     assert [batch.tolist() for batch, _ in seen] == [[5, 3, 41], [3]]
     maps = np.concatenate([found["detect"].numpy() for _, found in seen])
     assert maps.shape == (4, 7, 16, 16)
     np.testing.assert_allclose(maps.mean((2, 3)), atlas.activations("detect")[rows], atol=1e-5)
     with pytest.raises(NeuronymError, match="head has no positions"):
-        next(context.maps(["head"]))
+        next(context.sources.maps(["head"]))
 
 
 def test_highest_is_the_same_from_exemplars_and_from_activations(atlas: Atlas) -> None:

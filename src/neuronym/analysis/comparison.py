@@ -66,7 +66,7 @@ def compare(
         synonyms: the threshold. None: that which 1 in 10,000 pairs of concepts reach, because how
             alike two texts are for an encoder depends on the encoder.
         embed: words → unit vectors `[word, dim]`, for labels that are no concepts of the atlas;
-            for example `LabelContext(atlas).embed_words`. None: such labels have no synonyms.
+            for example `Sources(atlas).embed_words`. None: such labels have no synonyms.
         most: disagreements listed per layer and pair.
 
     Raises:

@@ -19,7 +19,7 @@ RARE = 10_000  # without a threshold, one in so many pairs of words counts as sy
 _SAMPLE = 3000  # words among which such pairs are counted
 _UNITS = 1024  # compared at once
 
-#: Words → unit vectors `[word, dim]`, for example `LabelContext(atlas).embed_words`.
+#: Words → unit vectors `[word, dim]`, for example `Sources(atlas).embed_words`.
 Embed = Callable[[Sequence[str]], np.ndarray]
 
 

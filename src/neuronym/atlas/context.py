@@ -12,6 +12,7 @@ import torch
 from neuronym._core.checks import misuse
 from neuronym._core.devices import resolve_device
 from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
+from neuronym._core.former import told
 from neuronym._core.numerics.topk import Ranked, topk, why_silent
 from neuronym._core.progress import Progress, silent
 from neuronym._core.torchvision_compat import prepare_torchvision
@@ -27,7 +28,7 @@ from neuronym.extraction.passes import (
     concept_embeddings,
 )
 from neuronym.extraction.precision import precision
-from neuronym.extraction.recording import in_precision_of, record
+from neuronym.extraction.recording import run_target
 from neuronym.extraction.run import Extraction, extract
 from neuronym.inputs.concepts.base import ConceptSet
 from neuronym.inputs.encoders.base import Encoder, open_encoder
@@ -239,6 +240,11 @@ class Sources:
             encoder = self.encoder("conse" if self.atlas.imported else None)
         return concept_embeddings(encoder, chosen, self.cache, self.progress, keep=keep)
 
+    def activations(self) -> dict[str, Rows]:
+        """By layer the activations `[image, unit]`, through the pass that made the atlas."""
+        done = self._extract(self.target_pass)
+        return {plan.info.name: done.rows(plan.info.name) for plan in self.plans}
+
     def embed_images(self, encoder: Encoder) -> Rows:
         """All images through another encoder, float32 unit vectors `[image, dim]`, cached."""
         done = self._extract(EncoderPass(encoder, self.cache, **self._how))
@@ -284,7 +290,8 @@ class Sources:
         for layer in layers:
             self.grid(layer)
         wanted = np.arange(self.count) if rows is None else np.asarray(rows, np.int64)
-        model, size = self.target.model.to(self.device), batch_size or self.settings.batch_size
+        self.target.model.to(self.device)
+        size = batch_size or self.settings.batch_size
         dtype = self.atlas.manifest.dtype
         with self.progress("activation maps", len(wanted)) as tick:
             for low in range(0, len(wanted), size):
@@ -292,8 +299,7 @@ class Sources:
                 pixels = np.stack([self.target.preprocess.pixels(self.picture(r)) for r in some])
                 batch = self.target.preprocess.normalise(torch.from_numpy(pixels).to(self.device))
                 with torch.no_grad(), precision(self.device, dtype):
-                    with record(model, list(layers)) as found:
-                        self.target.forward(model, in_precision_of(model, batch))
+                    found = run_target(self.target, batch, layers)
                 maps = {layer: _map(found[layer], plans[layer]).cpu() for layer in layers}
                 yield some, maps
                 tick.advance(len(some))
@@ -313,6 +319,28 @@ class Sources:
         return name
 
 
+#: What `LabelContext` itself had in 0.1.0.
+_FROM_SOURCES = {
+    "probe",
+    "places",
+    "picture",
+    "labels",
+    "masks",
+    "target",
+    "plans",
+    "grid",
+    "check_maps",
+    "entry",
+    "target_pass",
+    "encoder",
+    "embed_words",
+    "embed_images",
+    "cache",
+    "settings",
+    "maps",
+}
+
+
 def _map(output: torch.Tensor, plan: LayerPlan) -> torch.Tensor:
     """A layer's output as float32 `[image, unit, y, x]`."""
     output = output.float()
@@ -324,11 +352,15 @@ def _map(output: torch.Tensor, plan: LayerPlan) -> torch.Tensor:
     return output
 
 
-class LabelContext(Sources):
-    """One atlas, and what it was made from.
+class LabelContext:
+    """What labelling and analyses read of one atlas; it has the sources of the atlas.
+
+    Attributes:
+        atlas: images, units and exemplars are there; labels need not be.
+        sources: the probe, the target and the encoder, opened when they are asked for.
+        progress: display for long work.
 
     Args:
-        atlas: images, units and exemplars must be there; labels need not.
         activations: by layer name, in place of those the atlas keeps.
         **sources: see `Sources`: target, probe, encoder, device, workers, cache, progress.
     """
@@ -336,8 +368,31 @@ class LabelContext(Sources):
     def __init__(
         self, atlas: Atlas, *, activations: Mapping[str, Rows] | None = None, **sources: Any
     ) -> None:
-        super().__init__(atlas, **sources)
+        self.atlas, self.sources = atlas, Sources(atlas, **sources)
+        self.progress = self.sources.progress
         self._activations = dict(activations or {})
+
+    def __getattr__(self, name: str) -> Any:
+        """What a `Material` of 0.1.0 had of its sources itself, until 0.3."""
+        if name not in _FROM_SOURCES:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        told("LabelContext.", name, f"sources.{name}")
+        return getattr(self.sources, name)
+
+    @functools.cached_property
+    def images(self) -> pd.DataFrame:
+        """image_id, source, width, height, content_hash, annotations."""
+        return self.atlas.images
+
+    @property
+    def count(self) -> int:
+        """Number of images."""
+        return len(self.images)
+
+    @property
+    def device(self) -> torch.device:
+        """Where networks and similarities run."""
+        return self.sources.device
 
     @functools.cached_property
     def tie(self) -> np.ndarray:
@@ -443,9 +498,7 @@ class LabelContext(Sources):
 
     def _activations_again(self) -> dict[str, Rows]:
         """All layers through the pass that made the atlas: what is in the cache is not run."""
-        done = self._extract(self.target_pass)
-        infos = [plan.info for plan in self.plans]
-        return {info.name: done.rows(info.name) for info in infos}
+        return self.sources.activations()
 
     def _missing(self, what: str, remedy: str) -> NeuronymError:
         return NeuronymError(f"{self.atlas.folder} has no {what}. {remedy}")

@@ -33,13 +33,13 @@ def compare(
       neuronym compare demo-atlas --synonyms 0.7 --figure agreement.png
     """
     from neuronym.analysis import comparison
-    from neuronym.atlas.context import LabelContext
+    from neuronym.atlas.context import Sources
     from neuronym.atlas.reader import open_atlas
     from neuronym.report import comparison_sheet
 
     opened = open_atlas(atlas)
     # Labels that are no concepts of the atlas have no embedding in it.
-    embed = LabelContext(opened, progress=progress.automatic()).embed_words
+    embed = Sources(opened, progress=progress.automatic()).embed_words
     with aside():
         found = comparison.compare(opened, listed(methods), synonyms=synonyms, embed=embed)
     if figure is not None:

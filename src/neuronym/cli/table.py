@@ -88,7 +88,7 @@ def evaluation(
         typer.BadParameter, UsageError: the options contradict each other, or one is wrong.
     """
     from neuronym.analysis.evaluation.base import open_context
-    from neuronym.atlas.context import LabelContext
+    from neuronym.atlas.context import Sources
     from neuronym.atlas.reader import open_atlas
 
     if synonyms is not None and match != "synonyms":
@@ -101,7 +101,7 @@ def evaluation(
         truth=truth,
         match=match,
         synonyms=synonyms,
-        embed=LabelContext(opened, **given).embed_words,
+        embed=Sources(opened, **given).embed_words,
         trust=not all_labels,
         context=given,
     )

@@ -19,9 +19,8 @@ from neuronym.extraction.precision import arithmetic, at_once, find_folding, on_
 from neuronym.extraction.recording import (
     LayerInfo,
     describe_layers,
-    in_precision_of,
-    record,
     resolve_layers,
+    run_target,
 )
 from neuronym.inputs.concepts.base import ConceptSet
 from neuronym.inputs.encoders.base import Encoder, embed_concepts
@@ -52,8 +51,8 @@ class _Pass:
         self._at_once = at_once(batch_size, device)
         self._folding = find_folding(run, preprocess.size, device, dtype)
         self.arithmetic = arithmetic(device, dtype, len(self._folding.places))
-        #: What decides the values that it computes.
-        self._key = {
+        #: What decides the values that it computes, for the cache.
+        self._about = {
             "weights": weights,
             "preprocess": preprocess.to_dict(),
             "device": device.type,
@@ -96,7 +95,7 @@ class TargetPass(_Pass):
             target.model.to(device, memory_format=torch.channels_last)
         how = {"device": device, "dtype": dtype, "batch_size": batch_size}
         super().__init__(target.fingerprint, target.preprocess, self._recorded, **how)
-        common = {"target": target.name, **self._key}
+        common = {"target": target.name, **self._about}
         self.entries: Mapping[str, CacheEntry] = {
             plan.info.name: cache.entry(
                 "activations",
@@ -132,7 +131,7 @@ class TargetPass(_Pass):
         }
 
     def _part(self, pixels: np.ndarray, wanted: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
-        batch = in_precision_of(self.target.model, self._input(pixels))
+        batch = self._input(pixels)
         found: dict[str, dict[str, np.ndarray]] = {}
         got: dict[str, tuple[int, tuple[int, int] | None, tuple[int, ...]]] = {}
 
@@ -155,8 +154,8 @@ class TargetPass(_Pass):
             got[layer] = (pooled.values.shape[1], pooled.grid, tuple(output.shape[1:]))
 
         with self._folding.applied(), self._full_vectors(wanted):
-            with record(self.target.model, list(wanted), reduce=reduce), self._named():
-                self.target.forward(self.target.model, batch)
+            with self._named():
+                run_target(self.target, batch, wanted, reduce)
             skipped = self._folding.skipped
         if skipped:  # it takes other ways for some images than for noise
             self._folding.stop()
@@ -190,10 +189,7 @@ class TargetPass(_Pass):
                 handle.remove()
 
     def _recorded(self, batch: torch.Tensor) -> list[torch.Tensor]:
-        model = self.target.model
-        with record(model, list(self.plans)) as found:
-            self.target.forward(model, in_precision_of(model, batch))
-        return list(found.values())
+        return list(run_target(self.target, batch, self.plans).values())
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -246,7 +242,7 @@ class EncoderPass(_Pass):
         self.encoder = encoder.to(device)
         how = {"device": device, "dtype": dtype, "batch_size": batch_size}
         super().__init__(encoder.fingerprint, encoder.preprocess, self._embedded, **how)
-        about = {"encoder": encoder.name, **self._key}
+        about = {"encoder": encoder.name, **self._about}
         # 0.1.0 did not say which norms were folded: what it computed is taken all the same.
         former = {name: value for name, value in about.items() if name != "folded"}
         self.entries: Mapping[str, CacheEntry] = {IMAGES: cache.entry("embeddings", about, former)}

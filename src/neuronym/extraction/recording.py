@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from neuronym._core.checks import Verbatim, misuse, nearest
 from neuronym._core.errors import NeuronymError
 from neuronym.extraction import pooling
+from neuronym.inputs.targets.base import Target
 
 
 def unknown_layer(pattern: str, known: Iterable[str], model: object, name: str) -> Exception:
@@ -117,6 +118,18 @@ def in_precision_of(model: nn.Module, batch: Tensor) -> Tensor:
 
 
 Reduce = Callable[[str, Tensor], Any]
+
+
+def run_target(
+    target: Target, batch: Tensor, layers: Iterable[str] = (), reduce: Reduce | None = None
+) -> Recording:
+    """A forward pass of a target over a batch of its input; returns what layers put out.
+
+    Args: `layers` and `reduce` as for `record`.
+    """
+    with record(target.model, layers, reduce) as found:
+        target.forward(target.model, in_precision_of(target.model, batch))
+    return found
 
 
 class Recording(Mapping[str, Any]):
@@ -431,7 +444,7 @@ def _shapes(target: Any, size: tuple[int, int]) -> tuple[dict[str, _Seen | None]
             handles.append(model.get_submodule(name).register_forward_hook(hook(name)))
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)  # some networks draw numbers of their own
-            target.forward(model, in_precision_of(model, noise))
+            run_target(target, noise)
     except NeuronymError:
         raise
     except Exception as error:

@@ -78,7 +78,7 @@ def of_words(atlas: Atlas, words: Sequence[str], **sources: Any) -> tuple[dict[s
     Args:
         atlas: from which the words' embeddings are read.
         words: labels of its units.
-        **sources: what `LabelContext` needs to open the encoder, where that is necessary.
+        **sources: what `Sources` needs to open the encoder, where that is necessary.
 
     Raises:
         NeuronymError: words have no embedding, and the encoder cannot be opened.
@@ -134,6 +134,6 @@ def _seeds(atlas: Atlas, **sources: Any) -> tuple[dict[str, np.ndarray], str]:
 
 
 def _embed(atlas: Atlas, words: Sequence[str], **sources: Any) -> np.ndarray:
-    from neuronym.atlas.context import LabelContext
+    from neuronym.atlas.context import Sources
 
-    return LabelContext(atlas, **sources).embed_words(words)
+    return Sources(atlas, **sources).embed_words(words)

@@ -134,7 +134,7 @@ class Closeness:
         strange = [word for word in words if word not in rows]
         try:
             vectors = np.asarray(self._context.text_embeddings)
-            new = self._context.embed_words(strange) if strange else vectors[:0]
+            new = self._context.sources.embed_words(strange) if strange else vectors[:0]
         except NeuronymError as error:
             self._note(f"No cosine under the encoder: {error}")
             return None

@@ -148,9 +148,9 @@ def other_prompts(
     """
     words = scorer.context.words
     same = matching.vocabulary(scorer.configuration.atlas, words, synonyms)
-    encoder, found = scorer.context.encoder(), []
+    encoder, found = scorer.context.sources.encoder(), []
     for template in templates:
-        texts = scorer.context.embed_words(words, [template], encoder)
+        texts = scorer.context.sources.embed_words(words, [template], encoder)
         tops = scorer.top(texts=np.asarray(texts))
         columns = _compared(tops, scorer.full, "prompts")
         for own, top, full in zip(columns, tops, scorer.full, strict=True):

@@ -428,7 +428,7 @@ def known_units(
         atlas = analyse(atlas, missing, method=chosen, **context)
     given = LabelContext(atlas, **context)
     evaluation = EvaluationContext(
-        atlas, (chosen,), open_truth(atlas, truth), match, synonyms, given.embed_words
+        atlas, (chosen,), open_truth(atlas, truth), match, synonyms, given.sources.embed_words
     )
     frame = judge(evaluation, trust=False)[0][0]
     frame = frame[frame["labelled"]]

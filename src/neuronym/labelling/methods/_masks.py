@@ -145,8 +145,8 @@ def _visible(
     context: LabelContext, annotations: Annotations, row: int, grid: tuple[int, int]
 ) -> Iterator[tuple[int, np.ndarray]]:
     known = annotations.number
-    marks = [(label, None) for label in context.labels(row)]
-    marks += [(mask, mask.pixels) for mask in context.masks(row)]
+    marks = [(label, None) for label in context.sources.labels(row)]
+    marks += [(mask, mask.pixels) for mask in context.sources.masks(row)]
     for mark, pixels in marks:
         number = known.get((mark.category, mark.name))
         if number is None:
@@ -156,7 +156,10 @@ def _visible(
                 "have changed since it was made. Make the atlas anew with --overwrite."
             )
         whole = np.ones(grid, bool)
-        yield number, whole if pixels is None else context.target.preprocess.mask(pixels, grid)
+        yield (
+            number,
+            whole if pixels is None else context.sources.target.preprocess.mask(pixels, grid),
+        )
 
 
 def on_grid(maps: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:

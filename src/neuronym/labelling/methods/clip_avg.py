@@ -65,9 +65,9 @@ class ClipAvg(Labeller):
     def _embeddings(self, context: LabelContext) -> tuple[Rows, np.ndarray, dict[str, Any]]:
         if self.encoder is None:
             return context.image_embeddings, context.text_embeddings, {}
-        encoder = context.encoder(self.encoder)
-        texts = context.embed_words(context.words, encoder=encoder)
-        return context.embed_images(encoder), texts, {"encoder": encoder.name}
+        encoder = context.sources.encoder(self.encoder)
+        texts = context.sources.embed_words(context.words, encoder=encoder)
+        return context.sources.embed_images(encoder), texts, {"encoder": encoder.name}
 
 
 def _votes(

@@ -60,7 +60,7 @@ class FromAnnotations(Labeller):
         """With `weighted`, every layer must have maps."""
         super().check(context, layers)
         if self.weighted:
-            context.check_maps(layers)
+            context.sources.check_maps(layers)
 
     def label(self, context: LabelContext, layers: Sequence[str], count: int) -> Labels:
         """Rank the annotations of each unit's highest images.
@@ -155,10 +155,10 @@ def _weighted_areas(
     context: LabelContext, annotations: Annotations, rows: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Sums over each unit's images of the share of its map inside each mask."""
-    grid = _masks.grid_of(context.target.preprocess.size)
+    grid = _masks.grid_of(context.sources.target.preprocess.size)
     sums = {layer: np.zeros((len(r), len(annotations.names))) for layer, r in rows.items()}
     wanted = np.unique(np.concatenate([r.ravel() for r in rows.values()]))
-    for some, maps in context.maps(list(rows), wanted[wanted >= 0]):
+    for some, maps in context.sources.maps(list(rows), wanted[wanted >= 0]):
         for place, row in enumerate(some):
             concepts, masks = _masks.masks_on_grid(context, annotations, row, grid)
             for layer in rows:

@@ -293,12 +293,12 @@ class GroundedSam(Labeller):
             overlap=self.overlap,
             device=context.device,
         )
-        entry = context.cache.entry("detections", networks.about)
+        entry = context.sources.cache.entry("detections", networks.about)
         return _Finder(context, networks, entry, classes, source)
 
     def _classes(self, context: LabelContext) -> tuple[tuple[str, ...], str]:
         """The names to look for, and where they come from."""
-        declared = context.probe.vocabulary()
+        declared = context.sources.probe.vocabulary()
         source = self.classes or ("annotations" if declared else "concepts")
         if source == "annotations":
             words: Sequence[str] = [entry.name.replace("_", " ") for entry in declared]
@@ -345,7 +345,7 @@ class _Finder:
 
     def find(self, row: int) -> Detections:
         """Search an image and keep what is found."""
-        found = self.networks.find(self.context.picture(row))
+        found = self.networks.find(self.context.sources.picture(row))
         self.entry.write(self._key(row), found.to_arrays(), {})
         return found
 
@@ -361,7 +361,7 @@ def _distinct(rows: dict[str, np.ndarray]) -> np.ndarray:
 def _with_positions(context: LabelContext, layers: Sequence[str]) -> list[str]:
     if all(context.atlas.layers[layer]["layout"] == "vector" for layer in layers):
         return []
-    grids = {plan.info.name: plan.grid for plan in context.plans}
+    grids = {plan.info.name: plan.grid for plan in context.sources.plans}
     return [layer for layer in layers if grids[layer] is not None]
 
 
@@ -372,14 +372,14 @@ def _looks(
     if not placed:
         yield from ((row, {}) for row in rows)
         return
-    for some, maps in context.maps(placed, rows):
+    for some, maps in context.sources.maps(placed, rows):
         for place, row in enumerate(some):
             yield row, {layer: maps[layer][place] for layer in placed}
 
 
 def _seen(context: LabelContext, found: Detections) -> torch.Tensor:
     """What the target sees of the masks, float32 `[object, y, x]` of zeros and ones."""
-    preprocess = context.target.preprocess
+    preprocess = context.sources.target.preprocess
     grid = _masks.grid_of(preprocess.size)
     return torch.from_numpy(
         np.stack([preprocess.mask(decode(text), grid) for text in found.masks])

@@ -124,11 +124,11 @@ class NetDissect(Labeller):
     def check(self, context: LabelContext, layers: Sequence[str]) -> None:
         """Every layer must have maps."""
         super().check(context, layers)
-        context.check_maps(layers)
+        context.sources.check_maps(layers)
 
     def cost(self, context: LabelContext, layers: Sequence[str]) -> str:
         """Two passes of the target."""
-        return f"It runs {context.target.name} twice over {context.count:,} images."
+        return f"It runs {context.sources.target.name} twice over {context.count:,} images."
 
     def label(self, context: LabelContext, layers: Sequence[str], count: int) -> Labels:
         """Find thresholds in one pass over the probe, and intersections in another.
@@ -137,7 +137,7 @@ class NetDissect(Labeller):
             NeuronymError: nothing is annotated, or a layer has no maps.
         """
         annotations = Annotations.of(context)
-        grid = _masks.grid_of(context.target.preprocess.size)
+        grid = _masks.grid_of(context.sources.target.preprocess.size)
         levels = self._levels(context, layers)
         overlaps, areas = _overlaps(context, annotations, levels, grid)
         made = {
@@ -160,17 +160,17 @@ class NetDissect(Labeller):
         """The units' thresholds, float32 `[unit]` per layer; cached."""
         hashes = context.images["content_hash"]
         key = hashing.of_texts([f"upper quantile {self.quantile}, version 2", *hashes])
-        entries = {layer: context.entry(layer) for layer in layers}
+        entries = {layer: context.sources.entry(layer) for layer in layers}
         levels, streams = {}, {}
         for layer, entry in entries.items():
-            positions, units = math.prod(context.grid(layer)), context.units(layer)
+            positions, units = math.prod(context.sources.grid(layer)), context.units(layer)
             kept = entry.read(key)
             if kept is not None:
                 levels[layer] = np.array(kept[0]["levels"])
             else:
                 streams[layer] = UpperQuantile(units, context.count, positions, self.quantile)
         if streams:
-            for rows, maps in context.maps(list(streams)):
+            for rows, maps in context.sources.maps(list(streams)):
                 for layer, stream in streams.items():
                     for row, values in zip(rows, maps[layer].flatten(2).numpy(), strict=True):
                         stream.update(int(row), values)
@@ -252,7 +252,7 @@ def _overlaps(
         for layer, level in levels.items()
     }
     areas = np.zeros(concepts, np.int64)
-    for rows, maps in context.maps(list(levels)):
+    for rows, maps in context.sources.maps(list(levels)):
         for place, row in enumerate(rows):
             shown, masks = _masks.masks_on_grid(context, annotations, row, grid)
             if not len(shown):

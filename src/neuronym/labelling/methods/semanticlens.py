@@ -174,12 +174,12 @@ def centred_texts(context: LabelContext) -> tuple[np.ndarray, np.ndarray]:
     Also the embeddings of the empty prompts, `[template, dim]`.
     """
     templates = context.atlas.manifest.concepts.templates
-    encoder = context.encoder()
-    empty = np.concatenate([context.embed_words([""], [t], encoder) for t in templates])
+    encoder = context.sources.encoder()
+    empty = np.concatenate([context.sources.embed_words([""], [t], encoder) for t in templates])
     if len(templates) == 1:
         return _without_rounding(context.text_embeddings - empty), empty
     total = sum(
-        context.embed_words(context.words, [template], encoder).astype(np.float64) - gap
+        context.sources.embed_words(context.words, [template], encoder).astype(np.float64) - gap
         for template, gap in zip(templates, empty, strict=True)
     )
     return _without_rounding(total / len(templates)), empty
