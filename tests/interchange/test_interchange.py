@@ -320,7 +320,7 @@ def test_asking_for_what_files_do_not_hold_says_so(atlas: Atlas) -> None:
     context = LabelContext(atlas)
     for ask in ("target", "probe"):
         with pytest.raises(NeuronymError, match=f"which hold no {ask}"):
-            getattr(context, ask)
+            getattr(context.sources, ask)
     with pytest.raises(NeuronymError, match="which hold no encoder"):
         context.sources.encoder()
     assert context.reasons("early") == (None, None, None)

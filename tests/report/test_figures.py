@@ -24,13 +24,13 @@ from neuronym.report.figures import as_bytes, inline_svg, shown
 from neuronym.report.plots.base import (
     FIGURES,
     MOST,
-    View,
+    Selection,
     draw,
     layer_colour,
     method_colour,
+    select,
     short,
     some,
-    view,
 )
 from neuronym.report.plots.neurons import chosen
 from places import ROOT
@@ -62,8 +62,8 @@ def mute(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
     return figure_worlds.published(tmp_path_factory.mktemp("mute"), 2, 3, silent=1.1)
 
 
-def seen(atlas: Atlas, truth: str | None = None, **options: object) -> View:
-    return view(atlas, truth=truth, sources={"encoder": ColourEncoder()}, **options)
+def seen(atlas: Atlas, truth: str | None = None, **options: object) -> Selection:
+    return select(atlas, truth=truth, sources={"encoder": ColourEncoder()}, **options)
 
 
 def texts(figure: object) -> list[str]:
@@ -201,7 +201,7 @@ def test_examples_are_right_wrong_and_none(atlas: Atlas, truth: str) -> None:
 
 def test_categories_of_annotated_words() -> None:
     atlas = planted.atlas()
-    looked = view(atlas)
+    looked = select(atlas)
     words = list(dict.fromkeys(looked.named("units")))
     found, how = categories.of_words(atlas, words)
     assert found == {name: kind for kind, name in planted.PLANTED.values() if name in words}

@@ -19,7 +19,7 @@ from neuronym.cli.app import app
 from neuronym.labelling.run import label
 from neuronym.report.document import compose, html, sentences
 from neuronym.report.document.blocks import Commands, Document, Neurons, Picture, Section, Text
-from neuronym.report.plots.base import view
+from neuronym.report.plots.base import select
 from small_world import ColourEncoder
 
 VOID = {"meta", "img", "br", "link"}
@@ -77,7 +77,7 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def made(atlas: Atlas, truth: str) -> Document:
-    return compose.build(view(atlas, truth=truth, sources={"encoder": ColourEncoder()}))
+    return compose.build(select(atlas, truth=truth, sources={"encoder": ColourEncoder()}))
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_sections_figures_and_numbers(made: Document, atlas: Atlas, page: str) -
 
 
 def test_the_same_report_twice(atlas: Atlas, truth: str, page: str, tmp_path: Path) -> None:
-    again = compose.build(view(atlas, truth=truth, sources={"encoder": ColourEncoder()}))
+    again = compose.build(select(atlas, truth=truth, sources={"encoder": ColourEncoder()}))
     (path,) = compose.write(again, tmp_path / "again.html")
     assert path.read_text("utf-8") == page
 
@@ -164,7 +164,7 @@ def test_markdown(made: Document, tmp_path: Path) -> None:
 
 def test_what_was_not_run(tmp_path: Path) -> None:
     atlas = figure_worlds.small(tmp_path, layers=["detect"])
-    made = compose.build(view(atlas, sources={"encoder": ColourEncoder()}))
+    made = compose.build(select(atlas, sources={"encoder": ColourEncoder()}))
     (commands,) = [b for b in made.sections[-1].blocks if isinstance(b, Commands)]
     lines = [command for _what, command in commands.items]
     assert f"neuronym trust {atlas.folder} significance" in lines
@@ -177,7 +177,7 @@ def test_what_was_not_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("layers", "units", "silent"), [(1, 1, 0.0), (2, 3, 1.1), (14, 9, 0.1)])
 def test_published_labels(layers: int, units: int, silent: float, tmp_path: Path) -> None:
     atlas = figure_worlds.published(tmp_path, layers, units, silent=silent)
-    made = compose.build(view(atlas))
+    made = compose.build(select(atlas))
     assert "neurons: the atlas has no copies" in " ".join(made.left_out)
     (path,) = compose.write(made, tmp_path / "report.html")
     Page(path.read_text("utf-8"))
@@ -190,7 +190,7 @@ def test_published_labels(layers: int, units: int, silent: float, tmp_path: Path
 def test_some_layers_only(tmp_path: Path, truth: str) -> None:
     atlas = figure_worlds.small(tmp_path)
     sources = {"encoder": ColourEncoder()}
-    made = compose.build(view(atlas, layers=["detect"], truth=truth, sources=sources))
+    made = compose.build(select(atlas, layers=["detect"], truth=truth, sources=sources))
     for block in (block for part in made.sections for block in part.blocks):
         if isinstance(block, Table):
             assert not [row for row in block.rows if row.get("layer", "detect") != "detect"]

@@ -13,6 +13,9 @@ from torch import Tensor
 from neuronym._core.checks import choice, misuse
 from neuronym._core.errors import UsageError
 
+DTYPES = ("float32", "bfloat16", "float16")
+_SHORT = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "half": "float16"}
+
 
 def product(left: Float[Tensor, "m dim"], right: Float[Tensor, "n dim"]) -> Float[Tensor, "m n"]:
     """left · rightᵀ in float32."""
@@ -55,12 +58,6 @@ def full_precision() -> Iterator[None]:
 
 def _by_onednn(left: Tensor, right: Tensor) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(left, right, None, "none", [], "")
-
-
-DTYPES = ("float32", "bfloat16", "float16")
-
-
-_SHORT = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "half": "float16"}
 
 
 def resolve_device(name: str = "auto") -> torch.device:

@@ -11,32 +11,6 @@ import warnings
 from typing import Any
 
 UNTIL = "0.3"
-
-
-def told(what: str, old: str, new: str, stacklevel: int = 3) -> None:
-    """Warn that something has another name now."""
-    warnings.warn(
-        f"{what}{old} is called {new} now; the old name goes in {UNTIL}.",
-        DeprecationWarning,
-        stacklevel=stacklevel,
-    )
-
-
-class Former(property):
-    """An attribute under its former name: read and set as the new one, with a warning."""
-
-    def __init__(self, old: str, new: str) -> None:
-        def read(owner: Any) -> Any:
-            told(f"{type(owner).__name__}.", old, new)
-            return getattr(owner, new)
-
-        def write(owner: Any, value: Any) -> None:
-            told(f"{type(owner).__name__}.", old, new)
-            setattr(owner, new, value)
-
-        super().__init__(read, write, doc=f"The former name of `{new}`, until {UNTIL}.")
-
-
 #: Modules of 0.1.0 that the documentation named → where what they held lies now.
 MODULES = {
     "atlas": ("atlas.reader",),
@@ -85,9 +59,35 @@ MODULES = {
 #: Names of 0.1.0 in these modules that are called otherwise now.
 RENAMED = {
     "Material": "LabelContext",
+    "View": "Selection",
+    "view": "select",
     "open_subject": "open_context",
     "measured_sharpness": "measured_logit_scale",
 }
+
+
+def told(what: str, old: str, new: str, stacklevel: int = 3) -> None:
+    """Warn that something has another name now."""
+    warnings.warn(
+        f"{what}{old} is called {new} now; the old name goes in {UNTIL}.",
+        DeprecationWarning,
+        stacklevel=stacklevel,
+    )
+
+
+class Former(property):
+    """An attribute under its former name: read and set as the new one, with a warning."""
+
+    def __init__(self, old: str, new: str) -> None:
+        def read(owner: Any) -> Any:
+            told(f"{type(owner).__name__}.", old, new)
+            return getattr(owner, new)
+
+        def write(owner: Any, value: Any) -> None:
+            told(f"{type(owner).__name__}.", old, new)
+            setattr(owner, new, value)
+
+        super().__init__(read, write, doc=f"The former name of `{new}`, until {UNTIL}.")
 
 
 def find(module: str, name: str) -> Any:

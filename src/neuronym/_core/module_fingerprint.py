@@ -22,6 +22,68 @@ from torch import nn
 
 from neuronym._core.hashing import of_array, of_bytes
 
+# What attributes say about a module's state, history or origin, not about what it computes.
+_STATE = {
+    "training",
+    "_is_full_backward_hook",
+    "_is_hf_initialized",
+    "name_or_path",
+    "warnings_issued",
+    "pretrained_cfg",
+    "default_cfg",
+    "hf_device_map",
+}
+_CLASS_STATE = {
+    "__module__",
+    "__doc__",
+    "__dict__",
+    "__weakref__",
+    "__annotations__",
+    "__qualname__",
+    "__firstlineno__",
+    "__static_attributes__",
+    "__parameters__",
+    "__orig_bases__",
+    "_abc_impl",
+    "__dataclass_fields__",
+    "__dataclass_params__",
+    "__match_args__",
+    "__abstractmethods__",
+    "__annotate__",
+    "__annotations_cache__",
+    "__annotate_func__",
+}
+_NESTED = 40  # how deep values are followed
+_MANY = 50_000  # how many are
+_FILES = 200  # how many of the user's own files are read
+#: Where 0.1.0 had those of our own things that a network can hold. Their names are part of
+#: fingerprints that lie in atlases and caches, so they stay what they were wherever the code goes.
+_FORMER = {
+    "_call": "neuronym.targets.base",
+    "Annotation": "neuronym.probes.base",
+    "Atlas": "neuronym.atlas",
+    "ConceptSet": "neuronym.concepts.base",
+    "Encoder": "neuronym.encoders.base",
+    "Labeller": "neuronym.labellers.base",
+    "Labels": "neuronym.labellers.base",
+    "LayerLabels": "neuronym.labellers.base",
+    "Mask": "neuronym.probes.base",
+    "NeuronymError": "neuronym._errors",
+    "Preprocess": "neuronym.preprocess.base",
+    "Probe": "neuronym.probes.base",
+    "RawImage": "neuronym.probes.base",
+    "Similarity": "neuronym.similarity.base",
+    "Target": "neuronym.targets.base",
+    "Unit": "neuronym.unit",
+    "UsageError": "neuronym._errors",
+    "analyse": "neuronym.api",
+    "compare": "neuronym.report.compare",
+    "dissect": "neuronym.api",
+    "label": "neuronym.api",
+    "open_atlas": "neuronym.atlas",
+    "record": "neuronym.recording.hooks",
+}
+
 
 def of_module(model: Any, *others: Any) -> str:
     """Fingerprint of what a torch module computes, and of functions that belong to it.
@@ -54,82 +116,9 @@ def of_module(model: Any, *others: Any) -> str:
     return of_bytes(*parts)
 
 
-# What attributes say about a module's state, history or origin, not about what it computes.
-_STATE = {
-    "training",
-    "_is_full_backward_hook",
-    "_is_hf_initialized",
-    "name_or_path",
-    "warnings_issued",
-    "pretrained_cfg",
-    "default_cfg",
-    "hf_device_map",
-}
-
-
-_CLASS_STATE = {
-    "__module__",
-    "__doc__",
-    "__dict__",
-    "__weakref__",
-    "__annotations__",
-    "__qualname__",
-    "__firstlineno__",
-    "__static_attributes__",
-    "__parameters__",
-    "__orig_bases__",
-    "_abc_impl",
-    "__dataclass_fields__",
-    "__dataclass_params__",
-    "__match_args__",
-    "__abstractmethods__",
-    "__annotate__",
-    "__annotations_cache__",
-    "__annotate_func__",
-}
-
-
-_NESTED = 40  # how deep values are followed
-
-
-_MANY = 50_000  # how many are
-
-
-_FILES = 200  # how many of the user's own files are read
-
-
 def _digest(*parts: str | bytes) -> bytes:
     chunks = [p.encode("utf-8", "surrogatepass") if isinstance(p, str) else p for p in parts]
     return of_bytes(*chunks).encode()
-
-
-#: Where 0.1.0 had those of our own things that a network can hold. Their names are part of
-#: fingerprints that lie in atlases and caches, so they stay what they were wherever the code goes.
-_FORMER = {
-    "_call": "neuronym.targets.base",
-    "Annotation": "neuronym.probes.base",
-    "Atlas": "neuronym.atlas",
-    "ConceptSet": "neuronym.concepts.base",
-    "Encoder": "neuronym.encoders.base",
-    "Labeller": "neuronym.labellers.base",
-    "Labels": "neuronym.labellers.base",
-    "LayerLabels": "neuronym.labellers.base",
-    "Mask": "neuronym.probes.base",
-    "NeuronymError": "neuronym._errors",
-    "Preprocess": "neuronym.preprocess.base",
-    "Probe": "neuronym.probes.base",
-    "RawImage": "neuronym.probes.base",
-    "Similarity": "neuronym.similarity.base",
-    "Target": "neuronym.targets.base",
-    "Unit": "neuronym.unit",
-    "UsageError": "neuronym._errors",
-    "analyse": "neuronym.api",
-    "compare": "neuronym.report.compare",
-    "dissect": "neuronym.api",
-    "label": "neuronym.api",
-    "open_atlas": "neuronym.atlas",
-    "record": "neuronym.recording.hooks",
-}
 
 
 def _name(thing: Any) -> str:

@@ -16,6 +16,20 @@ from neuronym.analysis.matching import Embed, Vocabulary, vocabulary
 from neuronym.atlas.reader import Atlas, opened
 
 DEPTH = 5  # labels per unit that "within the first five" looks at
+_SHARES = ("same", "a_in_b", "b_in_a", "jaccard")
+_WAYS = {"exact": "", "lemma": "_lemma", "synonyms": "_synonyms"}
+_COLUMNS = [f"{name}{ending}" for ending in _WAYS.values() for name in _SHARES]
+_CONTRADICTIONS = [
+    "layer",
+    "unit",
+    "a",
+    "b",
+    "a_label",
+    "b_label",
+    "a_score",
+    "b_score",
+    "confidence",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,22 +124,6 @@ def compare(
         abstentions.reset_index(drop=True),
         pd.DataFrame(disagreements, columns=_CONTRADICTIONS),
     )
-
-
-_SHARES = ("same", "a_in_b", "b_in_a", "jaccard")
-_WAYS = {"exact": "", "lemma": "_lemma", "synonyms": "_synonyms"}
-_COLUMNS = [f"{name}{ending}" for ending in _WAYS.values() for name in _SHARES]
-_CONTRADICTIONS = [
-    "layer",
-    "unit",
-    "a",
-    "b",
-    "a_label",
-    "b_label",
-    "a_score",
-    "b_score",
-    "confidence",
-]
 
 
 def _checked(atlas: Atlas, methods: Sequence[str] | None) -> list[str]:

@@ -42,6 +42,26 @@ if TYPE_CHECKING:
 
 
 _OBJECT = "python object: "
+#: What `LabelContext` itself had in 0.1.0.
+_FROM_SOURCES = {
+    "probe",
+    "places",
+    "picture",
+    "labels",
+    "masks",
+    "target",
+    "plans",
+    "grid",
+    "check_maps",
+    "entry",
+    "target_pass",
+    "encoder",
+    "embed_words",
+    "embed_images",
+    "cache",
+    "settings",
+    "maps",
+}
 
 
 class Sources:
@@ -317,28 +337,6 @@ class Sources:
                 f"({name.removeprefix(_OBJECT)}): label it from Python, with {what}=…"
             )
         return name
-
-
-#: What `LabelContext` itself had in 0.1.0.
-_FROM_SOURCES = {
-    "probe",
-    "places",
-    "picture",
-    "labels",
-    "masks",
-    "target",
-    "plans",
-    "grid",
-    "check_maps",
-    "entry",
-    "target_pass",
-    "encoder",
-    "embed_words",
-    "embed_images",
-    "cache",
-    "settings",
-    "maps",
-}
 
 
 def _map(output: torch.Tensor, plan: LayerPlan) -> torch.Tensor:

@@ -31,6 +31,13 @@ JOINED = {
 }
 #: Those of its columns that are numbers about the unit, not about one of its labels.
 TRUST = [name for columns in JOINED.values() for name in columns if name != "reason"]
+#: Keys of schema 1 and what they are called now.
+_RENAMED = {
+    "sharpness": "logit_scale",
+    "sharpness_measured": "logit_scale_measured",
+    "engine": "backend",
+    "settled": "with_defaults",
+}
 
 
 @functools.cache
@@ -352,15 +359,6 @@ def read_manifest(folder: Path) -> Manifest | None:
             f"{path} is not a readable atlas manifest: {str(error) or 'everything'} missing or of "
             "the wrong type. Make the atlas anew with --overwrite."
         ) from error
-
-
-#: Keys of schema 1 and what they are called now.
-_RENAMED = {
-    "sharpness": "logit_scale",
-    "sharpness_measured": "logit_scale_measured",
-    "engine": "backend",
-    "settled": "with_defaults",
-}
 
 
 def _upgraded(data: Any) -> Any:

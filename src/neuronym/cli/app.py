@@ -43,23 +43,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"neuronym {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
-    pass
-
-
 #: In the order of `neuronym --help`.
 _COMMANDS: tuple[Callable[..., None], ...] = (
     demo,
@@ -87,6 +70,22 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
 )
 #: What does something without arguments; the others show their help.
 _ALONE = ("demo", "list", "doctor")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"neuronym {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
 
 for _command in _COMMANDS:
     _name = _command.__name__.rstrip("_")

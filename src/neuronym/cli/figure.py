@@ -53,13 +53,13 @@ def figure(
     """
     from neuronym.atlas.reader import open_atlas
     from neuronym.report.figures import check_format, save, style
-    from neuronym.report.plots.base import FIGURES, draw, view
+    from neuronym.report.plots.base import FIGURES, draw, select
 
     FIGURES[name]
     path = out or Path(f"{name}.png")
     check_format(path)
     how = {"method": method, "truth": truth, "unit": unit, "images": images}
-    seen = view(open_atlas(atlas), layers=listed(layers), **how)
+    seen = select(open_atlas(atlas), layers=listed(layers), **how)
     with aside(), style():
         save(draw(name, seen), path)
     if json:

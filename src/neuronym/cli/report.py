@@ -24,7 +24,7 @@ from neuronym.cli.output import aside, print_json
 
 if TYPE_CHECKING:
     from neuronym.report.document.blocks import Document
-    from neuronym.report.plots.base import View
+    from neuronym.report.plots.base import Selection
 
 
 def report(
@@ -57,14 +57,14 @@ def report(
     """
     from neuronym.atlas.reader import open_atlas
     from neuronym.report.document import compose
-    from neuronym.report.plots.base import view
+    from neuronym.report.plots.base import select
 
     if form is not None:
         choice("format", form, compose.FORMATS)
         out = out if out != Path("report.html") else Path(f"report{compose.FORMATS[form]}")
     compose.prepare(out, form)
     shown = progress.automatic(quiet or json)
-    seen = view(open_atlas(atlas), layers=listed(layers), method=method, truth=truth)
+    seen = select(open_atlas(atlas), layers=listed(layers), method=method, truth=truth)
     with aside():
         made = compose.build(seen, shown)
         files = compose.write(made, out, form)
@@ -74,7 +74,7 @@ def report(
         _print(made, files, quiet)
 
 
-def _print_json(made: Document, files: list[Path], seen: View) -> None:
+def _print_json(made: Document, files: list[Path], seen: Selection) -> None:
     from neuronym.report import summary
 
     print_json(

@@ -27,6 +27,11 @@ from neuronym.inputs.encoders.base import Encoder, embed_concepts
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.targets.base import Target
 
+#: The one output of an `EncoderPass`. No layer can have this name: none starts with a dot.
+IMAGES = ".image embeddings"
+#: How many layers are recorded when none are named, beside the output layer.
+_STAGES = 4
+
 
 class _Pass:
     """What both networks have in common: how they are set up, named in the cache, and run.
@@ -229,10 +234,6 @@ def _again_in_full(module: torch.nn.Module, inputs: tuple, output: Any) -> Any:
         return module.forward(*_in_full(inputs))
 
 
-#: The one output of an `EncoderPass`. No layer can have this name: none starts with a dot.
-IMAGES = ".image embeddings"
-
-
 class EncoderPass(_Pass):
     """Feeds batches to an encoder; yields `values`, float32 unit vectors `[image, dim]`."""
 
@@ -336,10 +337,6 @@ class LayerPlan:
             "pool": self.mode,
             "prefix_tokens": self.info.prefix_tokens,
         }
-
-
-#: How many layers are recorded when none are named, beside the output layer.
-_STAGES = 4
 
 
 def choose_layers(

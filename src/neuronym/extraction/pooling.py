@@ -17,6 +17,28 @@ POOLINGS = Registry("pool", "poolings")
 
 Layout = Literal["NCHW", "NHWC", "tokens", "vector", "other"]
 LAYOUTS: tuple[Layout, ...] = ("NCHW", "NHWC", "tokens", "vector")
+_CHANNELS_FIRST = (
+    nn.modules.conv._ConvNd,
+    nn.modules.batchnorm._NormBase,
+    nn.GroupNorm,
+    nn.PixelShuffle,
+    nn.modules.pooling._MaxPoolNd,
+    nn.modules.pooling._AvgPoolNd,
+    nn.Upsample,
+    nn.modules.pooling._AdaptiveAvgPoolNd,
+    nn.modules.pooling._AdaptiveMaxPoolNd,
+)
+# Parameters that hold tokens put before the patches, in timm, torchvision, transformers, open_clip.
+_TOKENS = {
+    "cls_token",
+    "class_token",
+    "class_embedding",
+    "dist_token",
+    "distillation_token",
+    "reg_token",
+    "register_tokens",
+    "storage_tokens",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,19 +223,6 @@ def _peak(patches: Tensor, dim: int, grid: tuple[int, int]) -> Tensor:
     return at.masked_fill(top.isnan(), 0)
 
 
-_CHANNELS_FIRST = (
-    nn.modules.conv._ConvNd,
-    nn.modules.batchnorm._NormBase,
-    nn.GroupNorm,
-    nn.PixelShuffle,
-    nn.modules.pooling._MaxPoolNd,
-    nn.modules.pooling._AvgPoolNd,
-    nn.Upsample,
-    nn.modules.pooling._AdaptiveAvgPoolNd,
-    nn.modules.pooling._AdaptiveMaxPoolNd,
-)
-
-
 def layout_of(
     module: nn.Module,
     shape: Sequence[int],
@@ -258,19 +267,6 @@ def layout_of(
     if first and not last:
         return Guess("NHWC", "taken for [y, x, unit] by its proportions; see --layout")
     return Guess("NCHW", "taken for [unit, y, x]: the shape does not tell; see --layout")
-
-
-# Parameters that hold tokens put before the patches, in timm, torchvision, transformers, open_clip.
-_TOKENS = {
-    "cls_token",
-    "class_token",
-    "class_embedding",
-    "dist_token",
-    "distillation_token",
-    "reg_token",
-    "register_tokens",
-    "storage_tokens",
-}
 
 
 def prefix_tokens_of(model: nn.Module) -> int | None:

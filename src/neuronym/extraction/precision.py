@@ -18,6 +18,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from neuronym._core import devices
 
+_lock = threading.Lock()
+_users: Counter[str] = Counter()
+_before: dict[str, Any] = {}
+#: Images that a network sees at once on a CPU. Measured with ResNet-50 on 2 cores with 32 MB of
+#: cache: 42 images/s with 8, 33 with 32, whose maps go through memory between any two layers.
+AT_ONCE_ON_CPU = 8
+#: The same on one thread, where torch computes 1×1 convolutions of fewer images the slow way.
+AT_ONCE_ON_ONE_THREAD = 16
+#: Outputs may change by this share of their largest value; rounding changes them by about 1e-6.
+TOLERANCE = 1e-4
+Run = Callable[[Tensor], Iterable[Tensor]]
+
 
 class _Local(threading.local):
     def __init__(self) -> None:
@@ -25,9 +37,6 @@ class _Local(threading.local):
 
 
 _local = _Local()
-_lock = threading.Lock()
-_users: Counter[str] = Counter()
-_before: dict[str, Any] = {}
 
 
 @contextmanager
@@ -93,13 +102,6 @@ def _replaceable(name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
         return function(*args, **kwargs)
 
     return call
-
-
-#: Images that a network sees at once on a CPU. Measured with ResNet-50 on 2 cores with 32 MB of
-#: cache: 42 images/s with 8, 33 with 32, whose maps go through memory between any two layers.
-AT_ONCE_ON_CPU = 8
-#: The same on one thread, where torch computes 1×1 convolutions of fewer images the slow way.
-AT_ONCE_ON_ONE_THREAD = 16
 
 
 def at_once(batch_size: int, device: torch.device) -> int:
@@ -192,12 +194,6 @@ def _linear_full(
     if usual and shapes and free:
         return torch.ops.mkldnn._linear_pointwise(input, weight, bias, "none", [], "")
     return plain(input, weight, bias)
-
-
-#: Outputs may change by this share of their largest value; rounding changes them by about 1e-6.
-TOLERANCE = 1e-4
-
-Run = Callable[[Tensor], Iterable[Tensor]]
 
 
 class Folding:

@@ -18,6 +18,10 @@ from neuronym._core.errors import NeuronymError
 from neuronym.extraction import pooling
 from neuronym.inputs.targets.base import Target
 
+Reduce = Callable[[str, Tensor], Any]
+# Two, so that an output whose first dimension is not the images gives itself away.
+_IMAGES = 2
+
 
 def unknown_layer(pattern: str, known: Iterable[str], model: object, name: str) -> Exception:
     near = nearest(pattern, [k for k in known if k])
@@ -115,9 +119,6 @@ def in_precision_of(model: nn.Module, batch: Tensor) -> Tensor:
     known = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
     kinds = (p.dtype for p in model.parameters() if p.dtype in known)
     return batch.to(next(kinds, batch.dtype))
-
-
-Reduce = Callable[[str, Tensor], Any]
 
 
 def run_target(
@@ -250,10 +251,6 @@ def _lookup(modules: Mapping[str, nn.Module], name: str, model: nn.Module) -> nn
     if name == "" or name not in modules:
         raise unknown_layer(name, modules, model, "")
     return modules[name]
-
-
-# Two, so that an output whose first dimension is not the images gives itself away.
-_IMAGES = 2
 
 
 @dataclass(frozen=True)

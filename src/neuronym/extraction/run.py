@@ -29,6 +29,11 @@ from neuronym.inputs.probes.base import Probe, RawImage
 
 #: Larger encoded images are read again for decoding rather than held in memory.
 _HOLD_BYTES = 1 << 18
+#: Images per shard, rounded down to whole batches.
+SHARD_IMAGES = 256
+#: The arrays of an output: name → number of columns, type of the numbers.
+Arrays = Mapping[str, tuple[int, Any]]
+_Collected = dict[str, list[Mapping[str, np.ndarray]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,14 +139,6 @@ def _size(raw: RawImage) -> int:
     if isinstance(raw.data, np.ndarray):
         return raw.data.nbytes
     return raw.data.width * raw.data.height * 3
-
-
-#: Images per shard, rounded down to whole batches.
-SHARD_IMAGES = 256
-
-
-#: The arrays of an output: name → number of columns, type of the numbers.
-Arrays = Mapping[str, tuple[int, Any]]
 
 
 class Consumer(Protocol):
@@ -314,7 +311,6 @@ def _storable(identity: object) -> bool:
         return False
 
 
-_Collected = dict[str, list[Mapping[str, np.ndarray]]]
 _Step = tuple[_Shard, "list[Future[Decoded]] | None", bool]
 
 

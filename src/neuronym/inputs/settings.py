@@ -14,6 +14,8 @@ from neuronym._core.checks import choice, integer, misuse, nearest
 from neuronym._core.errors import UsageError
 
 KEEP = ("auto", "none", "topk", "all")
+#: Settings that change where and how fast a run goes, not what comes out beyond rounding.
+EXECUTION = ("out", "device", "workers", "cache", "batch_size")
 
 
 def _setting(default: Any, help: str, group: str = "What", metavar: str | None = None) -> Any:
@@ -58,7 +60,8 @@ class DissectSettings:
     )
     similarity: str = _setting(
         "soft-wpmi",
-        "soft-wpmi, wpmi, rank-reorder, cos, cos-cubed; with parameters: soft-wpmi:top_k=5,a=10.",
+        "What matches words with activations: `neuronym list similarities`; with parameters: "
+        "soft-wpmi:top_k=5,a=10.",
         metavar="NAME",
     )
     out: str | None = _setting(
@@ -146,10 +149,6 @@ class DissectSettings:
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON-able data, in the order of declaration."""
         return dataclasses.asdict(self)
-
-
-#: Settings that change where and how fast a run goes, not what comes out beyond rounding.
-EXECUTION = ("out", "device", "workers", "cache", "batch_size")
 
 
 def from_file(path: str | Path) -> dict[str, Any]:

@@ -49,6 +49,8 @@ from neuronym.similarity.base import Similarity, name_of, open_similarity
 #: With `keep="auto"`, activations are kept up to this size.
 KEEP_BYTES = 2 << 30
 _BLOCK = 4096
+#: What a word-shaped argument may be: objects in place of the names of the command line.
+_OBJECTS = ("target", "probe", "concepts", "encoder", "similarity")
 
 
 def write_images(writer: AtlasWriter, done: Extraction) -> None:
@@ -461,10 +463,6 @@ def _label(writer: AtlasWriter, plan: Plan, done: Extraction, progress: Progress
         progress=progress,
     )
     labelling.write(writer, context, labeller, list(layers), plan.settings.labels)
-
-
-#: What a word-shaped argument may be: objects in place of the names of the command line.
-_OBJECTS = ("target", "probe", "concepts", "encoder", "similarity")
 
 
 def dissect(

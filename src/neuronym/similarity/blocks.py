@@ -23,6 +23,11 @@ from neuronym._core.types import Rows
 
 Item = TypeVar("Item")
 _one_pass = threading.Lock()
+#: A product of factors may come this close to the range of float32 (whose limit is 88.7).
+_LOG_RANGE = 80.0
+#: Within the concept set log p(t | x) is at most 0, but a word from outside it may be nearer to an
+#: image than all concepts are, by up to 2·a. It counts as no nearer than this.
+HIGHEST_LOG = 80.0
 
 
 def _renew_lock() -> None:
@@ -338,13 +343,6 @@ def gather(images: Rows, used: Int64[np.ndarray, " used"]) -> Float[np.ndarray, 
 def _finite(argument: str, block: np.ndarray) -> None:
     if not np.isfinite(block).all():
         raise misuse(argument, "hold finite embeddings", Verbatim("NaN or infinite values"))
-
-
-#: A product of factors may come this close to the range of float32 (whose limit is 88.7).
-_LOG_RANGE = 80.0
-#: Within the concept set log p(t | x) is at most 0, but a word from outside it may be nearer to an
-#: image than all concepts are, by up to 2·a. It counts as no nearer than this.
-HIGHEST_LOG = 80.0
 
 
 @dataclass(frozen=True, eq=False)

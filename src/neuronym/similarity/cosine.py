@@ -19,6 +19,10 @@ from neuronym.similarity.base import SIMILARITIES
 from neuronym.similarity.blocks import Problem, block_of, embedding_blocks
 from neuronym.similarity.tiled import Plan, Tiled
 
+#: Cosines are made larger by this (a power of two: exactly), so that sixth powers of small ones are
+#: normal numbers in float32.
+_SCALE = 1024.0
+
 
 @SIMILARITIES.register("cos")
 @dataclass(frozen=True)
@@ -71,11 +75,6 @@ def _tiles(unit: Tensor, gram: Tensor, texts: np.ndarray) -> Iterator[tuple[int,
         length = ((tile @ gram) * tile).sum(1).clamp_(min=0).sqrt()
         tile = torch.where(length[:, None] > 0, tile / length[:, None], 0)
         yield low, (unit @ tile.T).clamp_(-1, 1).float().numpy()
-
-
-#: Cosines are made larger by this (a power of two: exactly), so that sixth powers of small ones are
-#: normal numbers in float32.
-_SCALE = 1024.0
 
 
 @SIMILARITIES.register(

@@ -21,6 +21,12 @@ from neuronym.similarity.base import SIMILARITIES
 from neuronym.similarity.blocks import Problem, block_of, digest, embedding_blocks
 from neuronym.similarity.tiled import Plan, Tiled
 
+_PERMUTATIONS = 5
+#: From so many images on, hardly a concept puts them in the right order by chance.
+_FEW = 10
+_LOWEST_MEAN = 1e-6
+_LOWEST_SCORE = -1e38
+
 
 def distinct_images(
     images: Rows, used: Int64[np.ndarray, " used"]
@@ -158,13 +164,6 @@ def power(gaps: np.ndarray, p: float) -> np.ndarray:
     if p == 3:
         return size * size * size
     return size if p == 1 else size**p
-
-
-_PERMUTATIONS = 5
-#: From so many images on, hardly a concept puts them in the right order by chance.
-_FEW = 10
-_LOWEST_MEAN = 1e-6
-_LOWEST_SCORE = -1e38
 
 
 @SIMILARITIES.register(

@@ -35,6 +35,8 @@ from neuronym.similarity.blocks import (
 )
 from neuronym.similarity.kernels import wpmi_torch
 
+PRIORS = ("layer", "probe")
+
 
 def device_for(device: torch.device | str | None, images: Rows) -> str:
     """Where to compute: on CUDA or on the CPU. None: where the image embeddings are."""
@@ -56,9 +58,6 @@ def name(device: str) -> str:
     if device != "cpu":
         return "torch on cuda"
     return "compiled" if compiled.available() else "torch"
-
-
-PRIORS = ("layer", "probe")
 
 
 class MutualInformation(Similarity):

@@ -32,6 +32,8 @@ POLICY = (
 )
 MENU = (("compare", "Compare"), ("report", "Report"), ("history", "History"))
 WRITING = (("annotate", "Annotate"),)
+#: Control characters, which no browser may get: all but tab and line feed.
+_CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,6 @@ class Message(Page):
     """Something that went wrong, said to a reader."""
 
     template: ClassVar[str] = "message.html"
-
-
-#: Control characters, which no browser may get: all but tab and line feed.
-_CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Site:

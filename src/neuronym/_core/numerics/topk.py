@@ -15,6 +15,14 @@ from neuronym._core.types import Rows
 
 #: A batch is taken in by parts of this many values, which stay in a core's cache.
 _STATS_VALUES = 1 << 18
+#: The key of an empty place: below the key of every number, −∞ included.
+_EMPTY = np.iinfo(np.int64).min
+_LOW = 0xFFFFFFFF
+_FLIP = 0x7FFFFFFF
+#: How many activations are read at once by `topk`.
+_BLOCK_VALUES = 1 << 22
+#: How many activations are worth a thread of their own.
+_PART_VALUES = 1 << 18
 
 
 class UnitStats:
@@ -175,16 +183,6 @@ def why_silent(nonfinite: int, dead: bool) -> str | None:
 
 def _images(count: int) -> str:
     return f"{count} image{'' if count == 1 else 's'}"
-
-
-#: The key of an empty place: below the key of every number, −∞ included.
-_EMPTY = np.iinfo(np.int64).min
-_LOW = 0xFFFFFFFF
-_FLIP = 0x7FFFFFFF
-#: How many activations are read at once by `topk`.
-_BLOCK_VALUES = 1 << 22
-#: How many activations are worth a thread of their own.
-_PART_VALUES = 1 << 18
 
 
 class Ranked(NamedTuple):

@@ -23,6 +23,8 @@ from neuronym.similarity.wpmi import MutualInformation
 RANKS = 5
 #: Scores of candidates that are held at once.
 _HELD = 1 << 25
+#: Similarities without `resample` search all concepts again for every resample: at most so many.
+_SEARCHES = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,10 +194,6 @@ def _searched(
 
 def _all(rows: Rows) -> np.ndarray:
     return rows[0 : rows.shape[0]]
-
-
-#: Similarities without `resample` search all concepts again for every resample: at most so many.
-_SEARCHES = 20
 
 
 @ANALYSES.register(

@@ -43,6 +43,10 @@ FEATURES: Mapping[str, str] = MappingProxyType(
 ANALYSED: Mapping[str, str] = MappingProxyType({"chance": "significance", "stability": "bootstrap"})
 
 PerUnit = Float64[np.ndarray, " unit"]
+_TRANSFORMED = {
+    "chance": lambda frame: -np.log10(frame["p"]),
+    "stability": lambda frame: np.log((frame["stability"] + 0.02) / (1.02 - frame["stability"])),
+}
 
 
 def features(
@@ -78,12 +82,6 @@ def features(
             frame = atlas.trust(analysis, layer, method=method).set_index("unit").sort_index()
             found[name] = _TRANSFORMED[name](frame).reindex(range(units)).to_numpy(np.float64)
     return {name: np.where(labels[:, 0] < 0, np.nan, found[name]) for name in names}
-
-
-_TRANSFORMED = {
-    "chance": lambda frame: -np.log10(frame["p"]),
-    "stability": lambda frame: np.log((frame["stability"] + 0.02) / (1.02 - frame["stability"])),
-}
 
 
 def logit_scale(context: LabelContext, method: str) -> float:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 #: Columns of permuted activations that are scored together.
 _TOGETHER = 4096
+#: Scores of the WPMI family are exact to about so much: closer ones count as equal.
+_ACCURACY = 1e-4
+#: Of the best scores by chance, in percent; kept in the manifest.
+_QUANTILES = (50, 90, 95, 99, 99.9)
 
 
 def random_sets(images: int, size: int, sets: int, seed: int) -> Int64[np.ndarray, "set size"]:
@@ -147,12 +151,6 @@ def _distance(gap: np.ndarray, spread: np.ndarray) -> np.ndarray:
     """gap / spread, where differences below the accuracy of scores count as none."""
     gap = np.where(np.abs(gap) < 1e-6, 0.0, gap)
     return gap / np.maximum(spread, 1e-6)
-
-
-#: Scores of the WPMI family are exact to about so much: closer ones count as equal.
-_ACCURACY = 1e-4
-#: Of the best scores by chance, in percent; kept in the manifest.
-_QUANTILES = (50, 90, 95, 99, 99.9)
 
 
 class _Comparison(NamedTuple):

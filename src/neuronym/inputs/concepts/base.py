@@ -24,6 +24,13 @@ CONCEPTS = Registry("concepts", "concepts", "neuronym.inputs.concepts")
 PLAIN = "{}"
 #: Longer lines are not words or phrases, but text that got into the file by mistake.
 MAX_LENGTH = 200
+# Invisible characters that come with copied text: control characters, soft hyphen, zero-width
+# space and joiner of words, byte-order mark, direction marks, lone surrogates. The joiners U+200C
+# and U+200D stay: several scripts need them.
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064"
+    "\u2066-\u2069\ufeff\ud800-\udfff]"
+)
 
 
 class Annotated(Protocol):
@@ -121,15 +128,6 @@ class ConceptSet:
     def prompts(self, template: str) -> list[str]:
         """Every word in one template, in the order of `words`."""
         return [template.replace(PLAIN, word) for word in self.words]
-
-
-# Invisible characters that come with copied text: control characters, soft hyphen, zero-width
-# space and joiner of words, byte-order mark, direction marks, lone surrogates. The joiners U+200C
-# and U+200D stay: several scripts need them.
-_INVISIBLE = re.compile(
-    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064"
-    "\u2066-\u2069\ufeff\ud800-\udfff]"
-)
 
 
 def normal(word: str) -> str:

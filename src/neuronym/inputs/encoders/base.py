@@ -20,6 +20,9 @@ from neuronym._core.types import Rows
 from neuronym.inputs.preprocess.base import Preprocess
 
 ENCODERS = Registry("encoder", "encoders", "neuronym.inputs.encoders")
+#: Standard deviation of one image's cosines over English words for CLIP ViT-B/16, for which the
+#: papers' logit scale was chosen.
+CLIP_SPREAD, CLIP_LOGIT_SCALE = 0.02, 10.0
 
 
 class Encoder(abc.ABC):
@@ -135,11 +138,6 @@ def embed_concepts(
             sums.index_add_(0, rows, encoder.encode_texts(texts).double())
             tick.advance(len(texts))
     return unit_rows(sums, f"The text network of {encoder.name}").numpy()
-
-
-#: Standard deviation of one image's cosines over English words for CLIP ViT-B/16, for which the
-#: papers' logit scale was chosen.
-CLIP_SPREAD, CLIP_LOGIT_SCALE = 0.02, 10.0
 
 
 def cosine_spread(images: Rows, texts: Rows, *, block: int = 4096) -> float:

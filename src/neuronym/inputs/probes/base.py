@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 
 PROBES = Registry("probe", "probes", "neuronym.inputs.probes")
+#: The category of a data set's class names.
+CLASS = "class"
 
 
 @dataclass(frozen=True, order=True)
@@ -124,10 +126,6 @@ class Probe(abc.ABC):
         What the probe declares: no image is read to find out.
         """
         return ()
-
-
-#: The category of a data set's class names.
-CLASS = "class"
 
 
 def valid_text(name: str | bytes) -> str:

@@ -48,6 +48,9 @@ SUFFIXES = frozenset(
     }
 )
 _SKIPPED = {"__MACOSX"}
+_FORMATS_READ = "Images are files named " + ", ".join(
+    f"*{suffix}" for suffix in (".jpg", ".png", ".webp", ".gif", ".bmp", ".tif", ".ppm", ".avif")
+)
 
 
 @PROBES.register(
@@ -146,11 +149,6 @@ class FolderProbe(Probe):
     def vocabulary(self) -> Sequence[Annotation]:
         names = {label for index in range(len(self)) for label in self.labels(index)}
         return sorted(names | set(self._masks.vocabulary() if self._masks else ()))
-
-
-_FORMATS_READ = "Images are files named " + ", ".join(
-    f"*{suffix}" for suffix in (".jpg", ".png", ".webp", ".gif", ".bmp", ".tif", ".ppm", ".avif")
-)
 
 
 def _check_folder(root: Path) -> None:

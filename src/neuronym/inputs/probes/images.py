@@ -32,8 +32,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageChops
 
+from neuronym._core.checks import Verbatim, misuse
 from neuronym._core.errors import CorruptImageError
-from neuronym.inputs.probes import arrays
 
 #: Images up to this many pixels are decoded exactly; above, at 1/2, 1/4 or 1/8 of their size.
 EXACT_PIXELS = 50_000_000
@@ -43,7 +43,6 @@ MAX_PIXELS = 300_000_000
 MAX_PIXELS_OF = dict.fromkeys(("WEBP", "JPEG2000", "AVIF", "HEIF"), 125_000_000)
 #: Files above this many bytes are refused.
 MAX_BYTES = 1 << 30
-
 # Pillow opens more formats than these: some start other programs (EPS), some have no signature and
 # take anything for an image (TGA). HEIF is there once pillow-heif has been registered.
 _FORMATS = (
@@ -69,12 +68,80 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
 # Pixels are converted in squares of this side, a multiple of every factor: a huge image and its
 # converted copy are never in memory together.
 _TILE = 2048
 # Held while an image above EXACT_PIXELS is decoded.
 _ONE_HUGE = threading.Lock()
+_QUIET: list[Any] = []
+
+
+def _size_of_array(source: Any) -> tuple[int, int]:
+    """Width and height of an array or tensor, in pixels."""
+    array = _hwc(*_values(source))
+    return array.shape[1], array.shape[0]
+
+
+def _array_to_image(source: Any) -> Image.Image:
+    """An array or tensor as a PIL image of mode L, LA, RGB or RGBA.
+
+    Raises:
+        CorruptImageError: it holds no pixels.
+        UsageError: its shape or its values are not those of an image.
+    """
+    array = _hwc(*_values(source))
+    if 0 in array.shape:
+        raise CorruptImageError("has no pixels")
+    if array.dtype == np.uint16:
+        array = (array >> 8).astype(np.uint8)
+    elif array.dtype == np.bool_:
+        array = array.astype(np.uint8) * 255
+    elif array.dtype != np.uint8:
+        low, high = float(array.min()), float(array.max())
+        if not (low >= 0 and high <= 255):  # also catches NaN
+            raise misuse(
+                "image",
+                "an array of values in 0…1 or 0…255",
+                Verbatim(f"{low:.3g}…{high:.3g}"),
+                "Give images as they are before normalisation: neuronym normalises them itself.",
+            )
+        scale = 255 if array.dtype.kind == "f" and high <= 1 else 1
+        array = np.round(array * scale).astype(np.uint8)
+    flat = array[:, :, 0] if array.shape[2] == 1 else array
+    return Image.fromarray(np.ascontiguousarray(flat))
+
+
+def _values(source: Any) -> tuple[np.ndarray, bool]:
+    """The values of an array or tensor, and whether the channels are expected to come first."""
+    if hasattr(source, "detach") and hasattr(source, "cpu"):
+        tensor = source.detach().cpu()
+        return (tensor.float() if tensor.is_floating_point() else tensor).numpy(), True
+    array = np.asarray(source) if hasattr(source, "__array__") else None
+    if array is None or array.dtype.kind not in "buif":
+        raise misuse(
+            "image",
+            "a PIL image, an array, a tensor, encoded bytes or a path",
+            Verbatim(type(source).__name__),
+        )
+    return array, False
+
+
+def _hwc(array: np.ndarray, channels_first: bool) -> np.ndarray:
+    if array.ndim == 2:
+        return array[:, :, None]
+    if array.ndim == 3:
+        first, last = array.shape[0] in (1, 2, 3, 4), array.shape[2] in (1, 2, 3, 4)
+        if first and (channels_first or not last):
+            return array.transpose(1, 2, 0)
+        if last:
+            return array
+    raise misuse(
+        "image",
+        "an array [height, width], [height, width, channel] or [channel, height, width] "
+        "with 1 to 4 channels",
+        Verbatim(f"the shape {list(array.shape)}"),
+    )
+
 
 # Pillow logs some damage on stderr, although it also raises.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -127,7 +194,7 @@ def size_of(source: Any) -> tuple[int, int]:
     """Width and height of a PIL image, array or tensor once it is upright."""
     if isinstance(source, Image.Image):
         return _upright_size(source, header_only=False)
-    return arrays.size(source)
+    return _size_of_array(source)
 
 
 def to_rgb(source: Any) -> Image.Image:
@@ -143,7 +210,7 @@ def to_rgb(source: Any) -> Image.Image:
         UsageError: the shape or the values are not those of an image.
     """
     if not isinstance(source, Image.Image):
-        return _finish(arrays.to_image(source))
+        return _finish(_array_to_image(source))
     try:
         with _in_turn(_factor(source.width * source.height)):
             return _finish(source)
@@ -348,9 +415,6 @@ def _has_exif(image: Image.Image) -> bool:
 
 def _reason(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
-
-
-_QUIET: list[Any] = []
 
 
 def _silence() -> None:

@@ -12,6 +12,8 @@ from neuronym._core.progress import Progress, silent
 
 #: Cosines held at once.
 _VALUES = 1 << 22
+#: Units whose exemplars are held at once.
+BLOCK = 128
 
 
 def nearest_concepts(
@@ -75,10 +77,6 @@ def ranked_labels(
         concepts[active] = np.array(words, object)[best.indices]
         scores[active] = best.values
     return concepts, scores
-
-
-#: Units whose exemplars are held at once.
-BLOCK = 128
 
 
 def exemplar_vectors(

@@ -20,6 +20,15 @@ from neuronym.inputs.encoders._tokenizers import of_tokenizer
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+#: Masks are kept with at most so many pixels on the longer side: SAM sees no more.
+MASK_SIDE = 1024
+_THIN = 100  # an image so many times longer than wide loses its shorter side when it is resized
+_BOXES = 16  # prompts of SAM at a time: bounds the memory for masks
+_OTHERWISE = (
+    "Without the hub, download it on another machine and give its folder ({}=PATH, see "
+    "docs/grounded-sam.md), or use a method that needs no such network, such as annotations or "
+    "clip-avg."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,18 +141,6 @@ def decode(text: str) -> np.ndarray:
         value = shift = 0
     flat = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
     return flat.reshape(data["size"], order="F")
-
-
-#: Masks are kept with at most so many pixels on the longer side: SAM sees no more.
-MASK_SIDE = 1024
-_THIN = 100  # an image so many times longer than wide loses its shorter side when it is resized
-_BOXES = 16  # prompts of SAM at a time: bounds the memory for masks
-
-_OTHERWISE = (
-    "Without the hub, download it on another machine and give its folder ({}=PATH, see "
-    "docs/grounded-sam.md), or use a method that needs no such network, such as annotations or "
-    "clip-avg."
-)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,10 @@ from neuronym.labelling.methods._exemplars import (
 
 #: Cosines held at once, and images at most in a block.
 _VALUES, _BLOCK = 1 << 22, 1024
+#: Exemplars per unit by default, where the probe has enough images.
+MOST = 30
+#: A shorter mean of residuals is nothing but rounding.
+_ROUNDING = 1e-6
 
 
 def contrasts(
@@ -72,12 +76,6 @@ def contrasts(
             tick.advance(len(cosines.T))
     values[rows < 0], found[rows < 0] = -np.inf, -1
     return Ranked(values, found)
-
-
-#: Exemplars per unit by default, where the probe has enough images.
-MOST = 30
-#: A shorter mean of residuals is nothing but rounding.
-_ROUNDING = 1e-6
 
 
 @LABELLERS.register("csp", syntax="csp:k=30,gamma=1", example="csp:gamma=0.5")

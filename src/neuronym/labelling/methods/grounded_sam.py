@@ -23,6 +23,8 @@ from neuronym.labelling.methods._grounding import Detections, Networks, decode
 
 if TYPE_CHECKING:
     import pandas as pd
+#: Longer class lists must be asked for: every hundred names or so cost another forward pass.
+MOST_CLASSES = 500
 
 
 def inside(maps: torch.Tensor, masks: torch.Tensor) -> np.ndarray:
@@ -161,10 +163,6 @@ def evidence(frame: pd.DataFrame, ids: Sequence[str], classes: Sequence[str]) ->
         **{n: frame[n].to_numpy(np.float32) for n in ("y0", "x0", "y1", "x1")},
         "mask": frame["mask"].to_numpy(),
     }
-
-
-#: Longer class lists must be asked for: every hundred names or so cost another forward pass.
-MOST_CLASSES = 500
 
 
 @LABELLERS.register(

@@ -29,6 +29,7 @@ _UNITS = 64  # whose candidates are compared at once
 _LEAST_SPREAD = 1e-5
 #: The share of a concept's variance that the chosen ones must leave, or it says nothing new.
 _LEAST_NEW = 1e-4
+_FEWEST = 3  # different images in either part: over two, every correlation is ±1
 
 
 def held_out(content_hashes: Sequence[str], share: float, seed: int) -> Bool[np.ndarray, " image"]:
@@ -278,9 +279,6 @@ def _covariances(
             among[some] += terms[:, :step] @ terms.mT
             with_unit[some] += (terms[:, step:] @ values[units[some], :, None])[:, :, 0]
     return (among / scale.count).numpy(), (with_unit / scale.count).numpy()
-
-
-_FEWEST = 3  # different images in either part: over two, every correlation is ±1
 
 
 @LABELLERS.register("linear", example="linear:length=5")

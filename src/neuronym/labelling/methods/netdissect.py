@@ -18,6 +18,8 @@ from neuronym.labelling.methods._masks import Annotations
 
 #: How many values per unit are kept; up to that many in the tail, the quantile is exact.
 KEPT = 1 << 14
+# Maps stretched at once: bounds memory where a layer has thousands of units.
+_UNITS = 64
 
 
 class UpperQuantile:
@@ -85,10 +87,6 @@ class UpperQuantile:
                 same = low == tail.max() and np.isfinite(low)
                 found[unit] = low - abs(low) * np.float32(1e-6) if same else low
         return found
-
-
-# Maps stretched at once: bounds memory where a layer has thousands of units.
-_UNITS = 64
 
 
 @LABELLERS.register(

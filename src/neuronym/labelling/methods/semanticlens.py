@@ -25,6 +25,12 @@ from neuronym.labelling.methods._exemplars import (
 
 #: A move that gains less is rounding.
 _CLUSTER_ROUNDING = 1e-12
+#: Exemplars that are compared with the mean where one is an outlier.
+_COMPARED = 10
+#: Shorter differences of unit vectors are nothing but rounding.
+_ROUNDING = 1e-5
+#: Exemplars per unit by default, where the probe has enough images.
+MOST = 30
 
 
 class Halves(NamedTuple):
@@ -100,14 +106,6 @@ def _moves(
     distance = square[:, None] - 2 * inner / np.maximum(number, 1) + shared
     leaving = np.where(number > 1, distance * number / np.maximum(number - 1, 1), -np.inf)
     return leaving, distance * number / (number + 1)
-
-
-#: Exemplars that are compared with the mean where one is an outlier.
-_COMPARED = 10
-#: Shorter differences of unit vectors are nothing but rounding.
-_ROUNDING = 1e-5
-#: Exemplars per unit by default, where the probe has enough images.
-MOST = 30
 
 
 @LABELLERS.register("semanticlens", syntax="semanticlens:k=30", example="semanticlens:k=30")

@@ -11,13 +11,13 @@ from neuronym.report.document import html, markdown
 from neuronym.report.document.blocks import Document
 from neuronym.report.document.sections import Builder
 from neuronym.report.figures import style
-from neuronym.report.plots.base import View
+from neuronym.report.plots.base import Selection
 
 #: Format → the ending of its files.
 FORMATS = {"html": ".html", "markdown": ".md"}
 
 
-def build(seen: View, progress: Progress = silent) -> Document:
+def build(seen: Selection, progress: Progress = silent) -> Document:
     """What the report of an atlas says, without a form.
 
     Args:

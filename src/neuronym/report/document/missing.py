@@ -9,10 +9,10 @@ from neuronym._core.errors import NeuronymError
 from neuronym.analysis.trust.base import ANALYSES, open_analysis
 from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas
-from neuronym.report.plots.base import View
+from neuronym.report.plots.base import Selection
 
 
-def commands(seen: View) -> Iterator[tuple[str, str]]:
+def commands(seen: Selection) -> Iterator[tuple[str, str]]:
     """What the atlas lacks and can have: (what it says, command)."""
     atlas, place = seen.atlas, shlex.quote(str(seen.atlas.folder))
     method = "" if seen.method == atlas.methods[0] else f" --method {shlex.quote(seen.method)}"

@@ -8,7 +8,7 @@ import pandas as pd
 
 from neuronym.atlas.schema import TRUST
 from neuronym.report.document.blocks import Neuron, Neurons
-from neuronym.report.plots.base import View
+from neuronym.report.plots.base import Selection
 from neuronym.report.plots.neurons import Example
 from neuronym.report.summary import score_text, top_scoring, trust_text
 
@@ -22,13 +22,13 @@ _DOUBTS = {
 }
 
 
-def best(seen: View, count: int = 12) -> Neurons:
+def best(seen: Selection, count: int = 12) -> Neurons:
     """Top-scoring neurons: high scores, spread over the layers."""
     rows = top_scoring(pd.concat(seen.best.values()), count)
     return cards(seen, rows[["layer", "unit"]].itertuples(index=False, name=None))
 
 
-def doubtful(seen: View, count: int = 8) -> tuple[Neurons, str]:
+def doubtful(seen: Selection, count: int = 8) -> tuple[Neurons, str]:
     """The labelled neurons that one can rely on least, and by what they were found."""
     rows = pd.concat(seen.best.values())
     rows = rows[~rows["abstained"]]
@@ -40,7 +40,7 @@ def doubtful(seen: View, count: int = 8) -> tuple[Neurons, str]:
     return cards(seen, units), _DOUBTS[by]
 
 
-def examples(seen: View, found: Iterable[Example]) -> Neurons:
+def examples(seen: Selection, found: Iterable[Example]) -> Neurons:
     """Neurons that are an example of something."""
     return Neurons(
         tuple(
@@ -55,12 +55,12 @@ def examples(seen: View, found: Iterable[Example]) -> Neurons:
     )
 
 
-def cards(seen: View, units: Iterable[tuple[str, int]]) -> Neurons:
+def cards(seen: Selection, units: Iterable[tuple[str, int]]) -> Neurons:
     """Neurons by layer and number."""
     return Neurons(tuple(card(seen, layer, int(unit)) for layer, unit in units))
 
 
-def card(seen: View, layer: str, unit: int, about: str = "") -> Neuron:
+def card(seen: Selection, layer: str, unit: int, about: str = "") -> Neuron:
     """One neuron.
 
     Args:

@@ -24,7 +24,7 @@ from neuronym.report.document.blocks import (
     Section,
     Text,
 )
-from neuronym.report.plots.base import FIGURES, View, draw
+from neuronym.report.plots.base import FIGURES, Selection, draw
 from neuronym.report.plots.neurons import chosen
 
 _OF_LAYERS = ("scores",)
@@ -41,7 +41,7 @@ class Builder:
         progress: display for long work.
     """
 
-    def __init__(self, seen: View, progress: Progress = silent) -> None:
+    def __init__(self, seen: Selection, progress: Progress = silent) -> None:
         self.seen, self.progress = seen, progress
         self.drawn: set[str] = set()
         self.left_out: list[str] = []
@@ -165,7 +165,7 @@ class Builder:
             self.left_out.append(f"The table {name}: {error}")
 
 
-def configuration(seen: View) -> Table:
+def configuration(seen: Selection) -> Table:
     """What went in, with fingerprints."""
     manifest = seen.atlas.manifest
     target, probe = manifest.target, manifest.probe
@@ -198,7 +198,7 @@ def configuration(seen: View) -> Table:
     return Table("configuration", "What went in", columns, records, (note,))
 
 
-def layers(seen: View) -> Table:
+def layers(seen: Selection) -> Table:
     """One row per layer: counts and medians."""
     found = [
         row
@@ -224,7 +224,7 @@ def layers(seen: View) -> Table:
     return Table("layers", title, tuple(there), tuple(found), tuple(notes))
 
 
-def agreement(seen: View) -> Table:
+def agreement(seen: Selection) -> Table:
     """How often two methods give the same first label.
 
     Raises:

@@ -11,7 +11,7 @@ from neuronym._core.errors import NeuronymError
 from neuronym._core.tables import Table
 from neuronym.atlas import schema
 from neuronym.report.categories import MEASURED
-from neuronym.report.plots.base import View, numbered
+from neuronym.report.plots.base import Selection, numbered
 from neuronym.report.summary import score_text
 
 
@@ -21,7 +21,7 @@ def part(some: int, total: int) -> str:
     return f"{some:,} ({share:.{1 if 0 < share < 1 else 0}f} %)" if total else f"{some:,}"
 
 
-def lead(seen: View) -> Iterator[str]:
+def lead(seen: Selection) -> Iterator[str]:
     """The sentences that say most: what was labelled, what stands, how sure, what is frequent."""
     rows = pd.concat(seen.best.values())
     layers = numbered(len(seen.layers), "layer")
@@ -48,14 +48,14 @@ def lead(seen: View) -> Iterator[str]:
     yield from _trust(named)
 
 
-def _from(seen: View) -> str:
+def _from(seen: Selection) -> str:
     manifest = seen.atlas.manifest
     if seen.atlas.imported:
         return ""
     return f", from {manifest.probe.images:,} images and {manifest.concepts.count:,} words"
 
 
-def chance(seen: View, rows: pd.DataFrame) -> str:
+def chance(seen: Selection, rows: pd.DataFrame) -> str:
     """How many neurons have a label that stands."""
     total, named = len(rows), int((~rows["abstained"]).sum())
     unscored = int(rows["concept"].isna().sum())
@@ -91,7 +91,7 @@ def _trust(named: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def right(accuracy: Table, seen: View) -> Iterator[str]:
+def right(accuracy: Table, seen: Selection) -> Iterator[str]:
     """How many labels are right, of the view's method."""
     for row in accuracy.rows:
         known = row["total"] - row["non_interpretable"]
@@ -106,7 +106,7 @@ def right(accuracy: Table, seen: View) -> Iterator[str]:
         )
 
 
-def caveats(seen: View, drawn: set[str]) -> Iterator[str]:
+def caveats(seen: Selection, drawn: set[str]) -> Iterator[str]:
     """What a reader must know before relying on the labels.
 
     Args:

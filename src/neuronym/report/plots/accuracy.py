@@ -9,7 +9,7 @@ import numpy as np
 from neuronym._core.errors import NeuronymError
 from neuronym.analysis.evaluation.base import table
 from neuronym.report.figures import FAINT, PALE, new, shown
-from neuronym.report.plots.base import FIGURES, View, key, method_colour, short, title
+from neuronym.report.plots.base import FIGURES, Selection, key, method_colour, short, title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,7 +19,7 @@ _MARKS = "osD^vPX*"
 
 
 @FIGURES.register("accuracy")
-def accuracy(seen: View) -> Figure:
+def accuracy(seen: Selection) -> Figure:
     """Share of neurons with a right label, by layer and method, with 95 % intervals."""
     made = table("accuracy", seen.evaluation(every=True))
     rows = [row for row in made.rows if row["layer"] in seen.layers]

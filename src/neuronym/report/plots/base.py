@@ -30,7 +30,7 @@ WIDE = 9.6
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class Selection:
     """What a figure shows: one method's labels on some layers of an atlas.
 
     Attributes:
@@ -101,20 +101,20 @@ class View:
         return shown(self.atlas.manifest.target.name, 34)
 
 
-def view(
+def select(
     atlas: Atlas,
     *,
     layers: Sequence[str] | None = None,
     method: str | None = None,
     **options: Any,
-) -> View:
+) -> Selection:
     """A view of an atlas.
 
     Args:
         atlas: which.
         layers: names of layers; None: all that the method has labelled.
         method: a method-id or another name of a method; None: the first one.
-        **options: see `View`.
+        **options: see `Selection`.
 
     Raises:
         UsageError: an unknown method or layer, or a layer that the method has not labelled.
@@ -131,10 +131,10 @@ def view(
                 f"It has labelled {', '.join(there)}.",
             )
     chosen = there if layers is None else [layer for layer in there if layer in set(layers)]
-    return View(atlas, method, tuple(chosen), **options)
+    return Selection(atlas, method, tuple(chosen), **options)
 
 
-def draw(name: str, seen: View) -> Figure:
+def draw(name: str, seen: Selection) -> Figure:
     """Draw a registered figure.
 
     Args:

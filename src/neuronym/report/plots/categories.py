@@ -9,7 +9,7 @@ import pandas as pd
 
 from neuronym.report.categories import CATEGORIES, of_words
 from neuronym.report.figures import COLOURS, FAINT, INK, new, shown
-from neuronym.report.plots.base import FIGURES, View, key, nothing, short, title
+from neuronym.report.plots.base import FIGURES, Selection, key, nothing, short, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +23,7 @@ _ROOM = 6  # percent of a bar in which its number has room
 
 
 @FIGURES.register("categories")
-def categories(seen: View) -> Figure:
+def categories(seen: Selection) -> Figure:
     """What labels name (objects, parts, scenes, materials, …), in % of a layer's labels."""
     from matplotlib.patches import Rectangle
 
@@ -51,7 +51,7 @@ def categories(seen: View) -> Figure:
     return figure
 
 
-def _kinds(seen: View) -> tuple[dict[str, Counter[str]], str]:
+def _kinds(seen: Selection) -> tuple[dict[str, Counter[str]], str]:
     """By layer how many labels are of which category, and a sentence on how it was found."""
     rows = {layer: best[~best["abstained"]] for layer, best in seen.best.items()}
     every = pd.concat(rows.values())

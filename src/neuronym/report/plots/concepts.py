@@ -8,7 +8,7 @@ from neuronym.report.figures import INK, new, shown
 from neuronym.report.plots.base import (
     FIGURES,
     WIDE,
-    View,
+    Selection,
     grid,
     layer_colour,
     nothing,
@@ -28,7 +28,7 @@ LABELS = 26
 
 
 @FIGURES.register("concepts")
-def concepts(seen: View) -> Figure:
+def concepts(seen: Selection) -> Figure:
     """The 26 labels that most neurons of a layer have, as bars, one panel per layer."""
     layers, left = some(seen.layers)
     columns = {4: 2}.get(len(layers), min(len(layers), 3))
@@ -50,7 +50,7 @@ def concepts(seen: View) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, seen: View, layer: str, room: int) -> None:
+def _panel(axes: Axes, seen: Selection, layer: str, room: int) -> None:
     named = seen.named(layer)
     counts = named.value_counts()
     # Of labels that are given equally often, the alphabet's first come first.

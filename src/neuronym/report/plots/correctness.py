@@ -14,7 +14,7 @@ from neuronym.report.figures import FAINT, new, shown
 from neuronym.report.plots.base import (
     FIGURES,
     WIDE,
-    View,
+    Selection,
     key,
     layer_colour,
     nothing,
@@ -41,7 +41,7 @@ FEWEST = 10
 
 
 @FIGURES.register("correctness")
-def correctness(seen: View) -> Figure:
+def correctness(seen: Selection) -> Figure:
     """Mean score of right and wrong labels, and how many labels are right above each score."""
     evaluation = seen.evaluation()
     rows = [r for r in table("correctness", evaluation).rows if r["layer"] in seen.layers]
@@ -76,7 +76,7 @@ def correctness(seen: View) -> Figure:
     return figure
 
 
-def _means(axes: Axes, seen: View, rows: list[dict]) -> None:
+def _means(axes: Axes, seen: Selection, rows: list[dict]) -> None:
     width = 0.8 / max(len(rows), 1)
     for place, row in enumerate(rows):
         values = [row[name] for name in _GROUPS]
@@ -103,7 +103,7 @@ def _means(axes: Axes, seen: View, rows: list[dict]) -> None:
     axes.set_title("scores of right and wrong labels")
 
 
-def _curve(axes: Axes, seen: View, layer: str, scores: np.ndarray, right: np.ndarray) -> None:
+def _curve(axes: Axes, seen: Selection, layer: str, scores: np.ndarray, right: np.ndarray) -> None:
     limits, counts, shares = precision_at(scores, right)
     enough = counts >= FEWEST
     if enough.any():

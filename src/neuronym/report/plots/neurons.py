@@ -10,7 +10,7 @@ import pandas as pd
 from neuronym._core.errors import NeuronymError
 from neuronym.analysis.evaluation.judging import judge
 from neuronym.report.figures import COLOURS, FAINT, INK, new, shown
-from neuronym.report.plots.base import FIGURES, View, short, title
+from neuronym.report.plots.base import FIGURES, Selection, short, title
 from neuronym.report.summary import score_text, top_scoring
 from neuronym.report.unit_sheet import draw as sheet
 from neuronym.report.unit_sheet import draw_exemplar
@@ -35,7 +35,7 @@ class Example(NamedTuple):
 
 
 @FIGURES.register("neuron")
-def neuron(seen: View) -> Figure:
+def neuron(seen: Selection) -> Figure:
     """One neuron's highest activating images, labels and scores (--unit, --images)."""
     if seen.unit is not None:
         chosen = seen.atlas[seen.unit]
@@ -48,7 +48,7 @@ def neuron(seen: View) -> Figure:
 
 
 @FIGURES.register("examples")
-def examples(seen: View) -> Figure:
+def examples(seen: Selection) -> Figure:
     """Three neurons with their images and labels: right, wrong, and none that can be derived."""
     found = list(chosen(seen))
     if not found:
@@ -63,7 +63,7 @@ def examples(seen: View) -> Figure:
     return figure
 
 
-def chosen(seen: View) -> Iterator[Example]:
+def chosen(seen: Selection) -> Iterator[Example]:
     """The neurons to show; with a truth it decides, else the scores.
 
     With a truth: the highest score whose first label is right; the highest with no right label
@@ -88,7 +88,7 @@ def chosen(seen: View) -> Iterator[Example]:
                 yield Example(heading, row.layer, int(row.unit), truth)
 
 
-def _by_truth(seen: View, silent: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], dict]:
+def _by_truth(seen: Selection, silent: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], dict]:
     """Right, wrong and other units, best first; and by unit the words of the truth."""
     evaluation = seen.evaluation()
     (units,), _notes = judge(evaluation, evaluation.abstains)
@@ -105,7 +105,7 @@ def _highest_first(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values("score", ascending=False, kind="stable", na_position="last")
 
 
-def _strip(part: SubFigure, seen: View, example: Example) -> None:
+def _strip(part: SubFigure, seen: Selection, example: Example) -> None:
     """One neuron: its heading, two lines of images, its labels as bars."""
     unit = seen.atlas[example.layer, example.unit]
     left, right = part.subfigures(1, 2, width_ratios=(1.45, 1))

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neuronym.report.figures import PALE, new, shown
-from neuronym.report.plots.base import FIGURES, View, layer_colour, nothing, numbered, short, title
+from neuronym.report.plots.base import (
+    FIGURES,
+    Selection,
+    layer_colour,
+    nothing,
+    numbered,
+    short,
+    title,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +26,7 @@ _NAMED = 10  # more layers than these are told apart by a colour bar
 
 
 @FIGURES.register("ranks")
-def ranks(seen: View) -> Figure:
+def ranks(seen: Selection) -> Figure:
     """How many neurons have a layer's most frequent label, its second, …; logarithmic axes."""
     figure = new(figsize=(8.2, 4.8), layout="constrained", dpi=120)
     axes = figure.subplots()
@@ -63,7 +71,7 @@ def _scales(axes: Axes) -> None:
         axis.set_minor_formatter(NullFormatter())
 
 
-def _key(figure: Figure, axes: Axes, seen: View, layers: list[str]) -> None:
+def _key(figure: Figure, axes: Axes, seen: Selection, layers: list[str]) -> None:
     if len(layers) <= _NAMED:
         axes.legend(axes.lines, [line.get_label() for line in axes.lines], loc="upper right")
         return

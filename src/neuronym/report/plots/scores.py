@@ -10,7 +10,7 @@ from neuronym.report.figures import COLOURS, FAINT, INK, new, shown
 from neuronym.report.plots.base import (
     FIGURES,
     WIDE,
-    View,
+    Selection,
     grid,
     layer_colour,
     nothing,
@@ -27,7 +27,7 @@ _BINS = 40
 
 
 @FIGURES.register("scores")
-def scores(seen: View) -> Figure:
+def scores(seen: Selection) -> Figure:
     """Histogram of each neuron's best score, one panel per layer, all on one scale."""
     columns = 1 if len(seen.layers) <= 4 else 2 if len(seen.layers) <= 12 else 4
     lines = -(-len(seen.layers) // columns)
@@ -55,7 +55,7 @@ def scores(seen: View) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, seen: View, layer: str, edges: np.ndarray) -> bool:
+def _panel(axes: Axes, seen: Selection, layer: str, edges: np.ndarray) -> bool:
     """Draw one layer; whether some of the neurons drawn abstain."""
     rows = seen.best[layer]
     rows = rows[np.isfinite(rows["score"])]

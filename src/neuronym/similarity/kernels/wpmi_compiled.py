@@ -45,6 +45,18 @@ _CHAINS = 4
 _float, _double, _int, _long = ir.FloatType(), ir.DoubleType(), ir.IntType(32), ir.IntType(64)
 _floats, _ints = ir.VectorType(_float, LANES), ir.VectorType(_int, LANES)
 _doubles = ir.VectorType(_double, LANES)
+# Contraction only: reassociating its terms would break the reduction of the exponential.
+_compiled, _reduced = compiled(), compiled("reassoc", "nsz")
+_f = np.float32
+_LOG2E, _LN2_HIGH, _LN2_LOW = _f(1.4426950408889634), _f(0.693359375), _f(-2.12194440e-4)
+_P0, _P1, _P2 = _f(1.9875691500e-4), _f(1.3981999507e-3), _f(8.3334519073e-3)
+_P3, _P4, _P5 = _f(4.1665795894e-2), _f(1.6666665459e-1), _f(5.0000001201e-1)
+_LOWEST, _HIGHEST = _f(-87.0), _f(80.0)
+_ZERO, _HALF, _ONE, _BIAS, _SHIFT = _f(0), _f(0.5), _f(1), np.int32(127), np.int32(23)
+#: Numbers added up in float32 before they enter a sum in float64.
+_RUN = 512
+#: Takes (texts, evidence `[set, LANES]` without its constant, form); lanes past the texts are void.
+Finish = Callable[[slice, np.ndarray, Form], None]
 
 
 def _const(value: float) -> ir.Constant:
@@ -172,19 +184,6 @@ def log_products(tile, sets, weights, base, careful, out):
             _careful(start, own, factors, count, base, line)
         else:
             _fast(start, own, factors, count, base, line)
-
-
-# Contraction only: reassociating its terms would break the reduction of the exponential.
-_compiled, _reduced = compiled(), compiled("reassoc", "nsz")
-
-_f = np.float32
-_LOG2E, _LN2_HIGH, _LN2_LOW = _f(1.4426950408889634), _f(0.693359375), _f(-2.12194440e-4)
-_P0, _P1, _P2 = _f(1.9875691500e-4), _f(1.3981999507e-3), _f(8.3334519073e-3)
-_P3, _P4, _P5 = _f(4.1665795894e-2), _f(1.6666665459e-1), _f(5.0000001201e-1)
-_LOWEST, _HIGHEST = _f(-87.0), _f(80.0)
-_ZERO, _HALF, _ONE, _BIAS, _SHIFT = _f(0), _f(0.5), _f(1), np.int32(127), np.int32(23)
-#: Numbers added up in float32 before they enter a sum in float64.
-_RUN = 512
 
 
 @numba.njit(inline="always")
@@ -349,10 +348,6 @@ def number_images(sets, numbers, union, places):
     for i in range(count):
         numbers[union[i]] = -1
     return count
-
-
-#: Takes (texts, evidence `[set, LANES]` without its constant, form); lanes past the texts are void.
-Finish = Callable[[slice, np.ndarray, Form], None]
 
 
 def log_normalisers(

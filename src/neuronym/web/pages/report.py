@@ -14,7 +14,7 @@ from neuronym.atlas.unit import unit_name
 from neuronym.report.document.blocks import Block, Bullets, Code, Commands, Neurons, Picture, Text
 from neuronym.report.document.compose import build
 from neuronym.report.figures import as_bytes, style
-from neuronym.report.plots.base import view as seen
+from neuronym.report.plots.base import select as seen
 from neuronym.web.addresses import segment
 from neuronym.web.pages.base import NotFoundError, Page, Query, page
 from neuronym.web.view import View
