@@ -17,7 +17,6 @@ from neuronym.inputs.encoders.base import embed_concepts, open_encoder
 from neuronym.inputs.encoders.conse import Conse
 from neuronym.inputs.encoders.sentences import minilm
 from neuronym.inputs.preprocess.base import Preprocess
-from neuronym.inputs.targets import base as targets
 from neuronym.inputs.targets.base import Target
 from places import SHARED
 from tiny_encoders import (
@@ -142,8 +141,8 @@ def test_names(monkeypatch, name, asked, classes):
         seen.append(spec)
         return target(name=spec)
 
-    monkeypatch.setattr(targets, "open_target", open_target, raising=False)
-    monkeypatch.setattr("neuronym.inputs.encoders.sentences.minilm", Toy)
+    monkeypatch.setattr("neuronym.inputs.encoders.conse.open_target", open_target)
+    monkeypatch.setattr("neuronym.inputs.encoders.conse.minilm", Toy)
     monkeypatch.setattr("neuronym.inputs.encoders.conse.CLASSES", 4)
     encoder = open_encoder(name)
     assert seen == [asked]

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from neuronym._core.errors import NeuronymError
 from neuronym._core.words import fold
+from neuronym.atlas.context import Sources
 
 if TYPE_CHECKING:
     from neuronym.atlas.reader import Atlas
@@ -134,6 +135,4 @@ def _seeds(atlas: Atlas, **sources: Any) -> tuple[dict[str, np.ndarray], str]:
 
 
 def _embed(atlas: Atlas, words: Sequence[str], **sources: Any) -> np.ndarray:
-    from neuronym.atlas.context import Sources
-
     return Sources(atlas, **sources).embed_words(words)

@@ -9,6 +9,7 @@ import numpy as np
 
 from neuronym._core.errors import NeuronymError
 from neuronym._core.storage import atomic_write
+from neuronym._core.terminal import add_row, console, counted, duration
 from neuronym.analysis.comparison import Comparison
 from neuronym.analysis.matching import threshold_text
 from neuronym.report.figures import INK, PALE, new
@@ -26,8 +27,6 @@ _LISTED = 10
 
 def print_comparison(found: Comparison) -> None:
     """Methods, agreement pair by pair, and the most confident disagreements."""
-    from neuronym._core.terminal import console, counted, duration
-
     out = console()
     out.print(f"{len(found.methods)} methods on {found.target}\n", style="bold")
     named = [
@@ -96,8 +95,6 @@ def synonyms(found: Comparison) -> str:
 
 def _print(out: Any, headings: tuple[str, ...], rows: list[tuple], names: int = 1) -> None:
     from rich.table import Table
-
-    from neuronym._core.terminal import add_row
 
     table = Table(box=None)
     for place, heading in enumerate(headings):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from neuronym._core.terminal import add_row, command, console, counted, duration
+
 if TYPE_CHECKING:
     from neuronym.atlas.reader import Atlas
     from neuronym.atlas.unit import Unit
@@ -107,8 +109,6 @@ def top_scoring(labels: pd.DataFrame, count: int) -> pd.DataFrame:
 
 def print_method(atlas: Atlas, method: str) -> None:
     """What one method found: layers and top-scoring neurons."""
-    from neuronym._core.terminal import console, counted
-
     out, found = console(), facts(atlas, method)
     units = counted(sum(layer["units"] for layer in found["layers"]), "neuron")
     out.print(f"{units} of {found['target']} labelled by {method}.\n", style="bold")
@@ -123,8 +123,6 @@ def print_method(atlas: Atlas, method: str) -> None:
 
 def _print_layers(out: Any, found: dict[str, Any]) -> None:
     from rich.table import Table
-
-    from neuronym._core.terminal import add_row
 
     table = Table(box=None)
     headings = ("layer", "neurons", "labelled", "abstained", "median score", "different labels")
@@ -159,8 +157,6 @@ def _further(value: float | None) -> str:
 def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
     """Layers, top-scoring neurons, where things are, what to do next."""
     from rich.text import Text
-
-    from neuronym._core.terminal import command, console, counted, duration
 
     out, found = console(), facts(atlas)
     method, about = next(iter(found["methods"].items()))
@@ -209,8 +205,6 @@ def _print_top_scoring(
 ) -> None:
     from rich.table import Table
 
-    from neuronym._core.terminal import add_row
-
     if not found["top_scoring"]:
         return
     labels = atlas.labels(method=method)
@@ -244,8 +238,6 @@ def unit_facts(unit: Unit, method: str | None = None) -> dict[str, Any]:
 def print_unit(unit: Unit, method: str | None = None) -> None:
     """One neuron: facts, labels, exemplars."""
     from rich.table import Table
-
-    from neuronym._core.terminal import add_row, console
 
     method = unit.atlas.method(method)
     out, row = console(), unit.facts

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from neuronym._core.terminal import add_row, command, console
 from neuronym.atlas import schema
 from neuronym.report.summary import score_text
 
@@ -56,8 +57,6 @@ def by_layer(atlas: Atlas, method: str, analysis: str) -> list[dict[str, Any]]:
 def print_trust(atlas: Atlas, method: str, analyses: Sequence[str]) -> None:
     """A table per analysis: counts of yes, medians of numbers; and what to do next."""
     from rich.table import Table
-
-    from neuronym._core.terminal import add_row, command, console
 
     out = console()
     out.print(f"Labels of {method} in {atlas.folder}\n", style="bold")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from neuronym._core.errors import NeuronymError
 from neuronym.report.figures import FAINT, INK, PALE, new, shown
 from neuronym.report.summary import trust_text
+from neuronym.similarity.base import open_similarity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -164,8 +165,6 @@ def _labels(axes: Axes, unit: Unit, count: int, method: str) -> None:
 
 def _predictions(unit: Unit, counts: Sequence[int], method: str) -> list[tuple[int, list[str]]]:
     """The three best labels when the similarity sees only so many images of each unit."""
-    from neuronym.similarity.base import open_similarity
-
     atlas = unit.atlas
     facts = atlas.manifest.methods[method]
     if "similarity" not in facts:

@@ -16,6 +16,7 @@ from neuronym.analysis.evaluation.base import TABLES, EvaluationContext, StudyTa
 from neuronym.analysis.evaluation.curves import auc
 from neuronym.analysis.rescoring import Scorer, scorer
 from neuronym.atlas.context import LabelContext
+from neuronym.inputs.encoders.sentences import minilm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -254,6 +255,4 @@ def _count_above(
 
 @functools.cache
 def _sentence_model() -> Sentences:
-    from neuronym.inputs.encoders.sentences import minilm
-
     return minilm()

@@ -15,7 +15,7 @@ from neuronym._core.hub import quiet
 from neuronym._core.registry import Name, write
 from neuronym.inputs.encoders.base import ENCODERS, Encoder, unit_rows
 from neuronym.inputs.encoders.sentences import Sentences, minilm
-from neuronym.inputs.targets.base import Target
+from neuronym.inputs.targets.base import Target, open_target
 
 BACKBONE, CLASSES = "efficientnet-lite2", 10
 
@@ -131,8 +131,6 @@ def conse_encoder(name: Name) -> Encoder:
 
     Reference: Norouzi et al. 2014 (ConSE); Reimers and Gurevych 2019 (sentence embeddings).
     """
-    from neuronym.inputs.targets.base import open_target
-
     params = dict(name.params)
     classes = integer("classes", params.pop("classes", CLASSES), 1)
     for key in params:

@@ -10,9 +10,11 @@ from typing import Any
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.progress import Progress, silent
 from neuronym._core.tables import Column, Table
+from neuronym.analysis.comparison import compare
 from neuronym.analysis.evaluation.base import open_context, table
 from neuronym.atlas.schema import analysis_id
 from neuronym.report import summary
+from neuronym.report.comparison_sheet import synonyms
 from neuronym.report.document import missing, neurons, sentences
 from neuronym.report.document.blocks import (
     Block,
@@ -230,9 +232,6 @@ def agreement(seen: Selection) -> Table:
     Raises:
         NeuronymError: the methods have no layer in common.
     """
-    from neuronym.analysis.comparison import compare
-    from neuronym.report.comparison_sheet import synonyms
-
     found = compare(seen.atlas)
     rows = found.agreement[found.agreement["layer"].isin(seen.layers)]
     if rows.empty:

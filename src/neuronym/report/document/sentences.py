@@ -13,6 +13,7 @@ from neuronym.atlas import schema
 from neuronym.report.categories import MEASURED
 from neuronym.report.plots.base import Selection, numbered
 from neuronym.report.summary import score_text
+from neuronym.similarity.base import open_similarity
 
 
 def part(some: int, total: int) -> str:
@@ -156,8 +157,6 @@ def caveats(seen: Selection, drawn: set[str]) -> Iterator[str]:
 
 
 def _layer_prior(facts: dict[str, Any]) -> bool:
-    from neuronym.similarity.base import open_similarity
-
     try:
         return (
             "with_defaults" in facts
