@@ -4,9 +4,9 @@
     <root>/activations/<fingerprint>/<key>.safetensors
 
 The fingerprint covers everything that decides the values except the images (see
-`passes._Pass._about` and `passes.TargetPass`); the key is a hash of the ordered content hashes of the
-shard's images and of which of them could be read. A shard is written whole or not at all, so a shard
-that exists is complete.
+`passes._Pass._about` and `passes.TargetPass`); the key is a hash of the ordered content hashes of
+the shard's images and of which of them could be read. A shard is written whole or not at all, so a
+shard that exists is complete.
 """
 
 from __future__ import annotations
