@@ -96,10 +96,8 @@ def find(module: str, name: str) -> Any:
     Raises:
         AttributeError: nothing that is known.
     """
-    private = name.startswith("_")
-    if private or importlib.util.find_spec(f"neuronym.{module}.{name}") is not None:
-        raise AttributeError(f"module 'neuronym.{module}' has no attribute {name!r}")
-    for place in MODULES.get(module, ()):
+    ours = name.startswith("_") or importlib.util.find_spec(f"neuronym.{module}.{name}")
+    for place in () if ours else MODULES.get(module, ()):
         home = importlib.import_module(f"neuronym.{place}")
         for now in (name, RENAMED.get(name, name)):
             if hasattr(home, now):

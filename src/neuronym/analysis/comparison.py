@@ -13,7 +13,7 @@ from jaxtyping import Float, Int64
 
 from neuronym._core.checks import Verbatim, misuse
 from neuronym.analysis.matching import Embed, Vocabulary, vocabulary
-from neuronym.atlas.reader import Atlas, opened
+from neuronym.atlas.reader import Atlas, first_of, opened
 
 DEPTH = 5  # labels per unit that "within the first five" looks at
 _SHARES = ("same", "a_in_b", "b_in_a", "jaccard")
@@ -144,7 +144,7 @@ class _Labels:
     def __init__(self, atlas: Atlas, method: str) -> None:
         frame = atlas.labels(method=method)
         self.method = method
-        self._first = frame[frame["rank"] == 1]
+        self._first = first_of(frame)
         self._frame = frame[(frame["rank"] <= DEPTH) & ~frame["abstained"]]
         self._units = {layer: atlas.layers[layer]["units"] for layer in frame["layer"].unique()}
         self.words, self.layers = self._frame["concept"].unique(), set(self._units)
@@ -155,7 +155,7 @@ class _Labels:
         words = np.full((self._units[layer], DEPTH), -1)
         words[frame["unit"], frame["rank"] - 1] = frame["concept"].map(same.number)
         scores = np.full(len(words), np.nan)
-        first = frame[frame["rank"] == 1]
+        first = first_of(frame)
         scores[first["unit"]] = first["score"]
         return _Top(words, scores)
 

@@ -491,12 +491,9 @@ class LabelContext:
             if self.atlas.manifest.kept == "all" or self.atlas.imported:
                 self._activations[layer] = self.atlas.activations(layer)
             else:
-                self._activations |= self._activations_again()
+                # What is in the cache is not run again.
+                self._activations |= self.sources.activations()
         return self._activations[layer]
-
-    def _activations_again(self) -> dict[str, Rows]:
-        """All layers through the pass that made the atlas: what is in the cache is not run."""
-        return self.sources.activations()
 
     def _missing(self, what: str, remedy: str) -> NeuronymError:
         return NeuronymError(f"{self.atlas.folder} has no {what}. {remedy}")

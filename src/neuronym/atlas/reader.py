@@ -47,6 +47,12 @@ def open_atlas(path: str | Path) -> Atlas:
     return Atlas(folder, manifest)
 
 
+def first_of(labels: pd.DataFrame, *, abstaining: bool = True) -> pd.DataFrame:
+    """The rank-1 rows of a table of labels; `abstaining`: with those of units that abstain."""
+    first = labels[labels["rank"] == 1]
+    return first if abstaining else first[~first["abstained"].astype(bool)]
+
+
 class Atlas:
     """One finished run: tables as pandas frames, arrays memory-mapped."""
 
@@ -181,10 +187,7 @@ class Atlas:
             abstaining: with the units that abstain.
         """
         labels = self.labels(layer, unit, method=method, trust=trust)
-        wanted = labels["rank"] == 1
-        if not abstaining:
-            wanted &= ~labels["abstained"].astype(bool)
-        return labels[wanted].reset_index(drop=True)
+        return first_of(labels, abstaining=abstaining).reset_index(drop=True)
 
     def analyses(self, method: str | None = None) -> list[str]:
         """The analyses of a method's labels that are here, such as `significance`."""

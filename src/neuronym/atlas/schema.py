@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict
 from urllib.parse import quote
 
 from neuronym._core.errors import NeuronymError
+from neuronym._core.former import UNTIL
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -181,7 +182,7 @@ class Facts:
             return getattr(self, name)
         if name not in self.more and (now := _RENAMED.get(name)) in self:
             warnings.warn(
-                f"{name!r} of a manifest is {now!r} now; the old name goes in 0.3.",
+                f"{name!r} of a manifest is {now!r} now; the old name goes in {UNTIL}.",
                 DeprecationWarning,
                 stacklevel=2,
             )

@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
+from neuronym._core.former import UNTIL
+
 #: Where right labels come from.
 TRUTHS = (
     "classes (unit i of the output layer is class i), annotations (people's, in the atlas), or a "
@@ -219,7 +221,7 @@ def former(old: str, new: str) -> typer.models.OptionInfo:
 
     def told(value: Any) -> Any:
         if value not in (None, []):
-            print(f"{old} is called {new} now; the old name goes in 0.3.", file=sys.stderr)
+            print(f"{old} is called {new} now; the old name goes in {UNTIL}.", file=sys.stderr)
         return value
 
     return typer.Option(old, hidden=True, callback=told)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from neuronym.inputs.targets.base import Target
 
 #: The one output of an `EncoderPass`. No layer can have this name: none starts with a dot.
 IMAGES = ".image embeddings"
+T = TypeVar("T")
 #: How many layers are recorded when none are named, beside the output layer.
 _STAGES = 4
 
@@ -74,6 +75,16 @@ class _Pass:
 
     def _input(self, pixels: np.ndarray) -> torch.Tensor:
         return self.preprocess.normalise(on_device(pixels, self.device))
+
+    def _folded(self, run: Callable[[], T]) -> T:
+        """What `run` gives with batch norms folded; without, where it passes some of them over."""
+        with self._folding.applied():
+            found = run()
+            skipped = self._folding.skipped
+        if skipped:  # it takes other ways for some images than for noise
+            self._folding.stop()
+            return self._folded(run)
+        return found
 
 
 class TargetPass(_Pass):
@@ -158,13 +169,11 @@ class TargetPass(_Pass):
             found[layer] = arrays
             got[layer] = (pooled.values.shape[1], pooled.grid, tuple(output.shape[1:]))
 
-        with self._folding.applied(), self._full_vectors(wanted):
-            with self._named():
+        def run() -> None:
+            with self._full_vectors(wanted), self._named():
                 run_target(self.target, batch, wanted, reduce)
-            skipped = self._folding.skipped
-        if skipped:  # it takes other ways for some images than for noise
-            self._folding.stop()
-            return self._part(pixels, wanted)
+
+        self._folded(run)
         for layer, (units, grid, shape) in got.items():  # of the last call, like the values
             info = self.plans[layer].info
             if (units, grid) != (info.units, info.grid):
@@ -263,13 +272,7 @@ class EncoderPass(_Pass):
 
     def _part(self, pixels: np.ndarray) -> np.ndarray:
         batch = self._input(pixels)
-        with self._folding.applied():
-            vectors = self.encoder.encode_images(batch)
-            skipped = self._folding.skipped
-        if skipped:  # it takes other ways for some images than for noise
-            self._folding.stop()
-            return self._part(pixels)
-        return vectors.float().cpu().numpy()
+        return self._folded(lambda: self.encoder.encode_images(batch)).float().cpu().numpy()
 
     def _embedded(self, batch: torch.Tensor) -> list[torch.Tensor]:
         return [self.encoder.encode_images(batch)]

@@ -151,8 +151,7 @@ def _begin(
         reader.facts | {"method": reader.id}, published, layers, target, len(words)
     )
     other = there is not None and there.identity != manifest.identity
-    writer = AtlasWriter.begin(out, manifest, resume=False, overwrite=other)
-    try:
+    with AtlasWriter.begin(out, manifest, resume=False, overwrite=other) as writer:
         rows = {"concept": words, "row": [None] * len(words)}
         writer.finish("concepts", [writer.table("concepts.parquet", "concepts", rows)])
         units: dict[str, list[Any]] = {name: [] for name in schema.tables()["units"].names}
@@ -167,8 +166,6 @@ def _begin(
         context = LabelContext(Atlas(out, writer.manifest))
         labelling.write(writer, context, reader, list(layers), 0)
         writer.complete()
-    finally:
-        writer.close()
     return Imported(open_atlas(out), reader.id, True, layers, {}, gathered, ())
 
 
@@ -201,11 +198,8 @@ def _extend(reader: _Reader, atlas: Atlas, overwrite: bool, how: _How) -> Import
     )
     gathered = images.Gathered()
     if take:
-        writer = AtlasWriter.extend(atlas.folder)
-        try:
+        with AtlasWriter.extend(atlas.folder) as writer:
             gathered = images.write(writer, published, list(layers), *how)
-        finally:
-            writer.close()
     notes = (
         ()
         if take or not published.images

@@ -49,8 +49,6 @@ from neuronym.similarity.base import Similarity, name_of, open_similarity
 #: With `keep="auto"`, activations are kept up to this size.
 KEEP_BYTES = 2 << 30
 _BLOCK = 4096
-#: What a word-shaped argument may be: objects in place of the names of the command line.
-_OBJECTS = ("target", "probe", "concepts", "encoder", "similarity")
 
 
 def write_images(writer: AtlasWriter, done: Extraction) -> None:
@@ -409,11 +407,9 @@ def run(
         UsageError: something else lies at the output path.
         NeuronymError: no image or no activation is usable, or the disk is full.
     """
-    writer = AtlasWriter.begin(plan.out, plan.manifest(), resume=resume, overwrite=overwrite)
-    try:
+    begun = AtlasWriter.begin(plan.out, plan.manifest(), resume=resume, overwrite=overwrite)
+    with begun as writer:
         _run(plan, writer, progress)
-    finally:
-        writer.close()
     return open_atlas(plan.out)
 
 

@@ -19,7 +19,7 @@ from neuronym._core.errors import NeuronymError
 from neuronym._core.words import fold
 from neuronym.analysis.evaluation.base import open_context, table
 from neuronym.atlas import schema
-from neuronym.atlas.reader import Atlas
+from neuronym.atlas.reader import Atlas, first_of
 from neuronym.atlas.schema import MANIFEST
 from neuronym.search.relations import Units
 from neuronym.search.searcher import Hits, Searcher
@@ -160,7 +160,7 @@ class View:
     @cached
     def first_labels(self) -> pd.DataFrame:
         """The rank-1 rows of the first method, without units that abstain."""
-        return self.atlas.first_labels(abstaining=False)
+        return first_of(self.labels().frame, abstaining=False)
 
     @cached
     def example(self) -> str:

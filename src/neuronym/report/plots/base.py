@@ -14,7 +14,7 @@ from neuronym._core.checks import misuse
 from neuronym._core.registry import Registry
 from neuronym.analysis.evaluation.base import EvaluationContext, open_context
 from neuronym.atlas import schema
-from neuronym.atlas.reader import Atlas
+from neuronym.atlas.reader import Atlas, first_of
 from neuronym.report.figures import COLOURS, INK, PALE, shown, style
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Selection:
     @functools.cached_property
     def best(self) -> dict[str, pd.DataFrame]:
         """By layer the rank-1 row of every unit; units that abstain may have no concept."""
-        first = self.atlas.first_labels(method=self.method)
+        first = first_of(self.labels)
         return {layer: first[first["layer"] == layer] for layer in self.layers}
 
     def named(self, layer: str) -> pd.Series:
