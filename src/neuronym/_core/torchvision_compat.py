@@ -4,8 +4,8 @@ The registry's torchvision wheel is built against CUDA torch. Beside a CPU-only 
 extension does not load, and `import torchvision` then fails with `operator torchvision::nms does
 not exist`, because it registers shape functions for operators that the extension would have
 defined. Declaring the two operators first lets the import succeed: everything but box suppression
-works. timm, open_clip, transformers and sentence-transformers import torchvision, so this must
-run before any of them. Where the extension does load, nothing is touched.
+works. timm, open_clip and transformers import torchvision, so this must run before any of them.
+Where the extension does load, nothing is touched.
 """
 
 from __future__ import annotations

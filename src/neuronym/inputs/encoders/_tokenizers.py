@@ -1,16 +1,18 @@
-"""Fingerprints of tokenizers: of what they do, not of where their files lie."""
+"""Tokenizers of several libraries: what they do as a fingerprint, and how they read texts."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from neuronym._core import hashing
+from neuronym.inputs.encoders.base import Reading
 
 
 def of_tokenizer(tokenizer: Any) -> str:
-    """Fingerprint of a tokenizer of open_clip, transformers or sentence-transformers.
+    """Fingerprint of a tokenizer of open_clip or transformers.
 
     Changes with its class, vocabulary, merges, normalisation and special tokens. Padding and
     truncation, which a tokenizer remembers from its last call, do not count.
@@ -34,3 +36,26 @@ def of_tokenizer(tokenizer: Any) -> str:
     file = getattr(tokenizer, "vocab_file", None)
     data = hashing.of_bytes(Path(file).read_bytes()) if file and Path(file).is_file() else ""
     return hashing.of_data([*about, vocabulary, data])
+
+
+def reads(tokenizer: Any, texts: Sequence[str], clean: Callable[[str], str] = str) -> Reading:
+    """How a tokenizer of open_clip or transformers reads texts.
+
+    Args:
+        tokenizer: any.
+        texts: to be read.
+        clean: what is done to a text before it comes to the tokenizer.
+    """
+    if hasattr(tokenizer, "bpe_ranks"):  # open_clip's own: bytes at least are always known
+        found = [tokenizer.encode(clean(text)) for text in texts]
+        return Reading(tuple(len(ids) + 2 for ids in found), tuple(not ids for ids in found))
+    if hasattr(tokenizer, "tokenizer"):  # open_clip's wrapper around one of transformers
+        return reads(tokenizer.tokenizer, texts, getattr(tokenizer, "clean_fn", clean))
+    given = [clean(text) for text in texts]
+    how = {"truncation": False, "padding": False}
+    whole = tokenizer(given, **how)["input_ids"]
+    plain = tokenizer(given, add_special_tokens=False, **how)["input_ids"]
+    unknown = tokenizer.unk_token_id
+    return Reading(
+        tuple(map(len, whole)), tuple(all(one == unknown for one in ids) for ids in plain)
+    )

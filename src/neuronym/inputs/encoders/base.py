@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,19 @@ ENCODERS = Registry("encoder", "encoders", "neuronym.inputs.encoders")
 #: Standard deviation of one image's cosines over English words for CLIP ViT-B/16, for which the
 #: papers' logit scale was chosen.
 CLIP_SPREAD, CLIP_LOGIT_SCALE = 0.02, 10.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a tokenizer makes of texts.
+
+    Attributes:
+        lengths: of each text its number of tokens, special ones included, before it is cut.
+        unknown: whether nothing in it is a token that the text network knows.
+    """
+
+    lengths: tuple[int, ...]
+    unknown: tuple[bool, ...]
 
 
 class Encoder(abc.ABC):
@@ -66,6 +80,10 @@ class Encoder(abc.ABC):
     @abc.abstractmethod
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Texts → unit vectors `[text, dim]`, float32, on the CPU. Batching is the caller's job."""
+
+    def read_texts(self, texts: Sequence[str]) -> Reading | None:
+        """How the tokenizer reads these texts; None: it is not known."""
+        return None
 
     @abc.abstractmethod
     def to(self, device: torch.device | str) -> Encoder:

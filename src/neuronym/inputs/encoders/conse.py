@@ -13,7 +13,7 @@ from neuronym._core.checks import integer, misuse, nearest
 from neuronym._core.errors import NeuronymError
 from neuronym._core.hub import quiet
 from neuronym._core.registry import Name, write
-from neuronym.inputs.encoders.base import ENCODERS, Encoder, unit_rows
+from neuronym.inputs.encoders.base import ENCODERS, Encoder, Reading, unit_rows
 from neuronym.inputs.encoders.sentences import Sentences, minilm
 from neuronym.inputs.targets.base import Target, open_target
 
@@ -71,8 +71,12 @@ class Conse(Encoder):
         self.note = NOTE.format(backbone=target.name)
         self._target, self._sentences = target, sentences
         target.model.eval()
-        self._names = unit_rows(sentences.encode(names), "The sentence model of conse")
-        self.dim = self._names.shape[1]
+        self.dim = sentences.dim
+
+    @cached_property
+    def _names(self) -> torch.Tensor:
+        """The classes' embeddings `[class, dim]`: made when the first image comes."""
+        return self.encode_texts(self._target.class_names or ())
 
     @cached_property
     def fingerprint(self) -> str:
@@ -96,10 +100,11 @@ class Conse(Encoder):
             logits = _logits(
                 self._target.forward(self._target.model, batch.to(some.device, some.dtype))
             )
-            if logits.ndim != 2 or logits.shape[1] != len(self._names):
+            classes = len(self._target.class_names or ())
+            if logits.ndim != 2 or logits.shape[1] != classes:
                 raise NeuronymError(
                     f"The backbone of {self.name} gives {list(logits.shape[1:])} outputs for "
-                    f"{len(self._names)} class names; conse needs one output per class."
+                    f"{classes} class names; conse needs one output per class."
                 )
             best, places = logits.float().softmax(-1).topk(self.classes, dim=-1)
             vectors = self._names.to(best.device)[places]
@@ -108,6 +113,10 @@ class Conse(Encoder):
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Texts → unit vectors `[text, dim]`, float32, on the CPU."""
         return unit_rows(self._sentences.encode(texts), "The sentence model of conse")
+
+    def read_texts(self, texts: Sequence[str]) -> Reading:
+        """How the sentence model reads these texts."""
+        return self._sentences.read(texts)
 
     def to(self, device: torch.device | str) -> Conse:
         """Move both networks; returns self."""

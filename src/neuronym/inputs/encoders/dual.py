@@ -11,7 +11,7 @@ import torch
 from neuronym._core import hashing, module_fingerprint
 from neuronym._core.errors import NeuronymError
 from neuronym._core.hub import quiet
-from neuronym.inputs.encoders.base import Encoder, unit_rows
+from neuronym.inputs.encoders.base import Encoder, Reading, unit_rows
 from neuronym.inputs.preprocess.base import Preprocess
 
 
@@ -27,6 +27,7 @@ class DualEncoder(Encoder):
         texts: list of texts → vectors `[text, dim]`, any device.
         settings: whatever else decides the embeddings (configuration, tokenizer), as JSON-able
             data; goes into the fingerprint.
+        reads: how the tokenizer reads texts; None: it is not known.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class DualEncoder(Encoder):
         logit_scale: float | None = None,
         max_tokens: int | None = None,
         note: str = "",
+        reads: Callable[[Sequence[str]], Reading] | None = None,
     ) -> None:
         self.name, self.preprocess, self.note = name, preprocess, note
         self.logit_scale, self.max_tokens = logit_scale, max_tokens
         # Parameters keep requiring gradients: autocast keeps converted weights only then.
         self._model = model.eval()
         self._images, self._texts, self._settings = images, texts, settings
+        self._reads = reads
         try:
             self.dim = self.encode_texts(["a"]).shape[1]
         except IndexError as error:
@@ -78,6 +81,11 @@ class DualEncoder(Encoder):
         with torch.no_grad(), quiet():
             vectors = self._texts(list(texts))
         return unit_rows(vectors, f"The text network of {self.name}").cpu()
+
+    def read_texts(self, texts: Sequence[str]) -> Reading | None:
+        """How the tokenizer reads these texts, if it is known."""
+        with quiet():
+            return self._reads(texts) if self._reads else None
 
     def to(self, device: torch.device | str) -> DualEncoder:
         """Move both networks; returns self."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from neuronym._core.errors import MissingExtraError, NeuronymError
 from neuronym._core.hub import hub, looks_like_a_path, quiet, reason
 from neuronym._core.registry import Name, known_params, write
 from neuronym._core.torchvision_compat import prepare_torchvision
-from neuronym.inputs.encoders._tokenizers import of_tokenizer
+from neuronym.inputs.encoders._tokenizers import of_tokenizer, reads
 from neuronym.inputs.encoders.base import CLIP_LOGIT_SCALE, ENCODERS, Encoder
 from neuronym.inputs.encoders.dual import DualEncoder
 from neuronym.inputs.preprocess.base import Preprocess
@@ -73,6 +74,7 @@ def hf_encoder(name: Name) -> Encoder:
         },
         logit_scale=CLIP_LOGIT_SCALE if kind in _CLIP else None,
         max_tokens=max_tokens,
+        reads=partial(reads, tokenizer, clean=str.lower if kind in _SIGMOID else str),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from neuronym._core.hub import hub
 from neuronym._core.registry import Name, known_params, write
 from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym.inputs.encoders._clip_text import text_function
-from neuronym.inputs.encoders._tokenizers import of_tokenizer
+from neuronym.inputs.encoders._tokenizers import of_tokenizer, reads
 from neuronym.inputs.encoders.base import CLIP_LOGIT_SCALE, ENCODERS, Encoder
 from neuronym.inputs.encoders.dual import DualEncoder
 from neuronym.inputs.preprocess.published import from_open_clip
@@ -95,6 +96,7 @@ def open_clip_encoder(name: Name) -> Encoder:
         logit_scale=None if sigmoid else CLIP_LOGIT_SCALE,
         max_tokens=tokenizer.context_length,
         note=source.note,
+        reads=partial(reads, tokenizer),
     )
 
 
