@@ -11,6 +11,10 @@ import pytest
 from PIL import Image
 
 from commands import Done, run
+from neuronym.extraction.cache import Cache
+from neuronym.extraction.texts import concept_embeddings
+from neuronym.inputs.concepts.base import ConceptSet
+from neuronym.inputs.encoders.base import open_encoder
 from places import FAKES
 from small_world import coloured_images
 
@@ -184,6 +188,28 @@ def test_dry_run_writes_nothing(place: Path) -> None:
     assert cost["units"] == 1320
     assert cost["seconds"] > 0
     assert not (place / "dry").exists()
+
+
+def test_a_dry_run_counts_the_words_that_are_not_cached(place: Path) -> None:
+    (place / "words.txt").write_text("\n".join(["dog", "house", "zyzzyva", "cassowary"]))
+    some = ConceptSet("some", ("house", "dog"))
+    concept_embeddings(open_encoder("conse"), some, Cache(place / "cache"))
+
+    def cost(*more: str) -> dict:
+        dry = ("dissect", "--config", "atlas", "--dry-run", "--json", *more)
+        return json.loads(neuronym(*dry, cwd=place).out)
+
+    same, own = cost(), cost("--concepts", "file:words.txt")
+    in_templates = cost("--template", "a {}", "--template", "the {}")
+    assert [found["texts"] for found in (same, own, in_templates)] == [0, 2, 6000]
+    assert same["text_seconds"] == 0
+    for found in (same, own, in_templates):
+        parts = ("decoding", "target", "encoder", "text")
+        assert found["seconds"] == pytest.approx(sum(found[f"{part}_seconds"] for part in parts))
+        assert all(found[f"{part}_seconds"] > 0 for part in parts[:3])
+    assert in_templates["text_seconds"] > own["text_seconds"] > 0
+    told = neuronym("dissect", "--config", "atlas", "--dry-run", cwd=place).out
+    assert "0 s for the words, which are cached" in told
 
 
 def test_output_can_be_cut_off(place: Path) -> None:

@@ -25,11 +25,11 @@ from neuronym.extraction.passes import (
     LayerPlan,
     TargetPass,
     choose_layers,
-    concept_embeddings,
 )
 from neuronym.extraction.precision import precision
 from neuronym.extraction.recording import run_target
 from neuronym.extraction.run import Extraction, extract
+from neuronym.extraction.texts import concept_embeddings
 from neuronym.inputs.concepts.base import ConceptSet
 from neuronym.inputs.encoders.base import Encoder, open_encoder
 from neuronym.inputs.probes.base import Annotation, Mask, Probe, open_probe

@@ -130,9 +130,13 @@ def _dry_run(plan: Plan, json: bool) -> None:
     if json:
         print_json({**asdict(cost), "out": str(plan.out), "config": plan.settings.to_dict()})
         return
+    images = cost.seconds - cost.text_seconds
+    texts = counted(cost.texts, "text") if cost.texts else "the words, which are cached"
     print(
         f"Would label {cost.units:,} units from {cost.images:,} images into {plan.out}: about "
-        f"{duration(cost.seconds)} for the pass at {cost.images_per_second:,.1f} images/s (less "
-        f"for what is cached), {size(cost.cache_bytes)} in the cache and {size(cost.atlas_bytes)} "
-        f"in the atlas; {size(cost.free_bytes)} are free. Nothing was written."
+        f"{duration(cost.seconds)}, of which {duration(images)} for the images at "
+        f"{cost.images_per_second:,.1f} a second (less for what is cached) and "
+        f"{duration(cost.text_seconds)} for {texts}; labelling comes on top. It takes "
+        f"{size(cost.cache_bytes)} in the cache and {size(cost.atlas_bytes)} in the atlas; "
+        f"{size(cost.free_bytes)} are free. Nothing was written."
     )

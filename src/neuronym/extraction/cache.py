@@ -17,6 +17,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -107,6 +108,17 @@ class Cache:
             storage.remove_leftovers(folder, older_than=86400)
         else:
             storage.write_json(note, data)
+        return CacheEntry(folder)
+
+    def find(self, kind: str, about: Mapping[str, Any]) -> CacheEntry | None:
+        """The entry for what `about` describes, if there is one: nothing is written."""
+        folder = (
+            self.root / kind / hashing.of_data({"schema": hashing.SCHEMA, "kind": kind, **about})
+        )
+        if not folder.is_dir():
+            return None
+        with suppress(OSError):  # a read-only cache can still be read
+            os.utime(folder / "about.json")
         return CacheEntry(folder)
 
     def list(self) -> list[Stored]:

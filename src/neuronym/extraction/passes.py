@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from neuronym._core.errors import NeuronymError, UsageError
-from neuronym._core.progress import Progress, silent
 from neuronym.extraction import pooling
 from neuronym.extraction.cache import Cache, CacheEntry
 from neuronym.extraction.pooling import pool
@@ -22,8 +21,7 @@ from neuronym.extraction.recording import (
     resolve_layers,
     run_target,
 )
-from neuronym.inputs.concepts.base import ConceptSet
-from neuronym.inputs.encoders.base import Encoder, embed_concepts
+from neuronym.inputs.encoders.base import Encoder
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.targets.base import Target
 
@@ -54,7 +52,7 @@ class _Pass:
         batch_size: int,
     ) -> None:
         self.preprocess, self.device, self.dtype = preprocess, device, dtype
-        self._at_once = at_once(batch_size, device)
+        self.at_once = at_once(batch_size, device)
         self._folding = find_folding(run, preprocess.size, device, dtype)
         self.arithmetic = arithmetic(device, dtype, len(self._folding.places))
         #: What decides the values that it computes, for the cache.
@@ -64,14 +62,14 @@ class _Pass:
             "device": device.type,
             "dtype": dtype,
             "batch_size": batch_size,
-            "at_once": self._at_once,
+            "at_once": self.at_once,
             "arithmetic": self.arithmetic,
             "folded": self._folding.places,
         }
 
     def _parts(self, pixels: np.ndarray) -> list[np.ndarray]:
         """A batch in parts of as many images as the network sees at once."""
-        return np.split(pixels, range(self._at_once, len(pixels), self._at_once))
+        return np.split(pixels, range(self.at_once, len(pixels), self.at_once))
 
     def _input(self, pixels: np.ndarray) -> torch.Tensor:
         return self.preprocess.normalise(on_device(pixels, self.device))
@@ -276,37 +274,6 @@ class EncoderPass(_Pass):
 
     def _embedded(self, batch: torch.Tensor) -> list[torch.Tensor]:
         return [self.encoder.encode_images(batch)]
-
-
-def concept_embeddings(
-    encoder: Encoder,
-    concepts: ConceptSet,
-    cache: Cache,
-    progress: Progress = silent,
-    *,
-    keep: bool = True,
-) -> np.ndarray:
-    """Unit vectors float32 `[concept, dim]`, from the cache where they are known.
-
-    Args:
-        keep: write new ones to the cache.
-    """
-    cpu = torch.device("cpu")  # on another device `precision` changes nothing in float32
-    about = {
-        "encoder": encoder.name,
-        "weights": encoder.fingerprint,
-        "concepts": concepts.name,
-        "arithmetic": arithmetic(cpu, "float32", 0),
-    }
-    entry = cache.entry("texts", about)
-    known = entry.read(concepts.fingerprint)
-    if known is None:
-        with precision(cpu, "float32"):
-            vectors = embed_concepts(encoder, concepts.words, concepts.templates, progress=progress)
-        if keep:
-            entry.write(concepts.fingerprint, {"values": vectors}, {})
-        return vectors
-    return np.array(known[0]["values"])
 
 
 @dataclass(frozen=True)

@@ -344,7 +344,7 @@ class Cost:
 
     Attributes:
         states: of every cell: `there`, `begun`, `missing`, or why it would fail.
-        seconds: of the passes; networks that several cells share run once.
+        seconds: of the passes and the words; what several cells share is done once.
         cache_bytes, atlas_bytes, free_bytes: of disk.
     """
 
@@ -370,15 +370,17 @@ def cost(cells: Sequence[Cell], out: str | Path) -> Cost:
         except NeuronymError as error:
             states[cell.name] = f"would fail: {error}"
             continue
+        images = [plan.probe.name, len(plan.probe), plan.dtype]
+        layers = [p.to_dict() for p in plan.layers]
+        encoder = plan.encoder.fingerprint
+        # Texts need little room beside the images.
         for who, own, size in (
-            (
-                (plan.target.fingerprint, [p.to_dict() for p in plan.layers]),
-                found.target_seconds,
-                found.target_bytes,
-            ),
-            (plan.encoder.fingerprint, found.encoder_seconds, found.encoder_bytes),
+            ([plan.target.fingerprint, layers, *images], found.target_seconds, found.target_bytes),
+            ([encoder, *images], found.encoder_seconds, found.encoder_bytes),
+            (images, found.decoding_seconds, 0),
+            ([encoder, plan.concepts.fingerprint], found.text_seconds, 0),
         ):
-            key = hashing.of_data([who, plan.probe.name, len(plan.probe), plan.dtype])
+            key = hashing.of_data(who)
             if key not in seen:
                 seen.add(key)
                 seconds, cached = seconds + own, cached + size

@@ -33,9 +33,9 @@ from neuronym.extraction.passes import (
     LayerPlan,
     TargetPass,
     choose_layers,
-    concept_embeddings,
 )
 from neuronym.extraction.run import Extraction, extract
+from neuronym.extraction.texts import concept_embeddings
 from neuronym.inputs.concepts.base import ConceptSet, open_concepts
 from neuronym.inputs.encoders.base import Encoder, open_encoder
 from neuronym.inputs.preprocess.base import Preprocess

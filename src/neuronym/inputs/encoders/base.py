@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ ENCODERS = Registry("encoder", "encoders", "neuronym.inputs.encoders")
 #: Standard deviation of one image's cosines over English words for CLIP ViT-B/16, for which the
 #: papers' logit scale was chosen.
 CLIP_SPREAD, CLIP_LOGIT_SCALE = 0.02, 10.0
+_LETTERS = 32  # longer texts come in smaller batches
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Encoder(abc.ABC):
         note: a caveat to show wherever results of this encoder are shown, or "".
         max_tokens: how many tokens of a text are read, special ones included; the rest is cut off
             by the tokenizer. None: unknown.
+        texts_at_once: how many short texts suit one call of `encode_texts`.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Encoder(abc.ABC):
     logit_scale: float | None = None
     note: str = ""
     max_tokens: int | None = None
+    texts_at_once: int = 512
     sharpness = Former("sharpness", "logit_scale")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -114,7 +118,7 @@ def embed_concepts(
     encoder: Encoder,
     words: Sequence[str],
     templates: Sequence[str] = ("{}",),
-    batch_size: int = 256,
+    batch_size: int | None = None,
     progress: Progress = silent,
 ) -> np.ndarray:
     """Embed each word in all templates: the mean of the unit vectors, made a unit vector again.
@@ -123,7 +127,7 @@ def embed_concepts(
         encoder: gives the text embeddings.
         words: the concepts.
         templates: prompts that hold `{}` once.
-        batch_size: texts per call of the encoder.
+        batch_size: texts per call of the encoder. None: as many as suit it, fewer of long ones.
         progress: told the number of finished texts.
 
     Returns:
@@ -132,7 +136,7 @@ def embed_concepts(
     Raises:
         UsageError: no words or templates, or a template without exactly one `{}`.
     """
-    batch_size = integer("batch_size", batch_size, 1)
+    size = encoder.texts_at_once if batch_size is None else integer("batch_size", batch_size, 1)
     if not words:
         raise misuse("concepts", "at least one word", 0)
     if isinstance(words, str) or isinstance(templates, str):
@@ -142,20 +146,32 @@ def embed_concepts(
             raise misuse("template", "a text that holds {} once", template)
     if not templates:
         raise misuse("templates", "at least one template", 0)
-    # One order throughout: word by word, all templates of one word side by side. Every text knows
-    # the row it belongs to, so nothing is reshaped and batches may cut a word's templates apart.
-    total = len(words) * len(templates)
+    # Short words together, template by template, so that little is padded. Every text knows the row
+    # it belongs to, so nothing is put back in order and batches may end anywhere.
+    by_length = sorted(range(len(words)), key=lambda row: len(words[row]))
+    texts = ((row, t.replace("{}", words[row])) for t in templates for row in by_length)
     sums = torch.zeros(len(words), encoder.dim, dtype=torch.float64)
-    with progress("embedding concepts", total) as tick:
-        for start in range(0, total, batch_size):
-            places = [
-                divmod(i, len(templates)) for i in range(start, min(start + batch_size, total))
-            ]
-            texts = [templates[t].replace("{}", words[w]) for w, t in places]
-            rows = torch.tensor([w for w, _ in places])
-            sums.index_add_(0, rows, encoder.encode_texts(texts).double())
-            tick.advance(len(texts))
+    with progress("embedding concepts", len(words) * len(templates)) as tick:
+        for some in _batches(texts, size, math.inf if batch_size else size * _LETTERS):
+            rows = torch.tensor([row for row, _ in some])
+            sums.index_add_(0, rows, encoder.encode_texts([text for _, text in some]).double())
+            tick.advance(len(some))
     return unit_rows(sums, f"The text network of {encoder.name}").numpy()
+
+
+def _batches(
+    texts: Iterable[tuple[int, str]], most: int, letters: float
+) -> Iterator[list[tuple[int, str]]]:
+    """At most so many texts, and so many letters if all were as long as the longest."""
+    batch: list[tuple[int, str]] = []
+    longest = 0
+    for row, text in texts:
+        longest = max(longest, len(text))
+        if batch and (len(batch) == most or longest * (len(batch) + 1) > letters):
+            yield batch
+            batch, longest = [], len(text)
+        batch.append((row, text))
+    yield batch
 
 
 def cosine_spread(images: Rows, texts: Rows, *, block: int = 4096) -> float:

@@ -48,6 +48,7 @@ class Conse(Encoder):
     """
 
     logit_scale = LOGIT_SCALE
+    texts_at_once = 4096  # the sentence model makes its own batches
 
     def __init__(self, target: Target, sentences: Sentences, classes: int = CLASSES) -> None:
         names = target.class_names

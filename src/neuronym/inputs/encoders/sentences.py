@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -51,9 +52,7 @@ class Sentences:
         self.dim = int(config["hidden_size"])
         arrays = storage.read_arrays(folder / "model.safetensors")[0]
         weights = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-        with torch.device("meta"):  # no time for random weights
-            self._model = _Bert(config).eval()
-        self._model.load_state_dict(_renamed(weights), assign=True)
+        self._model = _Bert(config, _renamed(weights)).eval()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -120,12 +119,13 @@ def minilm() -> Sentences:
 class _Bert(nn.Module):
     """BERT, the mean of the last layer's tokens, and that divided by its length."""
 
-    def __init__(self, config: dict) -> None:
+    def __init__(self, config: dict[str, Any], weights: dict[str, torch.Tensor]) -> None:
         super().__init__()
         width = config["hidden_size"]
-        self.words = nn.Embedding(config["vocab_size"], width)
-        self.positions = nn.Embedding(config["max_position_embeddings"], width)
-        self.kinds = nn.Embedding(config["type_vocab_size"], width)
+        # Most of the weights are here: random ones first would take longer than all the rest.
+        self.words = nn.Embedding.from_pretrained(weights["words.weight"])
+        self.positions = nn.Embedding.from_pretrained(weights["positions.weight"])
+        self.kinds = nn.Embedding.from_pretrained(weights["kinds.weight"])
         self.norm = nn.LayerNorm(width, config["layer_norm_eps"])
         self.layers = nn.ModuleList(
             nn.TransformerEncoderLayer(
@@ -138,6 +138,7 @@ class _Bert(nn.Module):
             )
             for _ in range(config["num_hidden_layers"])
         )
+        self.load_state_dict(weights)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Token numbers `[text, token]` → `[text, dim]`."""
