@@ -399,8 +399,18 @@ class LabelContext:
 
     @functools.cached_property
     def words(self) -> tuple[str, ...]:
-        """The concepts."""
-        return tuple(self.atlas.concepts["concept"])
+        """The concepts that are ranked: of words that are one to the encoder the first."""
+        return tuple(self.atlas.concepts["concept"].iloc[self.atlas.ranked_concepts])
+
+    @functools.cached_property
+    def row_of_word(self) -> dict[str, int]:
+        """Concept → its place in `words`, or that of the word that it is one with."""
+        row = {word: place for place, word in enumerate(self.words)}
+        frame = self.atlas.concepts
+        if len(row) < len(frame):
+            same = frame[frame["same_as"].notna()]
+            row |= {w: row[s] for w, s in zip(same["concept"], same["same_as"], strict=True)}
+        return row
 
     @functools.cached_property
     def _embeddings(self) -> dict[str, np.ndarray]:
@@ -411,10 +421,11 @@ class LabelContext:
         """Unit vectors of the atlas's encoder, float32 `[image, dim]`, memory-mapped."""
         return self._embeddings["images"]
 
-    @property
+    @functools.cached_property
     def text_embeddings(self) -> np.ndarray:
-        """Unit vectors of the concepts, float32 `[concept, dim]`."""
-        return self._embeddings["concepts"]
+        """Unit vectors of `words`, float32 `[concept, dim]`."""
+        found, rows = self._embeddings["concepts"], self.atlas.ranked_concepts
+        return found if len(rows) == len(found) else found[rows]
 
     @property
     def logit_scale(self) -> float | None:

@@ -133,8 +133,15 @@ class Atlas:
 
     @functools.cached_property
     def concepts(self) -> pd.DataFrame:
-        """concept, row."""
+        """concept, row, same_as, cut, unknown (without the last three in atlases of 0.1.0)."""
         return self._table("concepts.parquet")
+
+    @functools.cached_property
+    def ranked_concepts(self) -> np.ndarray:
+        """int64 `[word]`: the rows of concepts that are ranked: of words that are one the first."""
+        same = self.concepts.get("same_as")
+        count = len(self.concepts)
+        return np.arange(count) if same is None else np.flatnonzero(same.isna())
 
     def exemplars(self, layer: str | None = None, unit: int | None = None) -> pd.DataFrame:
         """layer, unit, rank, image_id, activation, y, x; the highest activating images."""

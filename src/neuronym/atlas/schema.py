@@ -73,7 +73,15 @@ def tables() -> dict[str, pa.Schema]:
                 ("dead", pa.bool_()),
             ]
         ),
-        "concepts": pa.schema([("concept", pa.string()), ("row", pa.int32())]),
+        "concepts": pa.schema(
+            [
+                ("concept", pa.string()),
+                ("row", pa.int32()),
+                ("same_as", pa.string()),
+                ("cut", pa.bool_()),
+                ("unknown", pa.bool_()),
+            ]
+        ),
         "exemplars": pa.schema(
             [
                 *unit,
@@ -328,6 +336,7 @@ class Manifest(Facts):
     units: int | None = None
     nonfinite_units: int | None = None
     kept: str | None = None
+    notes: list[str] = field(default_factory=list)
     methods: dict[str, MethodFacts] = field(default_factory=dict)
     analyses: dict[str, AnalysisFacts] = field(default_factory=dict)
     stages: dict[str, dict[str, int]]

@@ -152,7 +152,9 @@ def _begin(
     )
     other = there is not None and there.identity != manifest.identity
     with AtlasWriter.begin(out, manifest, resume=False, overwrite=other) as writer:
-        rows = {"concept": words, "row": [None] * len(words)}
+        rows = {"concept": words} | dict.fromkeys(
+            ("row", "same_as", "cut", "unknown"), [None] * len(words)
+        )
         writer.finish("concepts", [writer.table("concepts.parquet", "concepts", rows)])
         units: dict[str, list[Any]] = {name: [] for name in schema.tables()["units"].names}
         for layer, count in layers.items():

@@ -20,6 +20,7 @@ from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
 from neuronym._core.numerics.topk import Ranked, UnitStats, topk
 from neuronym._core.progress import Progress, automatic, silent
 from neuronym._core.registry import parse
+from neuronym._core.terminal import counted
 from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym._core.types import Rows
 from neuronym.atlas import schema
@@ -36,6 +37,7 @@ from neuronym.extraction.passes import (
 )
 from neuronym.extraction.run import Extraction, extract
 from neuronym.extraction.texts import concept_embeddings
+from neuronym.extraction.word_groups import FEW_IMAGES, FEW_WORDS, WordGroups, find_groups
 from neuronym.inputs.concepts.base import ConceptSet, open_concepts
 from neuronym.inputs.encoders.base import Encoder, open_encoder
 from neuronym.inputs.preprocess.base import Preprocess
@@ -89,13 +91,19 @@ def write_images(writer: AtlasWriter, done: Extraction) -> None:
 
 
 def write_concepts(
-    writer: AtlasWriter, done: Extraction, concepts: ConceptSet, texts: np.ndarray
+    writer: AtlasWriter, plan: Plan, done: Extraction, groups: WordGroups, texts: np.ndarray
 ) -> None:
     """concepts.parquet and arrays/embeddings.safetensors."""
     if writer.has("concepts"):
         return
-    words = list(concepts.words)
-    table = {"concept": words, "row": np.arange(len(words), dtype=np.int32)}
+    words = list(plan.concepts.words)
+    table = {
+        "concept": words,
+        "row": np.arange(len(words), dtype=np.int32),
+        "same_as": groups.same_as,
+        "cut": groups.cut,
+        "unknown": groups.unknown,
+    }
     file = writer.table("concepts.parquet", "concepts", table)
     arrays = "arrays/embeddings.safetensors"
     images = done.rows(IMAGES)
@@ -107,7 +115,21 @@ def write_concepts(
         },
         {},
     )
-    writer.finish("concepts", [file, arrays])
+    notes = [*groups.notes(words, plan.encoder), *_too_few(len(words), len(done.images))]
+    writer.finish("concepts", [file, arrays], notes=[*writer.manifest.notes, *notes])
+
+
+def _too_few(words: int, images: int) -> Iterator[str]:
+    if words < FEW_WORDS:
+        yield (
+            f"Only {words} words: a label is the best of these, and may be the best of a bad lot. "
+            f"Take {FEW_WORDS} or more."
+        )
+    if images < FEW_IMAGES:
+        yield (
+            f"Only {counted(images, 'image')}: few of them can show what a neuron responds to. "
+            f"Take {FEW_IMAGES} or more."
+        )
 
 
 def _blocks(rows: Rows) -> Iterator[np.ndarray]:
@@ -428,12 +450,13 @@ def _run(plan: Plan, writer: AtlasWriter, progress: Progress) -> None:
     feeds = make_feeds(plan, cache)
     target, encoder = feeds
     writer.manifest.arithmetic = {"target": target.arithmetic, "encoder": encoder.arithmetic}
-    texts = concept_embeddings(plan.encoder, plan.concepts, cache, progress)
+    made = concept_embeddings(plan.encoder, plan.concepts, cache, progress)
+    groups, texts = find_groups(plan.concepts, made, plan.encoder)
     done = extract(
         plan.probe, feeds, cache, batch_size=s.batch_size, workers=s.threads, progress=progress
     )
     write_images(writer, done)
-    write_concepts(writer, done, plan.concepts, texts)
+    write_concepts(writer, plan, done, groups, texts)
     write_units(writer, plan, done, progress)
     _label(writer, plan, done, progress)
     write_activations(writer, plan, done, progress)

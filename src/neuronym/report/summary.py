@@ -56,6 +56,7 @@ def facts(atlas: Atlas, method: str | None = None) -> dict[str, Any]:
         "methods": {name: facts.to_data() for name, facts in manifest.methods.items()},
         "layers": layers,
         "caveats": atlas.caveats(method),
+        "notes": manifest.notes,
         "top_scoring": top,
         "striking": top,  # the name until 0.3
     }
@@ -180,7 +181,12 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
     )
     _print_layers(out, found)
     _print_top_scoring(out, atlas, found)
-    for note in (atlas.manifest.encoder.note, about.get("note"), *found["caveats"]):
+    for note in (
+        atlas.manifest.encoder.note,
+        about.get("note"),
+        *found["notes"],
+        *found["caveats"],
+    ):
         if note:
             out.print(f"Note: {note}", style="dim")
     first = found["top_scoring"][0] if found["top_scoring"] else None

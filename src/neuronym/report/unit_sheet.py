@@ -182,11 +182,12 @@ def _predictions(unit: Unit, counts: Sequence[int], method: str) -> list[tuple[i
     from dataclasses import replace
 
     arrays = atlas.embeddings()
-    words = atlas.concepts["concept"]
+    words = atlas.concepts["concept"].iloc[atlas.ranked_concepts]
+    texts = arrays["concepts"][atlas.ranked_concepts]
     found = []
     for count in counts:
         top = replace(similarity, top_k=count).top(
-            activations, arrays["images"], arrays["concepts"], 3, tie=atlas.tie
+            activations, arrays["images"], texts, 3, tie=atlas.tie
         )
         reason = top.reasons[unit.index]
         found.append((count, [reason] if reason else list(words.iloc[top.concepts[unit.index]])))

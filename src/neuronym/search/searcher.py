@@ -133,8 +133,14 @@ class Searcher:
         chosen = ("labels", "images") if places is None else places
         known, parts, notes = word in self._concepts, [], []
         asked = self._concepts.get(word, " ".join(text.split()))
+        if asked in self._same:
+            notes.append(
+                f"{asked!r} is one with {self._same[asked]!r} to the encoder: labels have that."
+            )
         if "labels" in chosen:
             parts.append(self._by_labels(text, match, top))
+            if asked in self._same:
+                parts.append(self._by_labels(self._same[asked], "exact", top))
         if "scores" in chosen or (places is None and not known):
             try:
                 parts.append(self._by_scores(asked))
@@ -276,6 +282,15 @@ class Searcher:
     def _concepts(self) -> dict[str, str]:
         """Folded → as it stands in the concept set."""
         return {fold(word): word for word in reversed(list(self.atlas.concepts["concept"]))}
+
+    @cached
+    def _same(self) -> dict[str, str]:
+        """Words that are one with another to the encoder → that word."""
+        frame = self.atlas.concepts
+        if "same_as" not in frame:
+            return {}
+        same = frame[frame["same_as"].notna()]
+        return dict(zip(same["concept"], same["same_as"], strict=True))
 
     @cached
     def _texts(self) -> np.ndarray:

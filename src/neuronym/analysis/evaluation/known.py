@@ -131,7 +131,7 @@ class Closeness:
 
     def _encoded(self, words: tuple[str, ...]) -> np.ndarray | None:
         """By the atlas's encoder: concepts as they were embedded, others by opening it."""
-        rows = {word: row for row, word in enumerate(self._context.words)}
+        rows = self._context.row_of_word
         strange = [word for word in words if word not in rows]
         try:
             vectors = np.asarray(self._context.text_embeddings)
@@ -200,7 +200,7 @@ def _ranks(
         depth: labels that were kept per unit.
     """
     rows: dict[str, list[int]] = {}
-    for row, word in enumerate(context.words):
+    for word, row in context.row_of_word.items():
         rows.setdefault(fold(word), []).append(row)
     right = {u: [r for name in sorted(ns) for r in rows.get(name, [])] for u, ns in names.items()}
     right = {unit: found for unit, found in right.items() if found}

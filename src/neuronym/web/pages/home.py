@@ -91,6 +91,7 @@ def home(view: View, parts: tuple[str, ...], query: Query) -> Home:
             for n in (
                 manifest.encoder.note,
                 manifest.methods[view.methods[0]].get("note"),
+                *found["notes"],
                 *found["caveats"],
             )
             if n
