@@ -105,7 +105,7 @@ def pair(found: module.Comparison, layer: str, a: str, b: str) -> pd.Series:
 
 
 def test_shares_are_those_counted_by_hand(atlas: Atlas) -> None:
-    found = compare(atlas, ["one", "two"], synonyms=1)
+    found = compare(atlas, ["one", "two"], synonyms=0.9999)
     row = pair(found, "detect", "one", "two")
     # Both label units 0, 1, 2, 4 and 6. Same first label: 0 and 6, but for case and underscores.
     assert row["units"] == 5
@@ -145,20 +145,24 @@ def test_abstentions_and_times(atlas: Atlas) -> None:
 
 def test_a_method_agrees_with_itself_and_the_planted_truth_beats_the_floor(atlas: Atlas) -> None:
     once = label(atlas, "clip-dissect:cos-cubed")
-    row = pair(compare(once, synonyms=1), "detect", "clip-dissect.cos", "clip-dissect.cos-cubed")
-    floor = pair(compare(once, synonyms=1), "detect", "clip-dissect.cos", "random")
+    row = pair(
+        compare(once, synonyms=0.9999), "detect", "clip-dissect.cos", "clip-dissect.cos-cubed"
+    )
+    floor = pair(compare(once, synonyms=0.9999), "detect", "clip-dissect.cos", "random")
     assert row["same"] > 0.6 > floor["same"]
 
 
 def test_the_most_confident_disagreements_come_first(atlas: Atlas) -> None:
-    found = compare(atlas, ["one", "two"], synonyms=1)
+    found = compare(atlas, ["one", "two"], synonyms=0.9999)
     rows = found.disagreements
     assert rows["unit"].tolist() == [2, 4]  # unit 1 differs by a synonym only
     assert rows["a_label"].tolist() == ["green", "yellow"]
     assert rows["b_label"].tolist() == ["blue", "purple"]
     # Of five first scores by `one`, 0.7 is the third; of six by `two`, the fourth.
     assert rows["confidence"][0] == pytest.approx(3 / 5)
-    assert compare(atlas, ["one", "two"], synonyms=1, most=1).disagreements["unit"].tolist() == [2]
+    assert compare(atlas, ["one", "two"], synonyms=0.9999, most=1).disagreements[
+        "unit"
+    ].tolist() == [2]
     # Random scores are all the same at rank 1: they say nothing of confidence.
     assert compare(atlas, ["one", "random"]).disagreements.empty
 
@@ -200,7 +204,7 @@ def test_no_unit_in_common(atlas: Atlas) -> None:
 
 
 def test_output(atlas: Atlas, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = compare(atlas)
+    found = compare(atlas, synonyms=0.9999)
     print_comparison(found)
     shown = capsys.readouterr().out
     assert "4 methods on detectors" in shown
