@@ -136,6 +136,11 @@ class Atlas:
         """concept, row."""
         return self._table("concepts.parquet")
 
+    @functools.cached_property
+    def families(self) -> pd.DataFrame:
+        """concept and family (its leading word), where `trust` has grouped the words."""
+        return self._table("families.parquet")
+
     def exemplars(self, layer: str | None = None, unit: int | None = None) -> pd.DataFrame:
         """layer, unit, rank, image_id, activation, y, x; the highest activating images."""
         return self._table("exemplars.parquet", layer, unit)

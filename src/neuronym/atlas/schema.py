@@ -74,6 +74,7 @@ def tables() -> dict[str, pa.Schema]:
             ]
         ),
         "concepts": pa.schema([("concept", pa.string()), ("row", pa.int32())]),
+        "families": pa.schema([("concept", pa.string()), ("family", pa.string())]),
         "exemplars": pa.schema(
             [
                 *unit,
