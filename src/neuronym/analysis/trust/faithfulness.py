@@ -19,9 +19,9 @@ from neuronym.analysis.families import Families, families_of
 from neuronym.analysis.trust import explanation_metrics, held_out
 from neuronym.analysis.trust.base import ANALYSES, Analysis, Findings
 from neuronym.analysis.trust.explanation_metrics import METRICS, Metric, Pair, ranks
+from neuronym.analysis.trust.features import logit_scale
 from neuronym.atlas.context import LabelContext
-from neuronym.atlas.part import Part
-from neuronym.inputs.encoders.base import measured_logit_scale
+from neuronym.atlas.view import View
 from neuronym.labelling.base import Labeller, LayerLabels, open_labeller
 from neuronym.similarity.wpmi import SoftWpmi
 
@@ -104,7 +104,7 @@ class Faithfulness(Analysis):
             for inside, outside in self._halves(context):
                 chosen = shown
                 if labeller is not None:
-                    chosen = _label(labeller, Part(context, inside), layers, words)
+                    chosen = _label(labeller, View(context, inside), layers, words)
                 tie = np.argsort(np.argsort(context.tie[outside]))
                 compared = words.image_ranks(outside, sample)
                 for layer, labels in chosen.items():
@@ -177,10 +177,10 @@ class Faithfulness(Analysis):
         order = np.empty(context.count, np.int64)
         by_hash = np.argsort(context.tie)
         order[by_hash] = by_hash[np.random.default_rng(self.seed + 2).permutation(context.count)]
-        shown = _label(labeller, Part(context, every, permuted=order), layers, words)
+        shown = _label(labeller, View(context, every, permuted=order), layers, words)
         found = {layer: _Halves() for layer in layers}
         for inside, _ in itertools.islice(self._halves(context), 2):
-            part = Part(context, inside, permuted=order[inside])
+            part = View(context, inside, permuted=order[inside])
             for layer, labels in _label(labeller, part, layers, words).items():
                 found[layer].add(labels, {})
         return {
@@ -229,7 +229,7 @@ def _first(found: LayerLabels) -> np.ndarray:
 
 
 def _label(
-    labeller: Labeller, part: Part, layers: Sequence[str], words: _Words
+    labeller: Labeller, part: View, layers: Sequence[str], words: _Words
 ) -> dict[str, Int64[np.ndarray, " unit"]]:
     """The numbers of the rank-1 labels from some of the images; −1 where a unit abstains."""
     found = labeller.label(part, layers, 1).layers
@@ -248,8 +248,7 @@ class _Words:
         self._context = context
         self._number = {word: row for row, word in enumerate(self.words)}
         texts = np.asarray(context.text_embeddings, np.float32)
-        scale = context.atlas.manifest.methods[method].get("logit_scale") or context.logit_scale
-        self.scale = float(scale or measured_logit_scale(context.image_embeddings, texts))
+        self.scale = logit_scale(context, method)
         self._texts, self._images = texts, np.asarray(context.image_embeddings, np.float32)
         shared = SoftWpmi(top_k=1, a=self.scale).shared(self._images, texts)
         self._logs = np.asarray(shared["log_normalisers"], np.float64)

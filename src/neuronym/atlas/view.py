@@ -1,4 +1,4 @@
-"""A part of an atlas's images, for labelling a second time without the others."""
+"""An atlas with fewer images, permuted activations or more words, for labelling a second time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
 
 from neuronym._core.numerics.topk import Ranked, UnitStats, as_array, topk, why_silent
 from neuronym._core.progress import Progress, silent
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-class Part(LabelContext):
-    """What labelling reads of an atlas, as if it had been made from some of its images.
+class View(LabelContext):
+    """What labelling reads of an atlas, as if it had been made from other images or words.
 
-    Statistics of units, highest images, ties and annotations are those of the part. The words and
-    their embeddings are the whole atlas's.
+    Statistics of units, highest images, ties and annotations are those of the view.
 
     Args:
         whole: the context of all images.
-        rows: of `whole.images`, ascending.
+        rows: of `whole.images`, ascending; None: all.
+        more: further words after those of the atlas, with their unit vectors `[word, dim]`.
         permuted: the activations of these rows in place of their own, for what chance gives.
         progress: display for long work.
     """
@@ -37,15 +37,17 @@ class Part(LabelContext):
     def __init__(
         self,
         whole: LabelContext,
-        rows: Int64[np.ndarray, " image"],
+        rows: Int64[np.ndarray, " image"] | None = None,
         *,
+        more: tuple[Sequence[str], Float32[np.ndarray, "word dim"]] | None = None,
         permuted: Int64[np.ndarray, " image"] | None = None,
         progress: Progress = silent,
     ) -> None:
-        self._whole, self.rows = whole, rows
+        self.rows = rows = np.arange(whole.count) if rows is None else rows
+        self._whole, self._more = whole, more or ((), None)
         self._activated = rows if permuted is None else permuted
         self.atlas, self.progress = whole.atlas, progress
-        self.sources = _PartSources(whole.sources, rows)  # type: ignore[assignment]
+        self.sources = _ViewSources(whole.sources, rows)  # type: ignore[assignment]
 
     @functools.cached_property
     def images(self) -> pd.DataFrame:
@@ -59,13 +61,17 @@ class Part(LabelContext):
 
     @functools.cached_property
     def words(self) -> tuple[str, ...]:
-        """The concepts."""
-        return self._whole.words
+        """The concepts, and further words."""
+        return (*self._whole.words, *self._more[0])
 
     @functools.cached_property
     def _embeddings(self) -> dict[str, np.ndarray]:
         vectors = np.asarray(self._whole.image_embeddings)[self.rows]
-        return {"images": vectors, "concepts": self._whole.text_embeddings}
+        texts, more = self._whole.text_embeddings, self._more[1]
+        return {
+            "images": vectors,
+            "concepts": texts if more is None else np.concatenate([texts, more]),
+        }
 
     @property
     def logit_scale(self) -> float | None:
@@ -82,10 +88,10 @@ class Part(LabelContext):
         return self._whole.units(layer)
 
     def activations(self, layer: str) -> Rows:
-        """float32 `[image, unit]` of the part, read from the whole as they are asked for."""
+        """float32 `[image, unit]` of the view, read from the whole as they are asked for."""
         return _Picked(self._whole.activations(layer), self._activated)
 
-    @functools.cache  # noqa: B019 - lives as long as the part, which is short
+    @functools.cache  # noqa: B019 - lives as long as the view, which is short
     def statistics(self, layer: str) -> pd.DataFrame:
         """min, mean, std, max, nonfinite and dead of every unit of a layer."""
         import pandas as pd
@@ -104,7 +110,7 @@ class Part(LabelContext):
         )
 
     def reasons(self, layer: str) -> tuple[str | None, ...]:
-        """Why units can get no label from any method: dead on the part, or not finite."""
+        """Why units can get no label from any method: dead in the view, or not finite."""
         rows = self.statistics(layer).itertuples()
         return tuple(why_silent(row.nonfinite, row.dead) for row in rows)
 
@@ -137,8 +143,8 @@ class _Picked:
         return as_array(self._whole[first : int(rows.max()) + 1])[rows - first]
 
 
-class _PartSources:
-    """The sources of the whole atlas, with images numbered as in the part."""
+class _ViewSources:
+    """The sources of the whole atlas, with images numbered as in the view."""
 
     def __init__(self, whole: Sources, rows: np.ndarray) -> None:
         self._whole, self._rows = whole, rows
