@@ -90,7 +90,9 @@ def test_against_loops(atlas) -> None:
         np.testing.assert_allclose(found[name], np.mean(values, 0), rtol=1e-4, atol=1e-5)
     c = np.array(chances)
     splits = [np.minimum(1, 2 * np.minimum(c[0], c[1])), np.minimum(1, 2 * np.minimum(c[2], c[3]))]
-    np.testing.assert_allclose(found["p"], np.minimum(1, 2 * np.median(splits, 0)), rtol=1e-4)
+    np.testing.assert_allclose(
+        found["held_out_p"], np.minimum(1, 2 * np.median(splits, 0)), rtol=1e-4
+    )
     assert (found["effect_low"] <= found["effect"]).all()
     assert (found["effect"] <= found["effect_high"]).all()
     assert (found["halves"] == 4).all()
@@ -130,10 +132,10 @@ def test_permuted_units_are_not_discovered(atlas) -> None:
     for _ in range(30):
         shuffled = LabelContext(atlas, activations={"detect": rows[rng.permutation(len(rows))]})
         found = analysis.run(shuffled, method, ["detect"]).layers["detect"]
-        hits += bool((found["q"] <= 0.05).any())
+        hits += bool((found["held_out_q"] <= 0.05).any())
     assert hits <= 5  # of 30 at 5 %: six or more have probability .003
     real = analysis.run(context, method, ["detect"]).layers["detect"]
-    assert (real["q"] <= 0.05).mean() > 0.5
+    assert (real["held_out_q"] <= 0.05).mean() > 0.5
 
 
 @pytest.mark.parametrize("method", ["clip-avg", "clip-dissect:cos", "linear", "semanticlens"])

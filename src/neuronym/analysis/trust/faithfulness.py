@@ -332,9 +332,9 @@ class _Halves:
         found: dict[str, PerUnit] = {}
         for name in ("effect", "effect_low", "effect_high"):
             found[name] = _mean(all_of(name))
-        for p, q in (("p", "q"), ("words_p", "words_q")):
-            found[p] = held_out.combined(pairs(p))
-            found[q] = held_out.discoveries(found[p])
+        for p, combined in (("p", "held_out"), ("words_p", "words")):
+            found[f"{combined}_p"] = held_out.combined(pairs(p))
+            found[f"{combined}_q"] = held_out.discoveries(found[f"{combined}_p"])
         found["words_as_good"] = _mean(all_of("words_as_good"))
         found |= {name: _mean(all_of(name)) for name in metrics}
         found |= self.agreements(shown, words, families)
