@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from neuronym._core.errors import UsageError
@@ -137,25 +140,62 @@ def test_columns(case):
     context = scored(similarity, {"one": rows}, images, texts, folder, tie)
     found = Bootstrap(resamples=40, coverage=0.8, halves=7, seed=3).run(context, METHOD, ["one"])
     columns = found.layers["one"]
-    plain = bootstrap_labels(context, METHOD, ["one"], 40, 3)["one"]
+    counts = bootstrap.draws(len(images), 40, np.random.default_rng(3))[:, context.tie]
+    plain = bootstrap.relabel(similarity, context, ["one"], counts, 256)["one"]
+    public = bootstrap_labels(context, METHOD, ["one"], 40, 3)["one"]
+    np.testing.assert_array_equal(public.labels, plain.labels)
     for unit in (0, 1, 3, 5):
         labels = plain.labels[unit, :, 0]
         assert columns["stability"][unit] == (labels == plain.full[unit, 0]).mean()
         shared = [len({*plain.full[unit]} & {*own}) for own in plain.labels[unit].tolist()]
         jaccard = np.mean([n / (10 - n) for n in shared])
         assert columns["top5_jaccard"][unit] == pytest.approx(jaccard)
-        covered = np.isin([f"word {m}" for m in labels], columns["concept_set"][unit]).mean()
-        assert columns["coverage"][unit] == pytest.approx(covered)
-        assert covered >= 0.8
-        assert columns["set_size"][unit] == len(columns["concept_set"][unit])
         low, high = np.percentile(plain.scores[unit], [10, 90])
         assert columns["low"][unit] == pytest.approx(low)
         assert columns["high"][unit] == pytest.approx(high)
         assert 0 <= columns["half_agreement"][unit] <= 1
     for name, column in columns.items():
         assert column[4] is None or np.isnan(column[4]), name  # dead
-    assert columns["coverage"][2] < 1  # in some resamples it abstains, which is no label
-    assert found.facts == {"resamples": 40, "halves": 7, "coverage": 0.8}
+    with_set = [unit for unit, size in enumerate(columns["set_size"]) if size is not None]
+    assert found.facts["units_with_set"] == {"one": len(with_set)}
+    assert found.facts["halves"] == 7
+
+
+def test_the_set_of_families_by_counting(case):
+    """The families of independent halves, the most frequent first; none where five are too few."""
+    folder, rows, images, texts, tie = case
+    similarity = SoftWpmi(top_k=6, a=12.0)
+    context = scored(similarity, {"one": rows}, images, texts, folder, tie)
+    context.atlas.manifest.stages["families"] = {}
+    context.atlas.manifest.more["families"] = {"by": "hand"}
+    words = list(context.words)
+    heads = [words[row // 4 * 4] for row in range(len(words))]
+    context.atlas.families = pd.DataFrame({"concept": words, "family": heads})
+    analysis = Bootstrap(resamples=9, coverage=0.7, halves=6, seed=2)
+    found = analysis.run(context, METHOD, ["one"]).layers["one"]
+    rng = np.random.default_rng(2)
+    counts = np.concatenate(
+        [bootstrap.draws(len(images), 9, rng), bootstrap.split(len(images), 6, rng)]
+    )[:, context.tie]
+    labels = bootstrap.relabel(similarity, context, ["one"], counts, 256)["one"].labels
+    shown = 0
+    for unit in (0, 1, 3, 5):
+        own = [heads[label] if label >= 0 else None for label in labels[unit, 9:, 0]]
+        most = Counter(word for word in own if word).most_common()
+        needed = next(
+            (n for n in range(1, 6) if sum(c for _, c in most[:n]) >= 0.7 * 12 - 1e-9), None
+        )
+        assert found["set_size"][unit] == needed
+        if needed:
+            shown += 1
+            assert {*found["concept_set"][unit]} <= {*heads}
+            covered = sum(own.count(word) for word in found["concept_set"][unit]) / 12
+            assert found["coverage"][unit] == pytest.approx(covered)
+        both = [a is not None and a == b for a, b in zip(own[::2], own[1::2], strict=True)]
+        assert found["family_half_agreement"][unit] == pytest.approx(np.mean(both))
+        assert found["family_half_agreement"][unit] >= found["half_agreement"][unit]
+        assert found["family_stability"][unit] >= found["stability"][unit]
+    assert shown
 
 
 def test_concept_sets():

@@ -226,10 +226,10 @@ def test_confidence_refuses(atlas) -> None:
         analyse(atlas, ["confidence:calibrator=none.json"])
     other = label(atlas, "clip-dissect:wpmi")
     with pytest.raises(UsageError, match=r"for labels of clip-dissect\.wpmi, got default, which"):
-        analyse(other, ["confidence"], method="clip-dissect.wpmi")
+        analyse(other, ["confidence:calibrator=default"], method="clip-dissect.wpmi")
     named = label(other, "clip-avg")
-    with pytest.raises(UsageError, match="got clip-avg"):
-        analyse(named, ["confidence"], method="clip-avg")
+    with pytest.raises(UsageError, match="got default, which was fitted"):
+        analyse(named, ["confidence:calibrator=default"], method="clip-avg")
 
 
 def test_units_without_a_label_have_no_confidence(atlas) -> None:
@@ -239,7 +239,7 @@ def test_units_without_a_label_have_no_confidence(atlas) -> None:
     labels = atlas.labels(trust=False)
     labels.loc[labels["unit"] == 5, ["abstained", "concept", "score"]] = [True, None, np.nan]
     atlas.labels = lambda *given, **options: labels
-    found = open_analysis("confidence").run(again, atlas.method(), ["detect"])
+    found = open_analysis("confidence:calibrator=default").run(again, atlas.method(), ["detect"])
     values = found.layers["detect"]["confidence"]
     assert np.isnan(values[5])
     assert np.isfinite(np.delete(values, 5)).all()

@@ -20,14 +20,14 @@ WORDS = [*NAMES, "house", "tree", "very red", "green leaf"]
 
 
 class Many(nn.Module):
-    """40 filters, each of a colour, with noise in their weights."""
+    """Filters, each of a colour, with noise in their weights."""
 
-    def __init__(self, noise: float, seed: int) -> None:
+    def __init__(self, noise: float, seed: int, units: int = UNITS) -> None:
         super().__init__()
-        self.detect = nn.Conv2d(3, UNITS, 1)
+        self.detect = nn.Conv2d(3, units, 1)
         generator = torch.Generator().manual_seed(seed)
-        weight = torch.stack([torch.tensor(COLOURS[colour(unit)]) * 2 - 1 for unit in range(UNITS)])
-        weight += noise * torch.randn(UNITS, 3, generator=generator)
+        weight = torch.stack([torch.tensor(COLOURS[colour(unit)]) * 2 - 1 for unit in range(units)])
+        weight += noise * torch.randn(units, 3, generator=generator)
         with torch.no_grad():
             self.detect.weight.copy_(weight[:, :, None, None])
             self.detect.bias.zero_()
@@ -38,17 +38,24 @@ class Many(nn.Module):
 
 def colour(unit: int) -> str:
     """What a unit detects."""
-    return NAMES[(unit if unit < LIARS else unit + 1) % len(NAMES)]
+    return NAMES[(unit if unit % UNITS < LIARS else unit + 1) % len(NAMES)]
 
 
-def known_atlas(folder: Path, noise: float = 0.4, seed: int = 0, images: int = 60) -> Atlas:
+def known_atlas(
+    folder: Path,
+    noise: float = 0.4,
+    seed: int = 0,
+    images: int = 60,
+    units: int = UNITS,
+    words: list[str] = WORDS,
+) -> Atlas:
     """Labels of the units of one such network, whose class names are colours in turn."""
-    classes = tuple(NAMES[unit % len(NAMES)] for unit in range(UNITS))
+    classes = tuple(NAMES[unit % len(NAMES)] for unit in range(units))
     return nym.dissect(
-        Target("detectors", Many(noise, seed).eval(), SMALL, classes),
+        Target("detectors", Many(noise, seed, units).eval(), SMALL, classes),
         layers=["detect"],
         probe=coloured_images(images, seed),
-        concepts=WORDS,
+        concepts=words,
         encoder=ColourEncoder(),
         similarity="soft-wpmi:top_k=6",
         keep="all",

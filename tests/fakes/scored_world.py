@@ -21,13 +21,16 @@ METHOD = "clip-dissect.trial"
 class _Atlas:
     """As much of an atlas as analyses read."""
 
-    def __init__(self, folder: Path, similarity: Similarity, labels: pd.DataFrame) -> None:
+    def __init__(
+        self, folder: Path, similarity: Similarity, labels: pd.DataFrame, words: tuple[str, ...]
+    ) -> None:
         about = {
             "labeller": "clip-dissect",
             "method": "clip-dissect",
             "with_defaults": similarity.spec,
         }
         self.folder, self._labels = folder, labels
+        self.concepts = pd.DataFrame({"concept": words})
         self.manifest = manifest(methods={METHOD: about})
 
     def labels(self, layer: str, unit: None = None, *, method: str, trust: bool) -> pd.DataFrame:
@@ -62,5 +65,5 @@ def scored(
     if arrays:
         (folder / "arrays").mkdir(parents=True)
         storage.write_arrays(folder / schema.method_file(METHOD), arrays, {})
-    context.atlas = _Atlas(folder, similarity, pd.DataFrame(rows, columns=names))
+    context.atlas = _Atlas(folder, similarity, pd.DataFrame(rows, columns=names), context.words)
     return context

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neuronym._core import hashing, storage
-from neuronym._core.checks import misuse, nearest
+from neuronym._core.checks import integer, misuse, nearest
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym.atlas import schema
 from neuronym.atlas.schema import MANIFEST, LayerFacts, Manifest, read_manifest
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 
 _KEYS = ["layer", "unit"]
+#: What units can be ranked by in `Atlas.top`, the most telling first; False: the lowest is best.
+RELIANCE = {"confidence": True, "effect": True, "stability": True, "score": True, "q": False}
+_OF = {name: analysis for analysis, columns in schema.JOINED.items() for name in columns}
 
 
 def opened(atlas: Atlas | str | Path) -> Atlas:
@@ -143,6 +147,11 @@ class Atlas:
         count = len(self.concepts)
         return np.arange(count) if same is None else np.flatnonzero(same.isna())
 
+    @functools.cached_property
+    def families(self) -> pd.DataFrame:
+        """concept and family (its leading word), where `trust` has grouped the words."""
+        return self._table("families.parquet")
+
     def exemplars(self, layer: str | None = None, unit: int | None = None) -> pd.DataFrame:
         """layer, unit, rank, image_id, activation, y, x; the highest activating images."""
         return self._table("exemplars.parquet", layer, unit)
@@ -170,7 +179,9 @@ class Atlas:
             return labels
         for analysis, columns in schema.JOINED.items():
             if analysis in self.analyses(method):
-                found = self.trust(analysis, layer, unit, method=method)[[*_KEYS, *columns]]
+                found = self.trust(analysis, layer, unit, method=method)
+                # Analyses of older versions lack what was added later.
+                found = found[[*_KEYS, *(name for name in columns if name in found)]]
                 labels = labels.merge(found, "left", _KEYS, suffixes=("", "_by_chance"))
         if "reason_by_chance" in labels:
             chance = labels.pop("reason_by_chance")
@@ -195,6 +206,58 @@ class Atlas:
         """
         labels = self.labels(layer, unit, method=method, trust=trust)
         return first_of(labels, abstaining=abstaining).reset_index(drop=True)
+
+    def top(
+        self,
+        n: int = 50,
+        *,
+        layers: str | Sequence[str] | None = None,
+        by: str | None = None,
+        method: str | None = None,
+    ) -> pd.DataFrame:
+        """The n units whose label one can rely on most, the best first; see `RELIANCE`.
+
+        Equal ones are ordered by a hash of their names, so that no layer goes first for being
+        first.
+
+        Args:
+            n: how many at most.
+            layers: only these, by exact name.
+            by: what is ranked by; None: the first of `RELIANCE` that is known here.
+            method: whose labels. None: the first method's.
+
+        Returns:
+            layer, unit, concept, score and what analyses found; `frame.attrs["by"]` is what it was
+            ranked by.
+
+        Raises:
+            UsageError: it is not known here; says how to get it.
+        """
+        wanted = [layers] if isinstance(layers, str) else layers
+        for layer in wanted or ():
+            self.check_unit(layer)
+        labels = self.first_labels(method=method)
+        labels = labels[labels["concept"].notna()]
+        known = [name for name in RELIANCE if name in labels and labels[name].notna().any()]
+        if by is not None and by not in RELIANCE:
+            raise misuse("by", f"one of {', '.join(RELIANCE)}", by)
+        if by is not None and by not in known:
+            remedy = f"Get it with `neuronym trust {self.folder} {_OF[by]}`." if by in _OF else ""
+            raise misuse("by", f"one of {', '.join(known)}, which are known here", by, remedy)
+        chosen = by or known[0]
+        if wanted is not None:
+            labels = labels[labels["layer"].isin(wanted)]
+        rows = zip(labels["layer"], labels["unit"], strict=True)
+        labels = labels.assign(_hash=[hashing.of_data([layer, int(unit)]) for layer, unit in rows])
+        found = labels[labels[chosen].notna()].sort_values(
+            [chosen, "_hash"], ascending=[not RELIANCE[chosen], True]
+        )
+        found = found.drop(columns=["_hash", "rank", "abstained", "reason"]).head(
+            integer("n", n, 1)
+        )
+        found = found.reset_index(drop=True)
+        found.attrs["by"] = chosen
+        return found
 
     def analyses(self, method: str | None = None) -> list[str]:
         """The analyses of a method's labels that are here, such as `significance`."""

@@ -29,6 +29,7 @@ JOINED = {
     "significance": ["p", "q", "reason"],
     "bootstrap": ["stability"],
     "confidence": ["confidence"],
+    "faithfulness": ["effect", "held_out_q", "agreement"],
 }
 #: Those of its columns that are numbers about the unit, not about one of its labels.
 TRUST = [name for columns in JOINED.values() for name in columns if name != "reason"]
@@ -82,6 +83,7 @@ def tables() -> dict[str, pa.Schema]:
                 ("unknown", pa.bool_()),
             ]
         ),
+        "families": pa.schema([("concept", pa.string()), ("family", pa.string())]),
         "exemplars": pa.schema(
             [
                 *unit,

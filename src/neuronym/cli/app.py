@@ -30,6 +30,7 @@ from neuronym.cli.show import show
 from neuronym.cli.significance import significance
 from neuronym.cli.stability import stability
 from neuronym.cli.table import table
+from neuronym.cli.top import top
 from neuronym.cli.trust import trust
 
 app = typer.Typer(
@@ -48,6 +49,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     demo,
     dissect,
     layers,
+    top,
     show,
     search,
     serve,

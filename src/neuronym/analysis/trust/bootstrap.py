@@ -13,6 +13,7 @@ from jaxtyping import Float32, Float64, Int32, Int64, Integer
 from neuronym._core.numerics.topk import UnitStats, as_array, topk
 from neuronym._core.registry import number, whole
 from neuronym._core.types import Rows
+from neuronym.analysis.families import Families, families_of
 from neuronym.analysis.rescoring import similarity_of
 from neuronym.analysis.trust.base import ANALYSES, Analysis, Findings
 from neuronym.atlas.context import LabelContext
@@ -21,6 +22,8 @@ from neuronym.similarity.wpmi import MutualInformation
 
 #: Ranks of labels that are kept.
 RANKS = 5
+#: A concept set of more families than this is not shown.
+MOST_FAMILIES = 5
 #: Scores of candidates that are held at once.
 _HELD = 1 << 25
 #: Similarities without `resample` search all concepts again for every resample: at most so many.
@@ -208,12 +211,16 @@ class Bootstrap(Analysis):
     The probe's N images are drawn N times with replacement, and every unit is labelled again from
     its highest images of that draw; besides, the probe is split into halves that share no image.
 
+    Beside the words stand their families (`families.parquet`): a label that changes within its
+    family has not changed its meaning. The concept set is the few families that cover the labels
+    of independent halves.
+
     Args:
         resamples: draws of the probe. cos, cos-cubed and rank-reorder, which take a whole search
             for each, get at most 20.
         candidates: each unit's best concepts that are scored again (WPMI family; the others search
             all concepts).
-        coverage: share of the resamples whose labels the concept set covers, and level of the
+        coverage: share of the halves whose labels the concept set covers, and level of the
             interval of the score.
         halves: how often the probe is split.
         seed: of the random draws.
@@ -234,55 +241,75 @@ class Bootstrap(Analysis):
         similarity_of(context, method)
 
     def run(self, context: LabelContext, method: str, layers: Sequence[str]) -> Findings:
-        """stability, top5_jaccard, concept_set, set_size, coverage, low, high, half_agreement."""
+        """stability and half_agreement of words and of families, the concept set, and more."""
         similarity, rng = similarity_of(context, method), np.random.default_rng(self.seed)
         quick = isinstance(similarity, MutualInformation)
         resamples = self.resamples if quick else min(self.resamples, _SEARCHES)
         halves = self.halves if quick else min(self.halves, _SEARCHES // 4)
+        # Drawn by content hash: the order of the images plays no part.
         counts = np.concatenate(
             [draws(context.count, resamples, rng), split(context.count, halves, rng)]
-        )
-        words = np.array(context.words, dtype=object)
+        )[:, context.tie]
+        words, families = np.array(context.words, dtype=object), families_of(context.atlas)
+        heads = _numbered(families, context.words)
         columns = {}
         for layer, found in relabel(similarity, context, layers, counts, self.candidates).items():
             drawn = Resampled(found.full, found.labels[:, :resamples], found.scores[:, :resamples])
-            columns[layer] = self._summary(drawn, words) | {
-                "half_agreement": _half_agreement(found.full, found.labels[:, resamples:])
+            alone = found.labels[:, resamples:]
+            columns[layer] = {
+                **self._summary(drawn),
+                "half_agreement": _half_agreement(found.full, alone),
+                "family_stability": _share(heads[drawn.labels[:, :, 0]], heads[found.full[:, 0]]),
+                "family_half_agreement": _half_agreement(heads[found.full], heads[alone]),
+                **self._sets(found.full, alone[:, :, 0], heads, words),
             }
-        facts = {"resamples": resamples, "halves": halves, "coverage": self.coverage}
+        facts = {
+            "resamples": resamples,
+            "halves": halves,
+            "coverage": self.coverage,
+            "families": dict(families.about),
+            "units_with_set": {
+                layer: sum(size is not None for size in own["set_size"])
+                for layer, own in columns.items()
+            },
+        }
         return Findings(columns, facts)
 
-    def _summary(self, found: Resampled, words: np.ndarray) -> dict[str, Any]:
+    def _summary(self, found: Resampled) -> dict[str, Any]:
         """The columns that the draws with replacement give."""
         active = found.full[:, 0] >= 0
-        sets = [
-            concept_set(own[:, 0], full, self.coverage)
-            for own, full in zip(found.labels, found.full, strict=True)
-        ]
         tail = 100 * (1 - self.coverage) / 2
         low, high = np.full((2, len(active)), np.nan)
         known = np.isfinite(found.scores)
         for unit in np.flatnonzero(known.any(1)):
             scores = found.scores[unit, known[unit]]
             low[unit], high[unit] = np.percentile(scores, [tail, 100 - tail])
-        same = (found.labels[:, :, 0] == found.full[:, :1]).mean(1)
         return {
-            "stability": np.where(active, same, np.nan),
+            "stability": _share(found.labels[:, :, 0], found.full[:, 0]),
             "top5_jaccard": np.where(active, _jaccard(found).mean(1), np.nan),
-            "concept_set": [
-                list(words[chosen]) if live else None
-                for (chosen, _), live in zip(sets, active, strict=True)
-            ],
-            "set_size": [
-                len(chosen) if live else None
-                for (chosen, _), live in zip(sets, active, strict=True)
-            ],
-            "coverage": [
-                share if live else None for (_, share), live in zip(sets, active, strict=True)
-            ],
             "low": low,
             "high": high,
         }
+
+    def _sets(
+        self,
+        full: Int64[np.ndarray, "unit rank"],
+        labels: Int64[np.ndarray, "unit half"],
+        heads: Int64[np.ndarray, " concept"],
+        words: np.ndarray,
+    ) -> dict[str, list[Any]]:
+        """The few families that cover the labels of independent halves, by their leading words.
+
+        Of a unit whose halves need more than `MOST_FAMILIES`, nothing: so wide a set says nothing.
+        """
+        sets: list[tuple[Any, Any, Any]] = []
+        for own, best in zip(heads[labels], heads[full], strict=True):
+            chosen, share = concept_set(own, best, self.coverage)
+            few = best[0] >= 0 and 0 < len(chosen) <= MOST_FAMILIES and share >= self.coverage
+            sets.append((list(words[chosen]), len(chosen), share) if few else (None, None, None))
+        named = zip(*sets, strict=True)
+        names = ("concept_set", "set_size", "coverage")
+        return {name: list(column) for name, column in zip(names, named, strict=True)}
 
 
 def bootstrap_labels(
@@ -302,7 +329,7 @@ def bootstrap_labels(
         UsageError: the method is not clip-dissect.
         NeuronymError: the activations are not to be had.
     """
-    counts = draws(context.count, resamples, np.random.default_rng(seed))
+    counts = draws(context.count, resamples, np.random.default_rng(seed))[:, context.tie]
     return relabel(similarity_of(context, method), context, layers, counts, candidates)
 
 
@@ -335,6 +362,20 @@ def concept_set(
     shares = times[order].cumsum() / max(len(labels), 1)
     count = min(int(np.searchsorted(shares, coverage - 1e-9)) + 1, len(named))
     return named[order[:count]], float(shares[count - 1]) if count else 0.0
+
+
+def _numbered(families: Families, words: Sequence[str]) -> Int64[np.ndarray, " concept"]:
+    """The number of each word's leading word, and −1 for the word −1."""
+    number = {word: row for row, word in enumerate(words)}
+    heads = [number.get(families.of(word), row) for row, word in enumerate(words)]
+    return np.array([*heads, -1], np.int64)
+
+
+def _share(
+    labels: Int64[np.ndarray, "unit resample"], full: Int64[np.ndarray, " unit"]
+) -> Float64[np.ndarray, " unit"]:
+    """Share of the resamples with the label of the whole probe; NaN where that is none."""
+    return np.where(full >= 0, (labels == full[:, None]).mean(1), np.nan)
 
 
 def _jaccard(found: Resampled) -> Float64[np.ndarray, "unit resample"]:

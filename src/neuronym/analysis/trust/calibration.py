@@ -389,22 +389,32 @@ def calibrate(
         )
     made = _fit(fitted, name, isotonic, seed)
     values, right = _together(fitted)
-    held = np.empty(len(right))
-    for inside, outside in folds(right, seed=seed):
-        part = fit(
-            _rows(values, inside), right[inside], kind=kinds[0], isotonic=isotonic, seed=seed
-        )
-        held[outside] = part.probability(_rows(values, outside))
-    within = measure(held, right, seed=seed)
+    within = cross_fitted(values, right, kinds[0], isotonic=isotonic, seed=seed)
     across = {}
     if len(fitted) > 1:
         for place, known in enumerate(fitted):
             part = _fit(fitted[:place] + fitted[place + 1 :], name, isotonic, seed)
             across[known.name] = measure(part.probability(known.features), known.right, seed=seed)
-    measures = {"within": _short(within), "across": {n: _short(r) for n, r in across.items()}}
+    measures = {"within": short(within), "across": {n: short(r) for n, r in across.items()}}
     made = replace(made, fitted_on=tuple(known.about for known in fitted), measures=measures)
     tested = {k.name: measure(made.probability(k.features), k.right, seed=seed) for k in tried}
     return Calibration(made, within, across, tested)
+
+
+def cross_fitted(
+    values: Mapping[str, PerUnit],
+    right: Bool[np.ndarray, " unit"],
+    kind: str,
+    *,
+    isotonic: bool = True,
+    seed: int = 0,
+) -> Reliability:
+    """How well probabilities do on units that had no part in their fit (ten folds); see `fit`."""
+    found = np.empty(len(right))
+    for inside, outside in folds(right, seed=seed):
+        part = fit(_rows(values, inside), right[inside], kind=kind, isotonic=isotonic, seed=seed)
+        found[outside] = part.probability(_rows(values, outside))
+    return measure(found, right, seed=seed)
 
 
 def known_units(
@@ -567,6 +577,6 @@ def _rows(values: Mapping[str, PerUnit], rows: np.ndarray) -> dict[str, PerUnit]
     return {name: part[rows] for name, part in values.items()}
 
 
-def _short(found: Reliability) -> dict[str, Any]:
+def short(found: Reliability) -> dict[str, Any]:
     """Without the bins."""
     return {name: value for name, value in found.to_json().items() if name != "bins"}

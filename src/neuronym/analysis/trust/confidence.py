@@ -10,17 +10,25 @@ import numpy as np
 
 from neuronym._core.errors import UsageError
 from neuronym._core.registry import text
-from neuronym.analysis.rescoring import similarity_of
 from neuronym.analysis.trust.base import ANALYSES, Analysis, Findings
 from neuronym.analysis.trust.calibration import Calibrator, kind_of, open_calibrator
 from neuronym.analysis.trust.features import ANALYSED, features
+from neuronym.analysis.trust.own import NAME, class_layer, own_calibrator
 from neuronym.atlas.context import LabelContext
+from neuronym.atlas.writer import ANNOTATIONS
+
+SHIPPED = "default"
+UNKNOWN = (
+    "No neuron of known class is in this atlas, so confidence is unknown. Record the output layer "
+    "of a classifier with class names, answer for neurons with `neuronym annotate`, or give a "
+    "calibrator of your own."
+)
 
 
 @ANALYSES.register(
     "confidence",
-    syntax="confidence[:calibrator=NAME_OR_FILE]",
-    example="confidence:calibrator=default",
+    syntax="confidence[:calibrator=auto|own|NAME_OR_FILE]",
+    example="confidence:calibrator=own",
 )
 @dataclass(frozen=True)
 class Confidence(Analysis):
@@ -31,25 +39,38 @@ class Confidence(Analysis):
     says how often a label with the same features was right there (docs/confidence.md).
 
     Args:
-        calibrator: the name of one that comes with neuronym, or a file of `neuronym calibrate`.
+        calibrator: own: fitted on the class neurons of the network itself, or on people's answers.
+            auto: that, or else the one that comes with neuronym where it was fitted with the
+            atlas's encoder. Or the name of one that comes with neuronym, or a file of
+            `neuronym calibrate`.
     """
 
     name: ClassVar[str] = "confidence"
-    calibrator: str = text("default")
+    calibrator: str = text("auto")
 
     @property
     def after(self) -> tuple[str, ...]:  # type: ignore[override]
         """The analyses that the calibrator's features are read from."""
+        if self.calibrator in ("auto", NAME):
+            return ()
         chosen = open_calibrator(self.calibrator).features
         return tuple(dict.fromkeys(ANALYSED[feature] for feature in chosen if feature in ANALYSED))
 
     def check(self, context: LabelContext, method: str) -> None:
-        """The calibrator is there, and made for such labels."""
-        self._for(context, method)
+        """There are units of known truth, or a calibrator made for such labels."""
+        if context.atlas.imported:
+            raise context.atlas.lacks("embeddings")
+        if self.calibrator in ("auto", NAME):
+            if _has_truth(context):
+                return
+            if self.calibrator == NAME or not _fits(open_calibrator(SHIPPED), context, method):
+                raise UsageError(UNKNOWN)
+        else:
+            self._named(method)
 
     def run(self, context: LabelContext, method: str, layers: Sequence[str]) -> Findings:
         """confidence, and the features that it follows from."""
-        chosen = self._for(context, method)
+        chosen = self._chosen(context, method)
         columns = {}
         for layer in layers:
             found = features(context, method, layer, chosen.features)
@@ -64,9 +85,21 @@ class Confidence(Analysis):
         }
         return Findings(columns, facts)
 
-    def _for(self, context: LabelContext, method: str) -> Calibrator:
-        """The calibrator, if it fits the method."""
-        similarity_of(context, method)
+    def _chosen(self, context: LabelContext, method: str) -> Calibrator:
+        """The calibrator: of the network itself, or one that was fitted before."""
+        if self.calibrator not in ("auto", NAME):
+            return self._named(method)
+        shipped = open_calibrator(SHIPPED)
+        borrowed = self.calibrator == "auto" and _fits(shipped, context, method)
+        try:
+            return own_calibrator(context, method)
+        except UsageError:
+            if not borrowed:
+                raise
+            return shipped
+
+    def _named(self, method: str) -> Calibrator:
+        """The calibrator of this name, if it is for such labels."""
         chosen, kind = open_calibrator(self.calibrator), kind_of(method)
         if chosen.kind != kind:
             raise UsageError(
@@ -75,3 +108,16 @@ class Confidence(Analysis):
                 "`neuronym calibrate`."
             )
         return chosen
+
+
+def _has_truth(context: LabelContext) -> bool:
+    """Whether there are class neurons, or people's answers, in the atlas."""
+    answers = context.atlas.folder / ANNOTATIONS
+    return class_layer(context) is not None or answers.exists()
+
+
+def _fits(calibrator: Calibrator, context: LabelContext, method: str) -> bool:
+    """Whether a calibrator was fitted with this kind of labels and this kind of encoder."""
+    kinds = {str(entry.get("encoder", "")).partition(":")[0] for entry in calibrator.fitted_on}
+    encoder = context.atlas.manifest.encoder.name.partition(":")[0]
+    return calibrator.kind == kind_of(method) and encoder in kinds

@@ -10,13 +10,14 @@ from jaxtyping import Bool, Float, Float32, Float64, Int64
 
 from neuronym._core.numerics.topk import as_array
 from neuronym._core.progress import Progress, silent
-from neuronym.analysis.rescoring import similarity_of
+from neuronym.analysis.rescoring import own_similarity
 from neuronym.analysis.trust.explanation_metrics import ranks
 from neuronym.atlas.context import LabelContext
+from neuronym.inputs.encoders.base import measured_logit_scale
 from neuronym.similarity.wpmi import SoftWpmi
 
 #: Labels per unit that are looked at: the first one, and those that it is held against.
-_LABELS = 10
+LABELS = 10
 #: Values of a block of work: images × (units and all their labels).
 _BLOCK = 1 << 24
 #: Float32 values that differ by less, in parts of the largest, differ by rounding.
@@ -64,9 +65,27 @@ def features(
         UsageError: the method is not clip-dissect.
         NeuronymError: activations or embeddings are not to be had.
     """
-    atlas, units = context.atlas, context.units(layer)
     labels, scores = _labels(context, method, layer)
-    found = measured(
+    found = of_labels(context, method, layer, labels, scores)
+    units = context.units(layer)
+    for name, analysis in ANALYSED.items():
+        found[name] = np.full(units, np.nan)
+        if name in set(names) and analysis in context.atlas.analyses(method):
+            frame = context.atlas.trust(analysis, layer, method=method)
+            frame = frame.set_index("unit").sort_index()
+            found[name] = _TRANSFORMED[name](frame).reindex(range(units)).to_numpy(np.float64)
+    return {name: np.where(labels[:, 0] < 0, np.nan, found[name]) for name in names}
+
+
+def of_labels(
+    context: LabelContext,
+    method: str,
+    layer: str,
+    labels: Int64[np.ndarray, "unit rank"],
+    scores: Float64[np.ndarray, "unit rank"],
+) -> dict[str, PerUnit]:
+    """The features that are measured, of labels that need not be in the atlas; see `measured`."""
+    return measured(
         as_array(context.activations(layer)[0 : context.count]),
         context.image_embeddings,
         context.text_embeddings,
@@ -76,22 +95,17 @@ def features(
         top_k=_top_k(context, method),
         progress=context.progress,
     )
-    for name, analysis in ANALYSED.items():
-        found[name] = np.full(units, np.nan)
-        if name in set(names) and analysis in atlas.analyses(method):
-            frame = atlas.trust(analysis, layer, method=method).set_index("unit").sort_index()
-            found[name] = _TRANSFORMED[name](frame).reindex(range(units)).to_numpy(np.float64)
-    return {name: np.where(labels[:, 0] < 0, np.nan, found[name]) for name in names}
 
 
 def logit_scale(context: LabelContext, method: str) -> float:
-    """The scale of the softmax over concepts that belongs to the encoder."""
-    return float(context.atlas.manifest.methods[method]["logit_scale"])
+    """The scale of the softmax over concepts: the method's own, else the encoder's."""
+    own = context.atlas.manifest.methods[method].get("logit_scale") or context.logit_scale
+    return float(own or measured_logit_scale(context.image_embeddings, context.text_embeddings))
 
 
 def _top_k(context: LabelContext, method: str) -> int:
-    """Images that a label is made from; for similarities of all images, soft-wpmi's number."""
-    own = getattr(similarity_of(context, method), "top_k", None)
+    """Images that a label is made from; where a method has no such number, soft-wpmi's."""
+    own = getattr(own_similarity(context.atlas, method), "top_k", None)
     return own or SoftWpmi().with_defaults(context.count, 1).top_k or context.count
 
 
@@ -100,12 +114,13 @@ def _labels(
 ) -> tuple[Int64[np.ndarray, "unit rank"], Float64[np.ndarray, "unit rank"]]:
     """The first labels of each unit: rows of the concepts (−1: none), and scores (NaN)."""
     frame = context.atlas.labels(layer, method=method, trust=False)
-    frame = frame[~frame["abstained"] & (frame["rank"] <= _LABELS)]
-    shape = (context.units(layer), _LABELS)
+    frame = frame[~frame["abstained"] & (frame["rank"] <= LABELS)]
+    shape = (context.units(layer), LABELS)
     rows, scores = np.full(shape, -1, np.int64), np.full(shape, np.nan)
     place = (frame["unit"].to_numpy(), frame["rank"].to_numpy() - 1)
     number = {word: row for row, word in enumerate(context.words)}
-    rows[place] = [number[word] for word in frame["concept"]]
+    # Words of other methods that are no concepts have no features.
+    rows[place] = [number.get(word, -1) for word in frame["concept"]]
     scores[place] = frame["score"]
     return rows, scores
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from neuronym._core.checks import Verbatim, misuse
-from neuronym._core.errors import NeuronymError
+from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.progress import Progress, automatic
+from neuronym.analysis.families import add_families
 from neuronym.analysis.trust.base import ANALYSES, Analysis, open_analysis
 from neuronym.atlas import schema
 from neuronym.atlas.context import LabelContext
@@ -62,6 +64,7 @@ def analyse(
     wanted += _readers(atlas, chosen, wanted)
     for analysis in wanted:
         analysis.check(look, chosen)
+    atlas = add_families(look)
     new: set[str] = set()
     for analysis in wanted:
         there = _there(atlas, analysis.name, chosen)
@@ -87,8 +90,12 @@ def _readers(atlas: Atlas, method: str, wanted: Sequence[Analysis]) -> list[Anal
     names = {analysis.name for analysis in wanted}
     entries = atlas.manifest.analyses
     there = [entries[schema.analysis_id(name, method)] for name in atlas.analyses(method)]
-    others = [open_analysis(entry.spec) for entry in there if entry.analysis not in names]
-    return [analysis for analysis in others if names & set(analysis.after)]
+    others = []
+    for entry in there:
+        # Of an older version it may have parameters that are no more: it reads nothing new then.
+        with contextlib.suppress(UsageError):
+            others.append(open_analysis(entry.spec))
+    return [a for a in others if a.name not in names and names & set(a.after)]
 
 
 def _able(context: LabelContext, method: str) -> list[Analysis]:

@@ -1,0 +1,46 @@
+"""`neuronym top`: the neurons one can rely on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from neuronym.cli.options import AtlasArgument, JsonOption, LayersOption, MethodOption
+from neuronym.cli.output import print_json, print_tables
+
+
+def top(
+    atlas: AtlasArgument,
+    count: Annotated[
+        int, typer.Option("-n", "--count", metavar="N", help="How many neurons.", min=1)
+    ] = 50,
+    layers: LayersOption = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT",
+            help="Rank by confidence, effect, stability, score or q. Default: the first of these "
+            "that is known.",
+        ),
+    ] = None,
+    method: MethodOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List the neurons whose label one can rely on most.
+
+    Examples:
+
+      neuronym top demo-atlas
+
+      neuronym top demo-atlas --layers _fc -n 10 --by score
+    """
+    from neuronym.atlas.reader import open_atlas
+    from neuronym.report.top import top_table
+
+    chosen = layers.split(",") if layers else None
+    found = top_table(open_atlas(atlas), count, layers=chosen, by=by, method=method)
+    if json:
+        print_json({"notes": found.notes, "neurons": found.records})
+    else:
+        print_tables([found], None, None, False)

@@ -1,0 +1,80 @@
+"""The neurons one can rely on most: by a stated rule, the same wherever they are listed."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from known_world import known_atlas
+from neuronym._core import hashing
+from neuronym._core.errors import UsageError
+from neuronym.analysis.trust.run import analyse
+from neuronym.cli.app import app
+from neuronym.report.top import top_table
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return known_atlas(tmp_path_factory.mktemp("top") / "atlas", 0.9)
+
+
+@pytest.fixture(scope="module")
+def atlas(plain, tmp_path_factory):
+    import shutil
+
+    import neuronym as nym
+
+    copy = shutil.copytree(plain.folder, tmp_path_factory.mktemp("trusted") / "atlas")
+    return analyse(nym.open(copy), ["confidence:calibrator=default", "bootstrap:resamples=5"])
+
+
+def test_by_confidence_then_by_hash(atlas) -> None:
+    found = atlas.top(15)
+    first = atlas.first_labels()
+    wanted = sorted(
+        first.itertuples(),
+        key=lambda row: (-row.confidence, hashing.of_data([row.layer, int(row.unit)])),
+    )
+    assert found["unit"].tolist() == [row.unit for row in wanted[:15]]
+    assert found.attrs["by"] == "confidence"
+    ties = found["confidence"].round(6).value_counts()
+    assert ties.max() > 1  # an isotonic step: the hash decides
+    assert list(atlas.top(3, layers="detect")["unit"]) == found["unit"][:3].tolist()
+
+
+@pytest.mark.parametrize("by", ["score", "stability"])
+def test_by_another_rule(atlas, by: str) -> None:
+    found = atlas.top(1000, by=by)
+    values = found[by].to_numpy()
+    assert (np.diff(values) <= 0).all()
+    assert len(found) == atlas.first_labels()[by].notna().sum()
+
+
+def test_without_confidence_the_rule_is_said(plain) -> None:
+    """Score alone is not reliance: the table says so, and how to get more."""
+    made = top_table(plain, 5)
+    assert "Ranked by score" in made.notes[0]
+    assert "Confidence unknown" in made.notes[1]
+    with pytest.raises(UsageError, match=r"Expected `by` to be .* got 'confidence'.*trust"):
+        plain.top(by="confidence")
+    with pytest.raises(UsageError, match="one of confidence, effect"):
+        plain.top(by="beauty")
+    with pytest.raises(UsageError, match="layer"):
+        plain.top(layers=["nowhere"])
+
+
+def test_command(atlas) -> None:
+    done = CliRunner().invoke(app, ["top", str(atlas.folder), "-n", "4"])
+    assert done.exit_code == 0, done.output
+    first = atlas.top(4)
+    for row in first.itertuples():
+        assert f"{row.layer}:{row.unit}" in done.output
+    assert "Ranked by confidence" in " ".join(done.output.split())
+    said = CliRunner().invoke(app, ["top", str(atlas.folder), "-n", "4", "--json"])
+    data = json.loads(said.stdout)
+    assert [row["neuron"] for row in data["neurons"]] == [
+        f"{row.layer}:{row.unit}" for row in first.itertuples()
+    ]
