@@ -7,23 +7,24 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from neuronym._core.errors import CorruptImageError, NeuronymError
 from neuronym.extraction.cache import Cache
-from neuronym.inputs.probes.base import Probe
+from neuronym.inputs.probes.base import Probe, RawImage
 from neuronym.pipeline import run as pipeline
 from neuronym.pipeline.run import Plan, make_feeds
 
 
-def _some_images(probe: Probe, count: int) -> list[Any]:
+def _some_images(probe: Probe, count: int) -> list[RawImage]:
     """The first readable images, at most `count`."""
     found, reason = [], ""
     for index in range(len(probe)):
         try:
-            found.append(probe.read(index).decode())
+            raw = probe.read(index)
+            raw.decode()
+            found.append(raw)
         except CorruptImageError as error:
             reason = str(error)
         if len(found) == count:
@@ -57,11 +58,12 @@ def estimate(plan: Plan) -> Estimate:
     raws = _some_images(plan.probe, count)
     with tempfile.TemporaryDirectory() as folder:
         feeds = make_feeds(plan, Cache(folder))
-        for feed in feeds:  # the first forward pays for set-up
-            feed(np.stack([feed.preprocess.pixels(raws[0])]), list(feed.entries))
+        batches = [np.stack([raw.seen(feed.preprocess) for raw in raws]) for feed in feeds]
+        for feed, batch in zip(feeds, batches, strict=True):  # the first pays for set-up
+            feed(batch[:1], list(feed.entries))
         clock = [time.perf_counter()]
-        for feed in feeds:
-            feed(np.stack([feed.preprocess.pixels(raw) for raw in raws]), list(feed.entries))
+        for feed, batch in zip(feeds, batches, strict=True):
+            feed(batch, list(feed.entries))
             clock.append(time.perf_counter())
     images, dim = len(plan.probe), plan.encoder.dim
     each = [images * float(seconds) / len(raws) for seconds in np.diff(clock)]

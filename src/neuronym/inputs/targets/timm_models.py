@@ -9,6 +9,7 @@ from neuronym._core.checks import Verbatim, missing_extra, misuse, nearest
 from neuronym._core.hub import hub, quiet
 from neuronym._core.registry import Name
 from neuronym._core.torchvision_compat import imagenet_names, prepare_torchvision
+from neuronym.inputs.preprocess.given import PARTS, Origin
 from neuronym.inputs.preprocess.published import from_timm
 from neuronym.inputs.targets._options import seeded, source, spell
 from neuronym.inputs.targets.base import TARGETS, Target
@@ -66,8 +67,14 @@ def timm_target(name: Name, weights: Path | None) -> Target:
             model = timm.create_model(name.detail, pretrained=True)
     trained = not where.random
     names = imagenet_names() if trained and getattr(model, "num_classes", 0) == 1000 else None
+    whose = "timm's configuration of the network"
     return Target(
-        spell(name, where.file), model.eval(), from_timm(model), names, pretrained=trained
+        spell(name, where.file),
+        model.eval(),
+        from_timm(model),
+        names,
+        pretrained=trained,
+        origin=Origin(whose) if where.file is None else Origin("", PARTS, f"as in {whose}"),
     )
 
 
