@@ -12,8 +12,8 @@ from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym.extraction.recording import describe_layers
 from neuronym.inputs.preprocess.base import Preprocess
-from neuronym.inputs.preprocess.given import PARTS, describe, over, settings_of, text_of
-from neuronym.inputs.targets.base import Target, open_target
+from neuronym.inputs.preprocess.given import describe, over, settings_of, text_of
+from neuronym.inputs.targets.base import PARTS, Target, open_target
 from neuronym.inputs.targets.guess import guess
 
 prepare_torchvision()

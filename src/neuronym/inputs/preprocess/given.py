@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 from neuronym._core.checks import Verbatim, choice, misuse, nearest
@@ -14,8 +14,6 @@ from neuronym._core.terminal import counted
 from neuronym.inputs.preprocess.base import CHANNELS, FILTERS, Preprocess
 from neuronym.inputs.preprocess.published import from_hf, from_timm, from_transforms
 
-#: What a target's preprocessing consists of, for people.
-PARTS = ("size", "channels", "normalisation")
 _WORDS = {
     "fit": ("crop", "squash", "pad"),
     "interpolation": tuple(FILTERS),
@@ -24,49 +22,6 @@ _WORDS = {
 }
 _NUMBERS = {"size": int, "resize": int, "fill": int, "mean": float, "std": float, "scale": float}
 _FORM = "Write it size=32,mean=0.5,std=0.25; the names are in docs/targets.md."
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a target's preprocessing comes from.
-
-    Attributes:
-        source: who states the parts that are known, in words.
-        assumed: those of `PARTS` that nobody states.
-        basis: what the assumed ones are taken from.
-    """
-
-    source: str = "as given"
-    assumed: tuple[str, ...] = ()
-    basis: str = "as usual for ImageNet"
-
-    @property
-    def words(self) -> str:
-        """What is known and from where, and what is assumed.
-
-        >>> Origin("timm's configuration of the network").words
-        "known: timm's configuration of the network"
-        >>> Origin("", PARTS).words
-        'assumed, as usual for ImageNet: size, channels, normalisation'
-        """
-        parts = [f"known: {self.source}"] if self.source else []
-        if self.assumed:
-            parts.append(f"assumed, {self.basis}: {', '.join(self.assumed)}")
-        return "; ".join(parts)
-
-    def but(self, said: Mapping[str, Any]) -> Origin:
-        """The same once the user has said these settings of a `Preprocess`."""
-        normalised = {"mean", "std"} <= said.keys()
-        settled = {"size"} if "size" in said else set()
-        settled |= {"normalisation", "channels"} if normalised else set()
-        settled |= {"channels"} if "channels" in said else set()
-        left = tuple(part for part in self.assumed if part not in settled)
-        rest = f"; else {self.source}" if self.source and len(settled) < len(PARTS) else ""
-        return replace(self, source=f"{_list(said)} as given{rest}", assumed=left)
-
-
-#: Of a network about which nothing is stated.
-UNKNOWN = Origin("", PARTS)
 
 
 def settings_of(given: Any) -> dict[str, Any]:
@@ -201,10 +156,6 @@ def _size(pair: Sequence[int]) -> str:
 
 def _short(values: Sequence[float]) -> Sequence[float]:
     return values[:1] if len(set(values)) == 1 else values
-
-
-def _list(said: Mapping[str, Any]) -> str:
-    return ", ".join(said) if len(said) < 5 else "all"
 
 
 def _order(count: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,16 +17,8 @@ from neuronym._core.checks import misuse
 from neuronym._core.registry import Registry, parse
 from neuronym._core.terminal import counted
 from neuronym.inputs.preprocess.base import Preprocess
-from neuronym.inputs.preprocess.given import (
-    PARTS,
-    UNKNOWN,
-    Origin,
-    over,
-    settings_of,
-    with_channels,
-)
+from neuronym.inputs.preprocess.given import over, settings_of, with_channels
 from neuronym.inputs.preprocess.published import from_timm
-from neuronym.inputs.targets.guess import first_channels
 from neuronym.inputs.targets.weights import load_weights
 
 TARGETS = Registry("target", "targets", "neuronym.inputs.targets")
@@ -36,6 +28,52 @@ def _call(model: torch.nn.Module, batch: torch.Tensor) -> Any:
     return model(batch)
 
 
+#: What a target's preprocessing consists of, for people.
+PARTS = ("size", "channels", "normalisation")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a target's preprocessing comes from.
+
+    Attributes:
+        source: who states the parts that are known, in words.
+        assumed: those of `PARTS` that nobody states.
+        basis: what the assumed ones are taken from.
+    """
+
+    source: str = "as given"
+    assumed: tuple[str, ...] = ()
+    basis: str = "as usual for ImageNet"
+
+    @property
+    def words(self) -> str:
+        """What is known and from where, and what is assumed.
+
+        >>> Origin("timm's configuration of the network").words
+        "known: timm's configuration of the network"
+        >>> Origin("", PARTS).words
+        'assumed, as usual for ImageNet: size, channels, normalisation'
+        """
+        parts = [f"known: {self.source}"] if self.source else []
+        if self.assumed:
+            parts.append(f"assumed, {self.basis}: {', '.join(self.assumed)}")
+        return "; ".join(parts)
+
+    def but(self, said: Mapping[str, Any]) -> Origin:
+        """The same once the user has said these settings of a `Preprocess`."""
+        normalised = {"mean", "std"} <= said.keys()
+        settled = {"size"} if "size" in said else set()
+        settled |= {"normalisation", "channels"} if normalised else set()
+        settled |= {"channels"} if "channels" in said else set()
+        left = tuple(part for part in self.assumed if part not in settled)
+        named = ", ".join(said) if len(said) < 5 else "all"
+        rest = f"; else {self.source}" if self.source and named != "all" else ""
+        return replace(self, source=f"{named} as given{rest}", assumed=left)
+
+
+#: Of a network about which nothing is stated.
+UNKNOWN = Origin("", PARTS)
 #: Of a preprocessing that came with a target or module made in Python.
 GIVEN = Origin("given with the network")
 
@@ -144,6 +182,45 @@ def own_channels(target: Target) -> Target:
         assumed=tuple(part for part in PARTS if part in assumed),
     )
     return replace(target, preprocess=with_channels(before, order, count), origin=origin)
+
+
+class _StopError(Exception):
+    """Ends a forward pass."""
+
+
+def first_channels(model: nn.Module, preprocess: Preprocess) -> int | None:
+    """How many channels the first convolution takes, where it would get another number.
+
+    None: as many as `preprocess` gives, or no convolution sees the input first.
+    """
+    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    if not convolutions or convolutions[0].in_channels == preprocess.count:
+        return None  # nearly always, and then nothing has to run
+    found: list[int] = []
+
+    def look(module: nn.Module, inputs: tuple) -> None:
+        if inputs[0].shape[-3] == preprocess.count:
+            found.append(module.in_channels)
+        raise _StopError
+
+    handles = [m.register_forward_pre_hook(look) for m in convolutions]
+    try:
+        forward_once(lambda batch: model(batch), model, preprocess.count, preprocess.size)
+    except Exception:  # _StopError, or it does not run: who runs it next says so
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found[0] if found and found[0] != preprocess.count else None
+
+
+def forward_once(
+    run: Callable[[torch.Tensor], Any], model: nn.Module, count: int, size: tuple[int, int]
+) -> None:
+    """Run a network on two black images, whatever it is on and of what precision."""
+    first = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        run(torch.zeros((2, count, *size), dtype=first.dtype, device=first.device))
 
 
 def open_target(

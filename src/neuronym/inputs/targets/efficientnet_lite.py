@@ -14,9 +14,8 @@ from neuronym._core.checks import missing_extra, misuse
 from neuronym._core.registry import Name
 from neuronym._core.torchvision_compat import imagenet_names
 from neuronym.inputs.preprocess.base import Preprocess
-from neuronym.inputs.preprocess.given import PARTS, Origin
 from neuronym.inputs.targets._options import seeded, source, spell
-from neuronym.inputs.targets.base import TARGETS, Target
+from neuronym.inputs.targets.base import PARTS, TARGETS, Origin, Target
 from neuronym.inputs.targets.weights import load_weights
 
 # What the network sees, and what the shorter side is resized to before: the better of the whole

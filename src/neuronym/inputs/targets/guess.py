@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.given import text_of
+from neuronym.inputs.targets.base import forward_once
 
 #: Usual heights and widths of inputs, tried in this order where the assumed one does not run.
 SIZES = (32, 28, 64, 96, 224, 48, 84, 112, 128, 160, 192, 240, 256, 299, 320, 384, 448, 512)
@@ -35,36 +35,6 @@ class Guess(NamedTuple):
             f"{self.why}: try --preprocess {self.option}{blank}, in Python "
             f'preprocess="{self.option}".'
         )
-
-
-class _StopError(Exception):
-    """Ends a forward pass."""
-
-
-def first_channels(model: nn.Module, preprocess: Preprocess) -> int | None:
-    """How many channels the first convolution takes, where it would get another number.
-
-    None: as many as `preprocess` gives, or no convolution sees the input first.
-    """
-    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
-    if not convolutions or convolutions[0].in_channels == preprocess.count:
-        return None  # nearly always, and then nothing has to run
-    found: list[int] = []
-
-    def look(module: nn.Module, inputs: tuple) -> None:
-        if inputs[0].shape[-3] == preprocess.count:
-            found.append(module.in_channels)
-        raise _StopError
-
-    handles = [m.register_forward_pre_hook(look) for m in convolutions]
-    try:
-        _forward(lambda batch: model(batch), model, preprocess.count, preprocess.size)
-    except Exception:  # _StopError, or it does not run: who runs it next says so
-        pass
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found[0] if found and found[0] != preprocess.count else None
 
 
 def guess(target: Any) -> Guess | None:
@@ -113,7 +83,7 @@ def _option(side: int, grey: bool = False) -> str:
 
 def _runs(target: Any, count: int, size: tuple[int, int]) -> bool:
     try:
-        _forward(lambda batch: target.forward(target.model, batch), target.model, count, size)
+        forward_once(lambda batch: target.forward(target.model, batch), target.model, count, size)
     except Exception:
         return False
     return True
@@ -135,9 +105,3 @@ def _smallest_map(target: Any, count: int, size: tuple[int, int]) -> int | None:
         for handle in handles:
             handle.remove()
     return min(found, default=None)
-
-
-def _forward(run: Any, model: nn.Module, count: int, size: tuple[int, int]) -> None:
-    first = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        run(torch.zeros((2, count, *size), dtype=first.dtype, device=first.device))

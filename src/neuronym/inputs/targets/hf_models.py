@@ -14,10 +14,9 @@ from neuronym._core.hub import hub, looks_like_a_path, quiet, reason
 from neuronym._core.registry import Name
 from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym.inputs.preprocess.base import Preprocess
-from neuronym.inputs.preprocess.given import PARTS, UNKNOWN, Origin
 from neuronym.inputs.preprocess.published import from_hf
 from neuronym.inputs.targets._options import seeded, source, spell
-from neuronym.inputs.targets.base import TARGETS, Target
+from neuronym.inputs.targets.base import PARTS, TARGETS, UNKNOWN, Origin, Target
 from neuronym.inputs.targets.weights import load_weights
 
 _OTHERWISE = (

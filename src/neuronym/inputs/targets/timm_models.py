@@ -9,10 +9,9 @@ from neuronym._core.checks import Verbatim, missing_extra, misuse, nearest
 from neuronym._core.hub import hub, quiet
 from neuronym._core.registry import Name
 from neuronym._core.torchvision_compat import imagenet_names, prepare_torchvision
-from neuronym.inputs.preprocess.given import PARTS, Origin
 from neuronym.inputs.preprocess.published import from_timm
 from neuronym.inputs.targets._options import seeded, source, spell
-from neuronym.inputs.targets.base import TARGETS, Target
+from neuronym.inputs.targets.base import PARTS, TARGETS, Origin, Target
 from neuronym.inputs.targets.weights import load_weights
 
 _OTHERWISE = (

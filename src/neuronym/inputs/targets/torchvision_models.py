@@ -19,10 +19,9 @@ from neuronym._core.registry import Name
 from neuronym._core.storage import cannot_write
 from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym.inputs.preprocess.base import Preprocess
-from neuronym.inputs.preprocess.given import PARTS, UNKNOWN, Origin
 from neuronym.inputs.preprocess.published import from_torchvision
 from neuronym.inputs.targets._options import seeded, source, spell
-from neuronym.inputs.targets.base import TARGETS, Target
+from neuronym.inputs.targets.base import PARTS, TARGETS, UNKNOWN, Origin, Target
 from neuronym.inputs.targets.weights import load_weights
 
 for _short in (
