@@ -13,7 +13,7 @@ from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym.extraction.recording import describe_layers
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.given import describe, over, settings_of, text_of
-from neuronym.inputs.targets.base import PARTS, Target, open_target
+from neuronym.inputs.targets.base import PARTS, Target, of_module, open_target
 from neuronym.inputs.targets.guess import guess
 
 prepare_torchvision()
@@ -180,6 +180,7 @@ def test_nothing_stated_is_assumed_and_what_is_given_is_known():
     )
     part = open_target(target.model, preprocess="mean=0.5,std=0.5")
     assert part.origin.assumed == ("size",)
+    assert of_module(target.model, {"size": 8}).preprocess.resize is None
     whole = open_target(target.model, preprocess=Preprocess((8, 8), 8))
     assert whole.origin.words == "known: all as given"
 
