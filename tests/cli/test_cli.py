@@ -25,7 +25,7 @@ def process(*arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedPr
         "NEURONYM_CACHE": str(cwd / "cache"),
         "COLUMNS": "120",
         "HF_HUB_OFFLINE": "1",
-        "PYTHONPATH": str(FAKES),
+        "PYTHONPATH": os.pathsep.join([str(FAKES), *filter(None, sys.path)]),
     }
     command = [sys.executable, "-W", "error::DeprecationWarning:neuronym", "-m", "neuronym"]
     result = subprocess.run(
@@ -76,6 +76,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_dissect_tells_what_it_does_and_what_came_out(place: Path) -> None:
     out, err = (place / "dissect.out").read_text(), (place / "dissect.err").read_text()
     assert "_blocks.15 (320), _fc (1000): 1,320 units" in err
+    assert "input       224 × 224 pixels, RGB; shorter side to 224, bicubic, then the centre" in err
+    assert "(known: measured for efficientnet-lite0)" in err
+    assert "pooling     mean over positions (_blocks.15); none: one number as it is (_fc)" in err
     assert "3,000" in err
     assert "flatters results" in err  # the encoder's caveat
     assert "skipped broken.jpg" in err
@@ -143,6 +146,22 @@ def test_layers(place: Path) -> None:
     assert len(defaults) == 5
     text = neuronym("layers", "efficientnet-lite0", "--layers", "_blocks.*", cwd=place).out
     assert "320 × 7 × 7" in text
+    assert (by_name["_fc"]["pooling"], by_name["_blocks.15"]["pooling"]) == (
+        "none: one number as it is",
+        "mean over positions",
+    )
+    assert "input: 224 × 224 pixels, RGB; " in text
+
+
+def test_layers_of_a_network_of_ones_own(place: Path) -> None:
+    text = neuronym("layers", "python:drawings:Small", cwd=place).out
+    assert "input: 224 × 224 pixels, RGB; " in text
+    assert "(assumed, as usual for ImageNet: size, channels, normalisation)" in text
+    given = ["--preprocess", "size=32,mean=0.3,std=0.5", "--json"]
+    rows = json.loads(neuronym("layers", "python:drawings:Small", *given, cwd=place).out)
+    assert rows[0]["shape"] == [16, 32, 32]
+    done = run("layers", "python:drawings:Small", "--preprocess", "siez=32", cwd=place)
+    assert (done.code, "got 'siez'. Nearest: size" in done.err) == (2, True)
     assert "_conv_stem" not in text
 
 

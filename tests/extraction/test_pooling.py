@@ -11,14 +11,18 @@ from torch import nn
 
 from neuronym._core.errors import UsageError
 from neuronym.extraction import pooling
+from neuronym.extraction.passes import choose_layers
 from neuronym.extraction.pooling import (
     POOLINGS,
     grid_of,
+    grouped,
+    in_words,
     layout_of,
     pool,
     prefix_tokens_at,
     prefix_tokens_of,
 )
+from neuronym.inputs.targets.base import open_target
 
 IMAGES, UNITS, HEIGHT, WIDTH = 3, 5, 7, 11
 
@@ -315,3 +319,39 @@ def test_layouts_by_the_proportions_of_the_input():
 def test_numbers_that_cannot_be_pooled(output, message):
     with pytest.raises(UsageError, match=message):
         pool(output, layout="vector", layer="b")
+
+
+# Words for people.
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        (("mean", "NCHW", None), "mean over positions"),
+        (("max", "NHWC", None), "maximum over positions"),
+        (("cls", "tokens", 1), "class token"),
+        (("mean", "tokens", None), "mean over tokens"),
+        (("mean", "tokens", 0), "mean over tokens"),
+        (("mean", "tokens", 1), "mean over tokens without the class token"),
+        (("max", "tokens", 5), "maximum over tokens without the first 5"),
+        (("none", "vector", None), "none: one number as it is"),
+        (("own", "NCHW", None), "own over positions"),
+        ((None, None, None), "unknown"),
+    ],
+)
+def test_pooling_in_words(facts, words):
+    assert in_words(*facts) == words
+
+
+def test_layers_that_are_pooled_alike_stand_together():
+    vit = open_target("timm:test_vit,weights=random")
+    plans = choose_layers(vit, ["patch_embed.proj", "blocks.0", "blocks.1", "head"])
+    assert grouped({plan.info.name: plan.pooling for plan in plans}) == (
+        "mean over positions (patch_embed.proj); class token (blocks.0, blocks.1); "
+        "none: one number as it is (head)"
+    )
+    plans = choose_layers(vit, ["blocks.*"], "mean")
+    said = grouped({plan.info.name: plan.pooling for plan in plans})
+    assert said == "mean over tokens without the class token"
+    many = {f"layer{n}": "mean" for n in range(11)} | {"head": "none"}
+    assert "layer7 and 3 more); none (head)" in grouped(many)

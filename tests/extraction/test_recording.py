@@ -327,7 +327,8 @@ def test_a_network_that_cannot_run_says_why():
     wrong = Target("net", nn.Linear(5, 7), Preprocess((12, 16)))
     with pytest.raises(
         NeuronymError,
-        match="net does not run on images of 12 × 16 pixels: RuntimeError: mat1.*trained",
+        match="net does not run on images of 12 × 16 pixels and 3 channels: RuntimeError: mat1"
+        ".*trained.*--preprocess size=",
     ):
         describe_layers(wrong)
     assert hooks(wrong.model) == 0
@@ -354,7 +355,8 @@ def test_other_errors_come_without_advice_on_preprocessing():
         def forward(self, x):
             raise KeyError("lost")
 
-    with pytest.raises(NeuronymError, match="16 pixels: KeyError: 'lost'.$"):
+    only = "3 channels: KeyError: 'lost'. A network that takes other input .*`forward` of a Target"
+    with pytest.raises(NeuronymError, match=only):
         describe_layers(target(Lost()))
 
 

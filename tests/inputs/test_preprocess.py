@@ -270,7 +270,7 @@ def test_settings_survive_json():
         ({"interpolation": "cubic"}, "Expected `interpolation` to be one of nearest"),
         ({"size": (224,)}, "Expected `size` to be 2 numbers"),
         ({"size": (0, 5)}, "at least one pixel high and wide"),
-        ({"std": (1, 0, 1)}, "Expected `std` to be three numbers above 0"),
+        ({"std": (1, 0, 1)}, "Expected `std` to be numbers above 0"),
     ],
 )
 def test_impossible_settings_are_refused(settings, message):

@@ -435,9 +435,10 @@ def test_a_network_without_preprocessing_says_what_is_assumed(tmp_path, silent_t
     pytest.importorskip("transformers")
     folder = save(hf_model("vit"), tmp_path / "saved")
     (folder / "preprocessor_config.json").unlink()
-    with pytest.warns(UserWarning, match="no preprocessor_config.json: .*32 × 32"):
-        target = open_target(f"hf:{folder}")
+    target = open_target(f"hf:{folder}")
     assert (target.preprocess.size, target.preprocess.resize) == ((32, 32), 37)
+    assert target.origin.source == "size from config.json"
+    assert target.origin.assumed == ("channels", "normalisation")
 
 
 def test_networks_for_text_are_refused(tmp_path, silent_transformers):

@@ -425,7 +425,8 @@ def test_one_image_one_unit_one_concept(tmp_path: Path) -> None:
 def test_a_plain_module_and_sharpness_that_must_be_measured(tmp_path: Path) -> None:
     encoder = ColourEncoder()
     encoder.logit_scale = None
-    atlas = dissect(tmp_path / "atlas", target=Detectors(), encoder=encoder, similarity="soft-wpmi")
+    given = {"target": Detectors(), "preprocess": SMALL, "similarity": "soft-wpmi"}
+    atlas = dissect(tmp_path / "atlas", encoder=encoder, **given)
     method = next(iter(atlas.manifest["methods"].values()))
     assert method["logit_scale_measured"]
     assert method["logit_scale"] > 0

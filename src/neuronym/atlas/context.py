@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +32,8 @@ from neuronym.extraction.run import Extraction, extract
 from neuronym.extraction.texts import concept_embeddings
 from neuronym.inputs.concepts.base import ConceptSet
 from neuronym.inputs.encoders.base import Encoder, open_encoder
-from neuronym.inputs.probes.base import Annotation, Mask, Probe, open_probe
+from neuronym.inputs.preprocess.base import Preprocess
+from neuronym.inputs.probes.base import Annotation, Mask, Probe, RawImage, open_probe
 from neuronym.inputs.settings import DissectSettings
 from neuronym.inputs.targets.base import Target, open_target
 
@@ -152,10 +153,17 @@ class Sources:
         Raises:
             NeuronymError: it is not the one that the atlas was made with.
         """
+        return self._read(row, RawImage.decode)
+
+    def seen(self, row: int) -> np.ndarray:
+        """What the target sees of one image, `[height, width, channel]`, before normalisation."""
+        return self._read(row, lambda raw: raw.seen(self.target.preprocess))
+
+    def _read(self, row: int, decode: Callable[[RawImage], Any]) -> Any:
         try:
             raw = self.probe.read(int(self.places[row]))
             same = raw.content_hash == self.images["content_hash"].iloc[row]
-            image = raw.decode() if same else None
+            image = decode(raw) if same else None
         except CorruptImageError as error:
             raise NeuronymError(f"{self.images['image_id'].iloc[row]}: {error}") from error
         if image is None:
@@ -181,7 +189,12 @@ class Sources:
             UsageError: it is another one than the atlas was made with.
         """
         prepare_torchvision()
-        target = open_target(self._source("target"), weights=self.settings.weights)
+        kept = self.atlas.manifest.target.preprocess
+        target = open_target(
+            self._source("target"),
+            weights=self.settings.weights,
+            preprocess=None if kept is None else Preprocess.from_dict(kept),
+        )
         if target.fingerprint != self.atlas.manifest.target.fingerprint:
             raise UsageError(
                 f"Expected the target to be the one {self.atlas.folder} was made with, got "
@@ -316,7 +329,7 @@ class Sources:
         with self.progress("activation maps", len(wanted)) as tick:
             for low in range(0, len(wanted), size):
                 some = wanted[low : low + size]
-                pixels = np.stack([self.target.preprocess.pixels(self.picture(r)) for r in some])
+                pixels = np.stack([self.seen(row) for row in some])
                 batch = self.target.preprocess.normalise(torch.from_numpy(pixels).to(self.device))
                 with torch.no_grad(), precision(self.device, dtype):
                     found = run_target(self.target, batch, layers)

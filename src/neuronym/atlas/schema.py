@@ -248,7 +248,11 @@ class LayerFacts(TypedDict):
 
 @dataclass(kw_only=True)
 class TargetFacts(Facts):
-    """The network under study; an imported atlas knows its name and layers only."""
+    """The network under study; an imported atlas knows its name and layers only.
+
+    `preprocess_origin` says in words who states the preprocessing, `preprocess_assumed` what of it
+    is assumed (None: not recorded, before 0.2), `note` what that means for the labels.
+    """
 
     name: str
     fingerprint: str | None
@@ -256,6 +260,9 @@ class TargetFacts(Facts):
     preprocess: dict[str, Any] | None
     class_names: list[str] | None
     layers: list[LayerFacts]
+    preprocess_origin: str | None = None
+    preprocess_assumed: list[str] | None = None
+    note: str | None = None
 
 
 @dataclass(kw_only=True)

@@ -81,6 +81,8 @@ def run(
     shown = progress.automatic(quiet)
     atlas = pipeline.run(plan, resume=resume, overwrite=overwrite, progress=shown)
     _tell_losses(atlas)
+    if (quiet or json) and plan.note:  # else the summary says it
+        print(printable(f"note: {plan.note}"), file=sys.stderr)
     if json:
         from neuronym.report.summary import facts
 
@@ -106,6 +108,9 @@ def _tell_losses(atlas: Atlas) -> None:
 
 
 def _announce(plan: Plan) -> None:
+    from neuronym.extraction.pooling import grouped
+    from neuronym.inputs.preprocess.given import describe
+
     def line(name: str, text: str) -> None:
         print(printable(f"{name:<11} {text}"), file=sys.stderr)
 
@@ -113,14 +118,16 @@ def _announce(plan: Plan) -> None:
     more = f" and {len(plan.layers) - 8} more" if len(plan.layers) > 8 else ""
     random = "" if plan.target.pretrained else ", random weights"
     line("target", f"{plan.target.name}{random}")
+    line("input", f"{describe(plan.target.preprocess)} ({plan.target.origin.words})")
     line("layers", f"{shown}{more}: {counted(plan.units, 'unit')}")
+    line("pooling", grouped({layer.info.name: layer.pooling for layer in plan.layers}))
     line("probe", f"{plan.probe.name}: {counted(len(plan.probe), 'image')}")
     line("concepts", plan.concepts.summary)
     line("encoder", plan.encoder.name)
     line("similarity", plan.similarity.spec)
     line("running on", f"{plan.device}, {plan.dtype}, {plan.settings.threads} decoding threads")
-    if plan.encoder.note:
-        line("note", plan.encoder.note)
+    for note in filter(None, (plan.note, plan.encoder.note)):
+        line("note", note)
 
 
 def _dry_run(plan: Plan, json: bool) -> None:

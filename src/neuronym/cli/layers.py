@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from neuronym._core.terminal import add_row, console
-from neuronym.cli.options import JsonOption
+from neuronym.cli.options import JsonOption, PreprocessOption
 from neuronym.cli.output import print_json
 
 if TYPE_CHECKING:
     from neuronym.extraction.recording import LayerInfo
+    from neuronym.inputs.targets.base import Target
 
 
 def layers(
@@ -20,12 +21,13 @@ def layers(
     weights: Annotated[
         str | None, typer.Option(metavar="PATH", help="Local weights (.safetensors or .pth).")
     ] = None,
+    preprocess: PreprocessOption = None,
     pattern: Annotated[
         str | None, typer.Option("--layers", metavar="L,…", help="Only these, by name or glob.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Show the layers of a network: names, unit counts, output shapes.
+    """Show the layers of a network: names, unit counts, output shapes, and how they are pooled.
 
     Example:
 
@@ -37,23 +39,38 @@ def layers(
     from neuronym.inputs.targets.base import open_target
 
     prepare_torchvision()
-    network = open_target(target, weights=weights)
+    network = open_target(target, weights=weights, preprocess=preprocess)
     infos = describe_layers(network)
     chosen = {info.name for info in default_layers(infos)}
     if pattern:
         names = set(resolve_layers(network, pattern))
         infos = [info for info in infos if info.name in names]
     if json:
-        print_json([{**vars(info), "default": info.name in chosen} for info in infos])
+        print_json(
+            [{**vars(i), "pooling": _pooling(i), "default": i.name in chosen} for i in infos]
+        )
     else:
-        _print_layers(network.name, infos, chosen)
+        _print_layers(network, infos, chosen)
 
 
-def _print_layers(network: str, infos: Sequence[LayerInfo], chosen: Collection[str]) -> None:
+def _pooling(info: LayerInfo) -> str:
+    """How `--pool auto` pools a layer, in words."""
+    from neuronym.extraction.pooling import in_words, mode_of
+
+    if info.layout == "other":
+        return "–"
+    mode = mode_of("auto", info.layout, info.prefix_tokens)
+    return in_words(mode, info.layout, info.prefix_tokens)
+
+
+def _print_layers(network: Target, infos: Sequence[LayerInfo], chosen: Collection[str]) -> None:
     from rich.table import Table
 
-    table = Table(title=f"{network}: {len(infos)} layers", title_justify="left", box=None)
-    for heading in ("layer", "type", "output", "layout", "units", ""):
+    from neuronym.inputs.preprocess.given import describe
+
+    print(f"input: {describe(network.preprocess)} ({network.origin.words})\n")
+    table = Table(title=f"{network.name}: {len(infos)} layers", title_justify="left", box=None)
+    for heading in ("layer", "type", "output", "layout", "units", "pooling", ""):
         side = "right" if heading == "units" else "left"
         table.add_column(heading, justify=side, overflow="fold")
     for info in infos:
@@ -62,5 +79,14 @@ def _print_layers(network: str, infos: Sequence[LayerInfo], chosen: Collection[s
         remarks += [f"called {info.calls} times, the last is recorded"] if info.calls > 1 else []
         remarks += ["not called"] if info.calls == 0 else []
         units = f"{info.units:,}" if info.units else "–"
-        add_row(table, info.name, info.type, shape, info.layout, units, "; ".join(remarks))
+        add_row(
+            table,
+            info.name,
+            info.type,
+            shape,
+            info.layout,
+            units,
+            _pooling(info),
+            "; ".join(remarks),
+        )
     console().print(table)

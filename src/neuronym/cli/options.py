@@ -93,6 +93,15 @@ OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Make again what is there already.")
 ]
 
+PreprocessOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="S=V,…",
+        show_default=False,
+        help="What the network sees: size=32,mean=0.5,std=0.25 and further settings.",
+    ),
+]
+
 # -- what comes out ------------------------------------------------------------------------------
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

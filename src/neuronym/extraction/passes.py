@@ -53,7 +53,7 @@ class _Pass:
     ) -> None:
         self.preprocess, self.device, self.dtype = preprocess, device, dtype
         self.at_once = at_once(batch_size, device)
-        self._folding = find_folding(run, preprocess.size, device, dtype)
+        self._folding = find_folding(run, preprocess.size, device, dtype, preprocess.count)
         self.arithmetic = arithmetic(device, dtype, len(self._folding.places))
         #: What decides the values that it computes, for the cache.
         self._about = {
@@ -287,6 +287,11 @@ class LayerPlan:
     def grid(self) -> tuple[int, int] | None:
         """Height and width of the map that peaks index into, or None for vectors."""
         return self.info.grid
+
+    @property
+    def pooling(self) -> str:
+        """How its output becomes one number per image and unit, in words."""
+        return pooling.in_words(self.mode, self.info.layout, self.info.prefix_tokens)
 
     @property
     def arrays(self) -> dict[str, tuple[int, Any]]:

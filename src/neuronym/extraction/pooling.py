@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -39,6 +39,9 @@ _TOKENS = {
     "register_tokens",
     "storage_tokens",
 }
+
+# Layers that are named where many are pooled alike.
+_NAMED = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +101,53 @@ def mode_of(pool: str, layout: str, prefix_tokens: int | None = None) -> str:
     if pool == "auto":
         return "cls" if layout == "tokens" and prefix_tokens else "mean"
     return choice("pool", pool, ["auto", *(entry.name for entry in POOLINGS)])
+
+
+def in_words(mode: str | None, layout: str | None, prefix_tokens: int | None = None) -> str:
+    """How a layer's output becomes one number per image and unit, for people.
+
+    >>> in_words("mean", "tokens", 5), in_words("cls", "tokens", 1), in_words("none", "vector")
+    ('mean over tokens without the first 5', 'class token', 'none: one number as it is')
+
+    Args:
+        mode: a pooling, or `none`.
+        layout, prefix_tokens: those of the layer.
+    """
+    if mode is None or layout is None:
+        return "unknown"
+    if layout == "vector":
+        return "none: one number as it is"
+    if mode == "cls":
+        return "class token"
+    name = {"max": "maximum"}.get(mode, mode)
+    if layout != "tokens":
+        return f"{name} over positions"
+    first = f"the first {prefix_tokens}" if (prefix_tokens or 0) > 1 else "the class token"
+    return f"{name} over tokens" + (f" without {first}" if prefix_tokens else "")
+
+
+def grouped(poolings: Mapping[str, str]) -> str:
+    """How layers are pooled, those that are pooled alike together.
+
+    >>> grouped({"layer3": "mean over positions", "layer4": "mean over positions"})
+    'mean over positions'
+    >>> grouped({"layer4": "mean over positions", "fc": "none: one number as it is"})
+    'mean over positions (layer4); none: one number as it is (fc)'
+
+    Args:
+        poolings: by layer, in words.
+    """
+    by_words: dict[str, list[str]] = {}
+    for layer, words in poolings.items():
+        by_words.setdefault(words, []).append(layer)
+    if len(by_words) == 1:
+        return next(iter(by_words))
+
+    def named(layers: list[str]) -> str:
+        more = f" and {len(layers) - _NAMED} more" if len(layers) > _NAMED else ""
+        return ", ".join(layers[:_NAMED]) + more
+
+    return "; ".join(f"{words} ({named(layers)})" for words, layers in by_words.items())
 
 
 def pool(

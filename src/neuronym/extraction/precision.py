@@ -254,7 +254,9 @@ class Folding:
         return input
 
 
-def find_folding(run: Run, size: tuple[int, int], device: torch.device, dtype: str) -> Folding:
+def find_folding(
+    run: Run, size: tuple[int, int], device: torch.device, dtype: str, channels: int = 3
+) -> Folding:
     """What can be folded in a network without changing its outputs.
 
     Nothing in half precision, where rounding the folded weights and biases changes almost twice as
@@ -267,10 +269,11 @@ def find_folding(run: Run, size: tuple[int, int], device: torch.device, dtype: s
         size: height and width of an image.
         device: where the batch goes.
         dtype: float32, bfloat16 or float16.
+        channels: of an image.
     """
     if dtype != "float32":
         return Folding()
-    noise = torch.randn((1, 3, *size), generator=torch.Generator().manual_seed(0)).to(device)
+    noise = torch.randn((1, channels, *size), generator=torch.Generator().manual_seed(0)).to(device)
     try:
         watch = _Watch()
         with _watching(watch.convolve, watch.normalise), watch:

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from neuronym._core.checks import Verbatim, misuse, nearest
 from neuronym._core.errors import NeuronymError
+from neuronym._core.terminal import counted
 from neuronym.extraction import pooling
 from neuronym.inputs.targets.base import Target
+from neuronym.inputs.targets.guess import guess
 
 Reduce = Callable[[str, Tensor], Any]
 # Two, so that an output whose first dimension is not the images gives itself away.
@@ -433,9 +435,8 @@ def _shapes(target: Any, size: tuple[int, int]) -> tuple[dict[str, _Seen | None]
         return keep
 
     some = next(model.parameters(), torch.empty(0))
-    noise = torch.rand((_IMAGES, 3, *size), generator=torch.Generator().manual_seed(0)).to(
-        some.device
-    )
+    shape = (_IMAGES, target.preprocess.count, *size)
+    noise = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(some.device)
     try:
         for name in names:
             handles.append(model.get_submodule(name).register_forward_hook(hook(name)))
@@ -445,19 +446,31 @@ def _shapes(target: Any, size: tuple[int, int]) -> tuple[dict[str, _Seen | None]
     except NeuronymError:
         raise
     except Exception as error:
-        raise NeuronymError(_does_not_run(target.name, size, error)) from error
+        raise NeuronymError(_does_not_run(target, size, error)) from error
     finally:
         for handle in handles:
             handle.remove()
     return seen, calls
 
 
-def _does_not_run(name: str, size: tuple[int, int], error: Exception) -> str:
+def _does_not_run(target: Any, size: tuple[int, int], error: Exception) -> str:
     lines = str(error).strip().splitlines()
     what = f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
+    own = (
+        "A network that takes other input than one batch of images is run by the `forward` of a "
+        "Target (docs/targets.md)."
+    )
+    offer = None if isinstance(error, TypeError) else guess(target)
     shapes = re.search(r"\b(shapes?|sizes?|dim|dimensions?|channels?|mat1)\b", str(error), re.I)
-    remedy = " Give the preprocessing that it was trained with." if shapes else ""
-    return f"{name} does not run on images of {size[0]} × {size[1]} pixels: {what}.{remedy}"
+    if offer:
+        remedy = offer.words
+    elif isinstance(error, TypeError) or not shapes:  # too few arguments, a list for a tensor, …
+        remedy = own
+    else:
+        how = "--preprocess size=…,mean=…,std=…"
+        remedy = f"Give the preprocessing that it was trained with: {how} (docs/dissect.md). {own}"
+    seen = f"{size[0]} × {size[1]} pixels and {counted(target.preprocess.count, 'channel')}"
+    return f"{target.name} does not run on images of {seen}: {what}. {remedy}"
 
 
 def output_layer(target: Any, layers: Sequence[LayerInfo] | None = None) -> str:

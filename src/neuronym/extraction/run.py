@@ -117,7 +117,11 @@ class Loader:
             return Decoded(header.index, error=str(error), passing=True)
         try:
             image = raw.decode()
-            pixels = tuple(step.pixels(image) for step in steps)
+            banded = any(step.channels == "bands" for step in steps)
+            bands = raw.bands() if banded else None
+            pixels = tuple(
+                step.pixels(bands if step.channels == "bands" else image) for step in steps
+            )
             width, height = raw.size
         except CorruptImageError as error:
             return Decoded(header.index, error=str(error))

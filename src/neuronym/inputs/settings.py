@@ -70,6 +70,13 @@ class DissectSettings:
     weights: str | None = _setting(
         None, "Local weights of the target: .safetensors or a state-dict .pth.", "How", "PATH"
     )
+    preprocess: str | None = _setting(
+        None,
+        "What the target sees, where the header of the run says otherwise: "
+        "size=32,mean=0.5,std=0.25 and further settings (docs/targets.md).",
+        "How",
+        "S=V,…",
+    )
     template: list[str] = _setting(
         ["{}"], "Prompt template with one {}; give several to average them.", "How", "TEXT"
     )

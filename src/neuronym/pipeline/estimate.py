@@ -15,7 +15,7 @@ import numpy as np
 from neuronym._core.errors import CorruptImageError, NeuronymError
 from neuronym.extraction.cache import Cache
 from neuronym.extraction.texts import cached
-from neuronym.inputs.probes.base import Probe
+from neuronym.inputs.probes.base import Probe, RawImage
 from neuronym.pipeline import run as pipeline
 from neuronym.pipeline.run import Plan, make_feeds
 
@@ -111,7 +111,7 @@ def _images(plan: Plan) -> tuple[float, float, float]:
         feeds = make_feeds(plan, Cache(folder))
         begun = time.perf_counter()
         raws = _some_images(plan.probe, some)
-        batches = [np.stack([feed.preprocess.pixels(raw) for raw in raws]) for feed in feeds]
+        batches = [np.stack([raw.seen(feed.preprocess) for raw in raws]) for feed in feeds]
         decoding = (time.perf_counter() - begun) / len(raws)
         seconds = []
         for feed, batch in zip(feeds, batches, strict=True):
@@ -137,13 +137,15 @@ def _each(work: Callable[[int], object], first: int, most: int) -> float:
         count = wider
 
 
-def _some_images(probe: Probe, count: int) -> list[Any]:
+def _some_images(probe: Probe, count: int) -> list[RawImage]:
     """Readable images from all over the probe, at most `count`, while patience lasts."""
     found, reason, begun = [], "", time.perf_counter()
     order = np.linspace(0, len(probe) - 1, count).astype(int)
     for index in dict.fromkeys([*order.tolist(), *range(len(probe))]):
         try:
-            found.append(probe.read(index).decode())
+            raw = probe.read(index)
+            raw.decode()
+            found.append(raw)
         except CorruptImageError as error:
             reason = str(error)
         if len(found) == count or (found and time.perf_counter() - begun > PATIENCE):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 import warnings
@@ -41,9 +42,11 @@ from neuronym.extraction.word_groups import FEW_IMAGES, FEW_WORDS, WordGroups, f
 from neuronym.inputs.concepts.base import ConceptSet, open_concepts
 from neuronym.inputs.encoders.base import Encoder, open_encoder
 from neuronym.inputs.preprocess.base import Preprocess
+from neuronym.inputs.preprocess.given import settings_of, text_of
 from neuronym.inputs.probes.base import Probe, open_probe
 from neuronym.inputs.settings import DissectSettings
 from neuronym.inputs.targets.base import Target, open_target
+from neuronym.inputs.targets.guess import guess
 from neuronym.labelling import run as labelling
 from neuronym.labelling.methods.clip_dissect import ClipDissect
 from neuronym.similarity.base import Similarity, name_of, open_similarity
@@ -329,6 +332,22 @@ class Plan:
         """Units of all chosen layers."""
         return sum(plan.info.units for plan in self.layers)
 
+    @functools.cached_property
+    def note(self) -> str | None:
+        """What is assumed of the target's input, and a guess at what it is; None: nothing is."""
+        assumed = self.target.origin.assumed
+        if not assumed:
+            return None
+        parts = f"{', '.join(assumed[:-1])} and {assumed[-1]}" if assumed[1:] else assumed[0]
+        are, them = ("are", "them") if assumed[1:] else ("is", "it")
+        offer = guess(self.target)
+        return (
+            f"The {parts} of what {self.target.name} sees {are} assumed, "
+            f"{self.target.origin.basis}: nothing states {them}. If it was trained on other input, "
+            "its labels are wrong. "
+            + (offer.words if offer else "Then give --preprocess size=…,mean=…,std=….")
+        )
+
     def identity(self) -> dict[str, Any]:
         """What must agree for a run to go on where another stopped."""
         s = self.settings
@@ -364,6 +383,9 @@ class Plan:
                 preprocess=target.preprocess.to_dict(),
                 class_names=list(target.class_names) if target.class_names else None,
                 layers=[plan.to_dict() for plan in self.layers],
+                preprocess_origin=target.origin.words,
+                preprocess_assumed=list(target.origin.assumed),
+                note=self.note,
             ),
             probe=schema.ProbeFacts(name=self.probe.name, given=len(self.probe)),
             concepts=schema.ConceptFacts(
@@ -413,11 +435,25 @@ def plan(
     )
     similar.with_defaults(len(images), 1.0)  # refuses a top_k over the number of images
     network = open_target(
-        target if target is not None else settings.target, weights=settings.weights
+        target if target is not None else settings.target,
+        weights=settings.weights,
+        preprocess=settings.preprocess,
     )
+    if network.preprocess.channels == "bands":
+        _check_bands(images, network.preprocess)
     layers = choose_layers(network, settings.layers, settings.pool, settings.layout)
     model = open_encoder(encoder if encoder is not None else settings.encoder)
     return Plan(settings, network, layers, images, words, model, similar, device, dtype)
+
+
+def _check_bands(probe: Probe, preprocess: Preprocess) -> None:
+    """Refuse images without the bands that the target sees, before anything else runs."""
+    for index in range(len(probe)):
+        try:
+            probe.read(index).seen(preprocess)
+            return
+        except CorruptImageError:
+            continue
 
 
 def run(
@@ -492,6 +528,7 @@ def dissect(
     concepts: Any = "english-20k",
     encoder: Any = "clip",
     similarity: Any = "soft-wpmi",
+    preprocess: Any = None,
     out: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -501,13 +538,16 @@ def dissect(
     """Label every unit of a network's layers, and write the result as an atlas.
 
     Args:
-        target: the name of a network, a `torch.nn.Module`, or a `Target` (which also says how
-            images are preprocessed).
+        target: the name of a network, a `torch.nn.Module` (with `preprocess`: without it, that of
+            ImageNet networks is assumed, with a warning), or a `Target`.
         layers: names or globs; empty: the last layer at each resolution and the output layer.
         probe: a name, a folder as `Path`, a torch `Dataset`, or a list of images or paths.
         concepts: a name, or a list of words.
         encoder: a name, or an `Encoder`.
         similarity: a name with parameters, or a `Similarity`.
+        preprocess: what the target sees, in place of what comes with it, whole or in part: a
+            `Preprocess`, `size=32,mean=0.5,std=0.25`, the same as a dictionary, a transform of
+            torchvision, an image processor of transformers.
         out: where the atlas goes; default: TARGET-atlas in the current folder.
         resume: go on with the atlas at `out`, also when it is complete.
         overwrite: replace the atlas at `out`.
@@ -540,11 +580,17 @@ def dissect(
     objects = {k: v for k, v in given.items() if not isinstance(v, str)}
     chosen = [layers] if isinstance(layers, str) else list(layers)
     made = DissectSettings(
-        **names, layers=chosen, out=None if out is None else str(out), **settings
+        **names,
+        layers=chosen,
+        preprocess=None if preprocess is None else text_of(settings_of(preprocess)),
+        out=None if out is None else str(out),
+        **settings,
     )
     if made.out:
         check_free(Path(made.out), made.to_dict(), resume=resume, overwrite=overwrite)
     planned = plan(made, **objects)
+    if planned.note:
+        warnings.warn(planned.note, stacklevel=2)
     shown = automatic() if progress is None else progress
     atlas = run(planned, resume=resume, overwrite=overwrite, progress=shown)
     skipped = atlas.manifest.probe.skipped
@@ -554,6 +600,8 @@ def dissect(
             f"{skipped[0][0]}: {skipped[0][1]}. All of them: atlas.manifest.probe.skipped.",
             stacklevel=2,
         )
+    if planned.note:
+        warnings.warn(f"These labels rest on an assumption. {planned.note}", stacklevel=2)
     return atlas
 
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from neuronym._core.terminal import add_row, command, console, counted, duration
+from neuronym.extraction.pooling import grouped, in_words
+from neuronym.inputs.preprocess.base import Preprocess
+from neuronym.inputs.preprocess.given import describe
 
 if TYPE_CHECKING:
     from neuronym.atlas.reader import Atlas
@@ -53,6 +56,8 @@ def facts(atlas: Atlas, method: str | None = None) -> dict[str, Any]:
         "skipped": manifest.probe.skipped,
         "concepts": manifest.concepts.name,
         "encoder": manifest.encoder.name,
+        "input": network_input(atlas),
+        "pooling": pooling(atlas),
         "methods": {name: facts.to_data() for name, facts in manifest.methods.items()},
         "layers": layers,
         "caveats": atlas.caveats(method),
@@ -60,6 +65,31 @@ def facts(atlas: Atlas, method: str | None = None) -> dict[str, Any]:
         "top_scoring": top,
         "striking": top,  # the name until 0.3
     }
+
+
+def notes(atlas: Atlas, about: Any, found: dict[str, Any]) -> list[str]:
+    """What to know before relying on labels: of the network's input, the encoder, the method."""
+    own = (atlas.manifest.target.note, atlas.manifest.encoder.note, about.get("note"))
+    return [note for note in (*own, *found["notes"], *found["caveats"]) if note]
+
+
+def network_input(atlas: Atlas) -> str | None:
+    """What the network saw and who says so, in words; None: not known."""
+    target = atlas.manifest.target
+    if target.preprocess is None:
+        return None
+    words = describe(Preprocess.from_dict(target.preprocess))
+    return f"{words} ({target.preprocess_origin})" if target.preprocess_origin else words
+
+
+def pooling(atlas: Atlas) -> str | None:
+    """How each layer's output became one number per image and unit; None: not known."""
+    if atlas.imported:
+        return None
+    facts = atlas.manifest.target.layers
+    return grouped(
+        {f["layer"]: in_words(f["pool"], f["layout"], f["prefix_tokens"]) for f in facts}
+    )
 
 
 def _trusted(rows: pd.DataFrame) -> dict[str, Any]:
@@ -179,16 +209,15 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
         Text(by),
         sep="\n",
     )
+    if seconds is None:  # else the header of the run has said so
+        for name, words in (("Input", network_input(atlas)), ("Pooling", pooling(atlas))):
+            if words:
+                out.print(Text(f"{name}: {words}."))
+        out.print()
     _print_layers(out, found)
     _print_top_scoring(out, atlas, found)
-    for note in (
-        atlas.manifest.encoder.note,
-        about.get("note"),
-        *found["notes"],
-        *found["caveats"],
-    ):
-        if note:
-            out.print(f"Note: {note}", style="dim")
+    for note in notes(atlas, about, found):
+        out.print(f"Note: {note}", style="dim")
     first = found["top_scoring"][0] if found["top_scoring"] else None
     out.print(f"\nThe atlas is in {found['atlas']}/ (Parquet tables, see docs/atlas-format.md).")
     if first:

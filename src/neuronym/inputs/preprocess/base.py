@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from PIL import Image
 
-from neuronym._core.checks import choice, misuse
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
+from neuronym._core.checks import Verbatim, choice, misuse
+from neuronym._core.terminal import counted
 
 #: Pillow's filters by name.
 FILTERS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
 
+#: Orders of a network's input channels. `bands`: those of arrays with any number of channels.
+CHANNELS = ("rgb", "bgr", "grey", "bands")
 # A resized image longer than this many times its shorter side is never made whole.
 _THIN = 16
 
@@ -38,47 +38,67 @@ class Preprocess:
         fit: `crop` keeps the proportions and cuts the edges off, `squash` ignores the proportions,
             `pad` keeps the whole image and fills the rest with the mean colour.
         interpolation: one of nearest, bilinear, bicubic, lanczos, box, hamming (Pillow's filters).
-        mean, std: per channel, on the [0, 1] scale, in the order of `channels`.
-        fill: red, green, blue (0 to 255) outside the image. None: the mean colour with
-            `fit="pad"`, black otherwise, as torchvision pads.
+        mean, std: per channel, on the [0, 1] scale, in the order of `channels`; one number goes
+            for all channels.
+        fill: red, green, blue (0 to 255) outside the image; of bands one number each. None: the
+            mean colour with `fit="pad"`, black otherwise, as torchvision pads.
         centre: which pixel the crop starts at when the margin is odd: `round` as torchvision, timm
             and open_clip do (halves to even), `floor` as Hugging Face does.
-        channels: the order of the network's input channels.
+        channels: the network's input channels: `rgb`, `bgr`, `grey` (one, the luminance), or
+            `bands`: as many as `mean` has, of images that have as many.
     """
 
     size: tuple[int, int] = (224, 224)
     resize: int | tuple[int, int] | None = 256
     fit: Literal["crop", "squash", "pad"] = "crop"
     interpolation: str = "bilinear"
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    fill: tuple[int, int, int] | None = None
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    fill: tuple[int, ...] | None = None
     centre: Literal["round", "floor"] = "round"
-    channels: Literal["rgb", "bgr"] = "rgb"
+    channels: Literal["rgb", "bgr", "grey", "bands"] = "rgb"
 
     def __post_init__(self) -> None:
         choice("fit", self.fit, ("crop", "squash", "pad"))
         choice("interpolation", self.interpolation, FILTERS)
         choice("centre", self.centre, ("round", "floor"))
-        choice("channels", self.channels, ("rgb", "bgr"))
-        for name, length in (("size", 2), ("resize", 2), ("mean", 3), ("std", 3), ("fill", 3)):
+        choice("channels", self.channels, CHANNELS)
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, self._per_channel(name))
+        colours = self.count if self.channels == "bands" else 3
+        for name, length in (("size", 2), ("resize", 2), ("fill", colours)):
             value = getattr(self, name)
-            if value is None or (name == "resize" and not isinstance(value, list | tuple)):
+            if value is None or (name == "resize" and not _several(value)):
                 continue
-            if not isinstance(value, list | tuple | np.ndarray) or len(value) != length:
+            if not _several(value) or len(value) != length:
                 raise misuse(name, f"{length} numbers", value)
-            kind = float if name in ("mean", "std") else int
-            object.__setattr__(self, name, tuple(kind(v) for v in value))
+            object.__setattr__(self, name, tuple(int(v) for v in value))
         pixels = self.resize if isinstance(self.resize, tuple) else (self.resize or 1,)
         if min(*self.size, *pixels) < 1:
             raise misuse("size", "at least one pixel high and wide", (self.size, self.resize))
         if min(self.std) <= 0:
-            raise misuse("std", "three numbers above 0", self.std)
+            raise misuse("std", "numbers above 0", self.std)
+
+    @property
+    def count(self) -> int:
+        """How many channels the network's input has."""
+        return len(self.mean) if self.channels == "bands" else 1 if self.channels == "grey" else 3
+
+    def _per_channel(self, name: str) -> tuple[float, ...]:
+        """Mean or std as one number per channel."""
+        value = getattr(self, name)
+        values = tuple(float(v) for v in (value if _several(value) else [value]))
+        count = len(values) if (name, self.channels) == ("mean", "bands") else self.count
+        values = values * count if len(values) == 1 else values
+        if len(values) != count or not count:
+            raise misuse(name, f"{counted(count, 'number')}, one per channel", value)
+        return values
 
     @cached_property
     def pixel_steps(self) -> Preprocess:
         """What decides the pixels: the same for networks that only normalise them differently."""
-        plain = {"mean": (0, 0, 0), "std": (1, 1, 1), "channels": "rgb"}
+        channels = "rgb" if self.channels == "bgr" else self.channels
+        plain = {"mean": (0,) * self.count, "std": (1,) * self.count, "channels": channels}
         return replace(self, fill=self._fill(), **plain)
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,26 +117,69 @@ class Preprocess:
             choice("preprocess", key, known)
         return cls(**data)
 
-    def pixels(self, image: Image) -> np.ndarray:
-        """The resized and cropped image, uint8 `[height, width, 3]`.
+    def pixels(self, image: Image.Image | np.ndarray) -> np.ndarray:
+        """The resized and cropped image, `[height, width, channel]`; uint8, or float32 of floats.
 
         Bit for bit what torchvision's `Resize` and `CenterCrop` make of a Pillow image, except
         for images resized to more than 16 times longer than wide: those are resized only where
         they are seen, so that memory stays bounded, and may be one level off.
+
+        Args:
+            image: a Pillow image, or an array `[y, x, channel]` on the scale 0…255; of bands each
+                is resized for itself.
+
+        Raises:
+            UsageError: an array has other channels than the network takes.
         """
-        if image.mode != "RGB":
-            image = image.convert("RGB")
-        (left, top, right, bottom), inner = self._geometry(image.width, image.height)
+        planes = self._planes(image)
+        (left, top, right, bottom), inner = self._geometry(planes[0].width, planes[0].height)
         seen = (max(left, 0), max(top, 0), min(right, inner[0]), min(bottom, inner[1]))
-        part = _resize_crop(image, inner, seen, FILTERS[self.interpolation])
+        how = (inner, seen, FILTERS[self.interpolation])
+        parts = [np.asarray(_resize_crop(plane, *how)) for plane in planes]
+        part = np.concatenate([p.reshape(*p.shape[:2], -1) for p in parts], axis=2)
         high, wide = self.size
-        if part.size == (wide, high):
+        if part.shape[:2] == (high, wide):
             return np.array(part)
-        canvas = np.empty((high, wide, 3), np.uint8)
-        canvas[:] = self._fill()
+        canvas = np.empty((high, wide, self.count), part.dtype)
+        fill = self._fill()
+        if self.channels == "grey":
+            fill = Image.new("RGB", (1, 1), fill).convert("L").getpixel((0, 0))
+        canvas[:] = fill
         y, x = seen[1] - top, seen[0] - left
-        canvas[y : y + part.height, x : x + part.width] = np.asarray(part)
+        canvas[y : y + part.shape[0], x : x + part.shape[1]] = part
         return canvas
+
+    def _planes(self, image: Image.Image | np.ndarray) -> list[Image.Image]:
+        """What is resized: one image in colour or grey, or one for each band."""
+        if isinstance(image, np.ndarray):
+            bands = image if image.ndim == 3 else image[:, :, None]
+            if self.channels == "bands" and bands.shape[2] == self.count:
+                kind = np.uint8 if bands.dtype == np.uint8 else np.float32
+                planes = np.ascontiguousarray(bands.transpose(2, 0, 1), kind)
+                return [Image.fromarray(plane) for plane in planes]
+            if self.channels == "bands" or bands.shape[2] not in (1, 3):
+                raise self._other_channels(bands.shape[2])
+            image = Image.fromarray(bands if bands.shape[2] == 3 else bands[:, :, 0])
+        if self.channels == "bands":
+            raise self._other_channels(len(image.getbands()))
+        if self.channels == "grey":
+            return [image if image.mode == "L" else image.convert("RGB").convert("L")]
+        return [image if image.mode == "RGB" else image.convert("RGB")]
+
+    def _other_channels(self, found: int) -> Exception:
+        wanted = counted(self.count, "channel")
+        remedy = (
+            f"Give arrays [height, width, {self.count}], or a Target whose `forward` makes "
+            f"{wanted} of three (docs/targets.md)."
+            if self.channels == "bands"
+            else "Say which channels are red, green and blue."
+        )
+        return misuse(
+            "probe",
+            f"hold images of {wanted}, as the network sees them",
+            Verbatim(f"images of {counted(found, 'channel')}"),
+            remedy,
+        )
 
     def mask(self, pixels: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
         """What the network sees of a mask: resized and cropped as the image, by the nearest pixel.
@@ -136,13 +199,16 @@ class Preprocess:
         seen = pixels[rows[:, None], columns]
         return np.where(in_rows[:, None] & in_columns, seen, np.zeros((), pixels.dtype))
 
-    def _fill(self) -> tuple[int, int, int]:
+    def _fill(self) -> tuple[int, ...]:
+        """The colour outside the image: red, green, blue, or one number for each band."""
         if self.fill is not None:
             return self.fill
         if self.fit != "pad":
-            return (0, 0, 0)
-        red, green, blue = (min(max(round(255 * value), 0), 255) for value in self.mean)
-        return (red, green, blue) if self.channels == "rgb" else (blue, green, red)
+            return (0,) * (self.count if self.channels == "bands" else 3)
+        shades = tuple(min(max(round(255 * value), 0), 255) for value in self.mean)
+        if self.channels == "grey":
+            return shades * 3
+        return shades[::-1] if self.channels == "bgr" else shades
 
     def _geometry(
         self, width: int, height: int
@@ -176,7 +242,8 @@ class Preprocess:
         return -((size - inner) // 2) if inner < size else round((inner - size) / 2)
 
     def normalise(self, batch: torch.Tensor) -> torch.Tensor:
-        """uint8 `[image, height, width, 3]` → float32 `[image, 3, height, width]`."""
+        """What `pixels` makes, `[image, height, width, channel]`, as the network's input: float32
+        `[image, channel, height, width]`."""
         batch = torch.as_tensor(batch)
         mean = torch.tensor(self.mean, device=batch.device) * 255
         std = torch.tensor(self.std, device=batch.device) * 255
@@ -213,8 +280,8 @@ def _nearest(
 
 
 def _resize_crop(
-    image: Image, inner: tuple[int, int], box: tuple[int, int, int, int], resample: int
-) -> Image:
+    image: Image.Image, inner: tuple[int, int], box: tuple[int, int, int, int], resample: int
+) -> Image.Image:
     """Resize to `inner` and cut `box`, which lies inside, out of it."""
     if max(inner) <= _THIN * min(inner) or inner == image.size:
         resized = image if inner == image.size else image.resize(inner, resample)
@@ -233,3 +300,7 @@ def _resize_crop(
     near = image.crop((*starts, *ends))
     inside = (spans[0][0], spans[1][0], spans[0][1], spans[1][1])
     return near.resize((box[2] - box[0], box[3] - box[1]), resample, box=inside)
+
+
+def _several(value: Any) -> bool:
+    return isinstance(value, list | tuple | np.ndarray)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
-from neuronym._core.checks import misuse
+from neuronym._core.checks import Verbatim, misuse
 from neuronym.inputs.preprocess.base import FILTERS, Preprocess
 
 
@@ -38,6 +38,77 @@ def from_torchvision(transforms: Any) -> Preprocess:
             preset,
             "Give `preprocess=Preprocess(...)` instead.",
         ) from None
+
+
+def from_transforms(transform: Any) -> dict[str, Any]:
+    """The settings of a `Preprocess` that torchvision's transforms amount to.
+
+    Args:
+        transform: a preset, one transform, or a `Compose` of any that resize, crop at the centre,
+            make grey, convert and normalise, of `torchvision.transforms` or `transforms.v2`.
+
+    Returns:
+        What they say and no more: `Compose([ToTensor(), Normalize(…)])` says no size.
+
+    Raises:
+        UsageError: something else is among them, or it is no transform at all.
+    """
+    if hasattr(transform, "crop_size"):
+        return vars(from_torchvision(transform))
+    said: dict[str, Any] = {}
+    steps = getattr(transform, "transforms", [transform])
+    for step in steps:
+        kind = type(step).__name__
+        if kind == "Resize" and "size" not in said:
+            pair = [step.size] if isinstance(step.size, int) else list(step.size)
+            square = len(pair) == 1
+            said |= {
+                "size": tuple(pair * 2 if square else pair),
+                "interpolation": _filter(step.interpolation),
+            }
+            said |= (
+                {"resize": pair[0], "fit": "crop"} if square else {"resize": None, "fit": "squash"}
+            )
+        elif kind == "CenterCrop":
+            size = _pair(step.size)
+            # Squashed to a pair, and then the centre of that.
+            before = said["size"] if said.get("fit") == "squash" else said.get("resize")
+            said |= {"size": size, "resize": before}
+        elif kind == "Normalize":
+            said |= {"mean": tuple(map(float, step.mean)), "std": tuple(map(float, step.std))}
+        elif kind == "Grayscale":
+            if step.num_output_channels != 1:
+                raise _no_data(step)
+            said |= {"channels": "grey"}
+        elif kind not in _CONVERT:
+            raise _no_data(step)
+    if "mean" not in said and type(steps[-1]).__name__ in _CONVERT:  # scaled to 0…1, and that is it
+        said |= {"mean": (0.0,), "std": (1.0,)}
+    return said
+
+
+# Transforms that only change how the same values are held.
+_CONVERT = {
+    "ToTensor",
+    "PILToTensor",
+    "ToImage",
+    "ToDtype",
+    "ConvertImageDtype",
+    "ToPureTensor",
+    "ToPILImage",
+}
+
+
+def _no_data(step: Any) -> Exception:
+    name = getattr(step, "__name__", type(step).__name__)
+    return misuse(
+        "preprocess",
+        "settings such as size=32,mean=0.5,std=0.25, a Preprocess, or a transform of torchvision "
+        "that resizes, crops at the centre and normalises",
+        Verbatim(name),
+        "It is kept as settings, so that an atlas says what the network saw; what cannot be "
+        "written so goes into a Target's `forward` (docs/targets.md).",
+    )
 
 
 def from_timm(config: Any) -> Preprocess:

@@ -26,6 +26,8 @@ from neuronym.inputs.probes import images
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from neuronym.inputs.preprocess.base import Preprocess
+
 
 PROBES = Registry("probe", "probes", "neuronym.inputs.probes")
 #: The category of a data set's class names.
@@ -72,6 +74,29 @@ class RawImage:
             CorruptImageError: the bytes are not a readable image.
         """
         return (images.size if isinstance(self.data, bytes) else images.size_of)(self.data)
+
+    def seen(self, preprocess: Preprocess) -> np.ndarray:
+        """What a network sees of it, `[height, width, channel]`, before normalisation."""
+        banded = preprocess.channels == "bands"
+        return preprocess.pixels(self.bands() if banded else self.decode())
+
+    def bands(self) -> np.ndarray:
+        """The image with all its channels, uint8 `[y, x, channel]`; of files the three of RGB.
+
+        Raises:
+            CorruptImageError: the bytes are not a readable image.
+            UsageError: an array of other numbers.
+        """
+        if not isinstance(self.data, np.ndarray) or self.data.ndim != 3:
+            return np.asarray(self.decode())
+        if self.data.dtype != np.uint8:
+            raise misuse(
+                "probe",
+                "hold arrays of bands in uint8, 0…255",
+                Verbatim(str(self.data.dtype)),
+                "Bring all bands to one range first.",
+            )
+        return self.data
 
     def decode(self) -> Image:
         """The image in RGB, turned upright.

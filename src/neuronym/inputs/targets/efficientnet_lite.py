@@ -15,7 +15,7 @@ from neuronym._core.registry import Name
 from neuronym._core.torchvision_compat import imagenet_names
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.targets._options import seeded, source, spell
-from neuronym.inputs.targets.base import TARGETS, Target
+from neuronym.inputs.targets.base import PARTS, TARGETS, Origin, Target
 from neuronym.inputs.targets.weights import load_weights
 
 # What the network sees, and what the shorter side is resized to before: the better of the whole
@@ -72,6 +72,9 @@ def _lite(name: Name, weights: Path | None) -> Target:
         Preprocess((size, size), resize, interpolation="bicubic", mean=half, std=half),
         imagenet_names() if known else None,
         pretrained=not where.random,
+        origin=Origin(f"measured for {name.kind}")
+        if where.file is None
+        else Origin("", PARTS, f"as for the embedded weights of {name.kind}"),
     )
 
 

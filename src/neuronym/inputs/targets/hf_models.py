@@ -16,7 +16,7 @@ from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.published import from_hf
 from neuronym.inputs.targets._options import seeded, source, spell
-from neuronym.inputs.targets.base import TARGETS, Target
+from neuronym.inputs.targets.base import PARTS, TARGETS, UNKNOWN, Origin, Target
 from neuronym.inputs.targets.weights import load_weights
 
 _OTHERWISE = (
@@ -85,13 +85,20 @@ def hf_target(name: Name, weights: Path | None) -> Target:
     if where.file is not None:
         model = load_weights(model, where.file, name=spell(name))
     tower = vision_side(model)
-    preprocess = from_hf(processor) if processor is not None else _from_config(tower.config, name)
+    if processor is not None:
+        preprocess, origin = from_hf(processor), Origin("preprocessor_config.json")
+    else:
+        preprocess, origin = _from_config(tower.config)
+    if where.file is not None:
+        stating = "config.json" if processor is None else "preprocessor_config.json"
+        origin = Origin("", PARTS, f"as in {stating}")
     return Target(
         spell(name, where.file),
         tower.eval(),
         preprocess,
         None if where.random else class_names(config, tower),
         pretrained=not where.random,
+        origin=origin,
     )
 
 
@@ -173,12 +180,10 @@ def class_names(config: Any, model: nn.Module) -> tuple[str, ...] | None:
     return None if all(n == f"LABEL_{i}" for i, n in enumerate(names)) else tuple(names)
 
 
-def _from_config(config: Any, name: Name) -> Preprocess:
-    size = getattr(config, "image_size", None) or 224
+def _from_config(config: Any) -> tuple[Preprocess, Origin]:
+    """Where there is no preprocessor_config.json: its size, and ImageNet's normalisation."""
+    stated = getattr(config, "image_size", None)
+    size = stated or 224
     high, wide = (size, size) if isinstance(size, int) else (size[0], size[-1])
-    warnings.warn(
-        f"{name.detail} has no preprocessor_config.json: its images are resized to {high} × {wide} "
-        "pixels and normalised with ImageNet's mean and standard deviation.",
-        stacklevel=2,
-    )
-    return Preprocess((high, wide), round(min(high, wide) / 0.875), interpolation="bicubic")
+    preprocess = Preprocess((high, wide), round(min(high, wide) / 0.875), interpolation="bicubic")
+    return preprocess, Origin("size from config.json", PARTS[1:]) if stated else UNKNOWN

@@ -16,7 +16,6 @@ from neuronym._core.checks import Verbatim, misuse, nearest
 from neuronym._core.errors import NeuronymError
 from neuronym._core.hub import reason
 from neuronym._core.registry import Name
-from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.targets._options import only, spell
 from neuronym.inputs.targets.base import TARGETS, Target, of_module
 from neuronym.inputs.targets.weights import load_weights
@@ -29,7 +28,8 @@ def python_target(name: Name, weights: Path | None) -> Target:
     """Your own network: what a function of an importable module, or of a file here, returns.
 
     The function is called without arguments and returns a torch module, a pair of a torch module
-    and a `Preprocess`, or a `Target`. Its module is looked for in the current folder too.
+    and its preprocessing (a `Preprocess`, or what else `--preprocess` and `preprocess=` take), or a
+    `Target`. Its module is looked for in the current folder too.
 
     Args:
         name: `python:MODULE:FUNCTION`.
@@ -50,8 +50,8 @@ def python_target(name: Name, weights: Path | None) -> Target:
         raise NeuronymError(
             f"{spell(name)} failed: {type(error).__name__}: {reason(error)}."
         ) from error
-    preprocess: Preprocess | None = None
-    if isinstance(made, tuple) and len(made) == 2 and isinstance(made[1], Preprocess):
+    preprocess: Any = None
+    if isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module):
         made, preprocess = made
     shown = spell(name, weights)
     if isinstance(made, Target):
@@ -61,7 +61,7 @@ def python_target(name: Name, weights: Path | None) -> Target:
     else:
         raise misuse(
             "target",
-            "a function that returns a torch module, (module, Preprocess) or Target",
+            "a function that returns a torch module, (module, preprocessing) or Target",
             Verbatim(f"{spell(name)}, which returns {type(made).__name__}"),
         )
     if weights is not None:

@@ -11,7 +11,7 @@ from neuronym._core.registry import Name
 from neuronym._core.torchvision_compat import imagenet_names, prepare_torchvision
 from neuronym.inputs.preprocess.published import from_timm
 from neuronym.inputs.targets._options import seeded, source, spell
-from neuronym.inputs.targets.base import TARGETS, Target
+from neuronym.inputs.targets.base import PARTS, TARGETS, Origin, Target
 from neuronym.inputs.targets.weights import load_weights
 
 _OTHERWISE = (
@@ -66,8 +66,14 @@ def timm_target(name: Name, weights: Path | None) -> Target:
             model = timm.create_model(name.detail, pretrained=True)
     trained = not where.random
     names = imagenet_names() if trained and getattr(model, "num_classes", 0) == 1000 else None
+    whose = "timm's configuration of the network"
     return Target(
-        spell(name, where.file), model.eval(), from_timm(model), names, pretrained=trained
+        spell(name, where.file),
+        model.eval(),
+        from_timm(model),
+        names,
+        pretrained=trained,
+        origin=Origin(whose) if where.file is None else Origin("", PARTS, f"as in {whose}"),
     )
 
 

@@ -21,7 +21,7 @@ from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.published import from_torchvision
 from neuronym.inputs.targets._options import seeded, source, spell
-from neuronym.inputs.targets.base import TARGETS, Target
+from neuronym.inputs.targets.base import PARTS, TARGETS, UNKNOWN, Origin, Target
 from neuronym.inputs.targets.weights import load_weights
 
 for _short in (
@@ -93,13 +93,14 @@ def torchvision_target(name: Name, weights: Path | None) -> Target:
     if where.random:
         with seeded(where.seed or 0):
             model = _build(name.detail, None)
-        preprocess = _preprocess(published[0]) if published else Preprocess()
-        return Target(spell(name), model.eval(), preprocess, pretrained=False)
+        seen = _seen(published[0] if published else None)
+        return Target(spell(name), model.eval(), **seen, pretrained=False)
     if where.file is not None:
         file = where.file.expanduser()
-        entry = _recognise(file, published) or (published[0] if published else None)
+        known = _recognise(file, published)
+        entry = known or (published[0] if published else None)
     else:
-        entry = _entry(name, where.published, published)
+        entry = known = _entry(name, where.published, published)
         file = _download(name, entry)
 
     def rebuild(classes: int) -> nn.Module:
@@ -110,8 +111,8 @@ def torchvision_target(name: Name, weights: Path | None) -> Target:
     names = tuple(entry.meta["categories"]) if entry is not None else None
     if names is not None and _outputs(model) not in (None, len(names)):
         names = None  # a head for other classes
-    preprocess = _preprocess(entry) if entry is not None else Preprocess()
-    return Target(spell(name, where.file), model, preprocess, names)
+    seen = _seen(entry, assumed=known is None)
+    return Target(spell(name, where.file), model, class_names=names, **seen)
 
 
 def _known(detail: str) -> None:
@@ -172,6 +173,15 @@ def _build(detail: str, entry: Any, **options: Any) -> nn.Module:
         options["image_size"] = meta["min_size"][0]
     with quiet():
         return get_model(detail, weights=None, **options)
+
+
+def _seen(entry: Any, assumed: bool = False) -> dict[str, Any]:
+    """The preprocessing of published weights, and that they state it or that it is assumed."""
+    if entry is None:
+        return {"preprocess": Preprocess(), "origin": UNKNOWN}
+    whose = f"torchvision's weights {entry.name}"
+    origin = Origin("", PARTS, f"as for {whose}") if assumed else Origin(whose)
+    return {"preprocess": _preprocess(entry), "origin": origin}
 
 
 def _preprocess(entry: Any) -> Preprocess:

@@ -176,6 +176,8 @@ def configuration(seen: Selection) -> Table:
     weights = "" if target["pretrained"] else ", random weights"
     rows: list[tuple[str, str, Any]] = [
         ("network", f"{target['name']}{weights}", target["fingerprint"]),
+        *(("input", words, None) for words in [summary.network_input(seen.atlas)] if words),
+        *(("pooling", words, None) for words in [summary.pooling(seen.atlas)] if words),
         ("images", f"{probe['name']}, {probe['images']:,} images", probe["fingerprint"]),
         (
             "words",

@@ -153,7 +153,7 @@ def caveats(seen: Selection, drawn: set[str]) -> Iterator[str]:
             "Labels were matched with the truth exactly, but for case and underscores: “car” for "
             "“automobile” counts as wrong. `neuronym evaluate --match synonyms` is milder."
         )
-    yield from filter(None, (manifest.encoder.note, facts.get("note")))
+    yield from filter(None, (manifest.target.note, manifest.encoder.note, facts.get("note")))
 
 
 def _layer_prior(facts: dict[str, Any]) -> bool:

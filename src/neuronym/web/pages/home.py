@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from neuronym._core.terminal import counted
 from neuronym.analysis.evaluation.bins import BINS
-from neuronym.report.summary import facts
+from neuronym.report.summary import facts, notes
 from neuronym.web.pages.base import Page, Query, page
 from neuronym.web.view import Card, View
 
@@ -86,16 +86,9 @@ def home(view: View, parts: tuple[str, ...], query: Query) -> Home:
         "created": manifest.created,
         "imported": view.atlas.imported,
         "pretrained": manifest.target.pretrained,
-        "notes": [
-            n
-            for n in (
-                manifest.encoder.note,
-                manifest.methods[view.methods[0]].get("note"),
-                *found["notes"],
-                *found["caveats"],
-            )
-            if n
-        ],
+        "input": found["input"],
+        "pooling": found["pooling"],
+        "notes": notes(view.atlas, manifest.methods[view.methods[0]], found),
     }
     return Home(
         f"{target} · names for its neurons",

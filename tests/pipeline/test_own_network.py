@@ -1,0 +1,239 @@
+"""Networks of one's own: what they see is said, kept, and used again."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from starlette.testclient import TestClient
+
+import neuronym as nym
+from drawings import CLASSES, RIGHT, Patterns, Small, drawings, trained
+from neuronym._core import hashing
+from neuronym._core.errors import UsageError
+from neuronym.atlas.context import Sources
+from neuronym.cli.dissect import _announce
+from neuronym.inputs.preprocess.base import Preprocess
+from neuronym.inputs.probes.base import Probe, RawImage
+from neuronym.inputs.settings import DissectSettings
+from neuronym.inputs.targets.base import Target
+from neuronym.pipeline.run import plan
+from neuronym.report.document.sections import configuration
+from neuronym.report.document.sentences import caveats
+from neuronym.report.plots.base import select
+from neuronym.report.summary import facts, print_summary
+from neuronym.search.searcher import Searcher
+from neuronym.web.server import application
+
+
+@pytest.fixture(scope="module")
+def network() -> torch.nn.Module:
+    return trained()
+
+
+def dissect(out: Path, target: Any, **changed: Any) -> nym.Atlas:
+    given = {
+        "layers": ["6"],
+        "probe": drawings(60, seed=2),
+        "concepts": list(CLASSES),
+        "encoder": Patterns(),
+        "similarity": "soft-wpmi:top_k=8,a=20",
+        "cache": str(out.parent / "cache"),
+    }
+    return nym.dissect(target, **(given | changed), out=out)
+
+
+def first(atlas: nym.Atlas) -> list[str]:
+    labels = atlas.labels("6")
+    return labels[labels["rank"] == 1].sort_values("unit")["concept"].tolist()
+
+
+def test_the_right_preprocessing_gives_the_right_labels_without_a_word(network, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        atlas = dissect(tmp_path / "right", network, preprocess=RIGHT)
+    assert first(atlas) == list(CLASSES)
+    facts = atlas.manifest.target
+    assert (facts.preprocess["size"], facts.preprocess["mean"]) == ([32, 32], [0.3] * 3)
+    assert (facts.preprocess_assumed, facts.note) == ([], None)
+    assert facts.preprocess_origin == "known: size, mean, std as given"
+    assert atlas.manifest.config["preprocess"] == "size=32,mean=0.3,std=0.5"
+
+
+def test_an_assumed_preprocessing_is_announced_said_again_and_kept(network, tmp_path):
+    with pytest.warns(UserWarning, match="assum") as told:
+        atlas = dissect(tmp_path / "assumed", network)
+    assert first(atlas) != list(CLASSES)  # nobody knows that it was meant for 32 pixels
+    before, after = (str(w.message) for w in told if "assum" in str(w.message))
+    assert "The size, channels and normalisation of what Small sees are assumed" in before
+    assert "try --preprocess size=32,mean=0.5,std=0.5" in before
+    assert after.startswith("These labels rest on an assumption.")
+    kept = json.loads((atlas.folder / "atlas.json").read_text("utf-8"))["target"]
+    assert kept["preprocess_assumed"] == ["size", "channels", "normalisation"]
+    assert kept["preprocess_origin"].startswith("assumed, as usual for ImageNet")
+    assert kept["note"] == before
+    assert kept["preprocess"]["size"] == [224, 224]
+
+
+def test_what_is_given_in_part_leaves_the_rest_assumed(network, tmp_path):
+    with pytest.warns(UserWarning, match="The channels and normalisation of what Small sees"):
+        atlas = dissect(tmp_path / "part", network, preprocess={"size": 32})
+    facts = atlas.manifest.target
+    assert (facts.preprocess["size"], facts.preprocess["resize"]) == ([32, 32], None)
+    assert facts.preprocess_assumed == ["channels", "normalisation"]
+
+
+def test_later_work_sees_what_the_run_saw(network, tmp_path):
+    """With the module alone, which says nothing of its preprocessing."""
+    atlas = dissect(tmp_path / "atlas", network, preprocess=RIGHT)
+    sources = Sources(atlas, target=network, cache=str(tmp_path / "other"))
+    assert sources.target.preprocess.size == (32, 32)
+    assert sources.target.preprocess.mean == (0.3,) * 3
+    picture = drawings(2)[1]
+    found = Searcher(atlas, sources=sources).by_picture(Image.fromarray(picture)).units
+    batch = (torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255 - 0.3) / 0.5
+    with torch.no_grad():
+        wanted = network(batch)[0].numpy()
+    found = found.sort_values("unit")
+    np.testing.assert_allclose(found["activation"], wanted[found["unit"]], rtol=1e-4, atol=1e-4)
+
+
+def test_the_header_and_the_end_of_a_run_say_what_is_assumed(network, tmp_path, capsys):
+    settings = DissectSettings(target="Small", similarity="cos")
+    given = {"probe": drawings(40), "concepts": list(CLASSES), "encoder": Patterns()}
+    _announce(plan(settings, target=network, **given))
+    said = capsys.readouterr().err
+    assert (
+        "input       224 × 224 pixels, RGB; shorter side to 256, bilinear, then the centre; mean "
+        "0.485 0.456 0.406, std 0.229 0.224 0.225 (assumed, as usual for ImageNet: size, channels, "
+        "normalisation)\n" in said
+    )
+    assert "pooling     mean over positions (1, 3); none: one number as it is (6)\n" in said
+    assert "note        The size, channels and normalisation of what Small sees are assumed" in said
+    _announce(plan(replace(settings, preprocess=RIGHT), target=network, **given))
+    said = capsys.readouterr().err
+    assert "32 × 32 pixels, RGB; shorter side to 32, bilinear, then the centre; mean 0.3, " in said
+    assert "(known: size, mean, std as given)" in said
+    assert "assumed" not in said
+
+    with pytest.warns(UserWarning, match="assumed"):
+        atlas = dissect(tmp_path / "assumed", network)
+    capsys.readouterr()
+    print_summary(atlas)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Input: 224 × 224 pixels, RGB;" in shown
+    assert "Pooling: none: one number as it is." in shown
+    assert "Note: The size, channels and normalisation of what Small sees are assumed" in shown
+    assert facts(atlas)["input"].endswith("channels, normalisation)")
+
+
+def test_report_and_site_say_what_the_network_saw(network, tmp_path):
+    with pytest.warns(UserWarning, match="assumed"):
+        atlas = dissect(tmp_path / "assumed", network)
+    seen = select(atlas)
+    rows = {row["what"]: row["which"] for row in configuration(seen).rows}
+    assert "224 × 224 pixels, RGB" in rows["input"]
+    assert "assumed, as usual for ImageNet" in rows["input"]
+    assert rows["pooling"] == "none: one number as it is"
+    assert any("what Small sees are assumed" in text for text in caveats(seen, set()))
+    with TestClient(application([atlas])) as client:
+        page = client.get("/").text  # of one atlas, its first page
+    assert "Input: 224 × 224 pixels, RGB;" in page
+    assert "Pooling: none: one number as it is." in page
+    assert "what Small sees are assumed" in page
+
+
+# Other numbers of channels.
+
+
+def test_a_grey_network_sees_grey_by_itself(tmp_path):
+    net = trained(channels=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        atlas = dissect(tmp_path / "grey", net, preprocess=RIGHT)
+    assert first(atlas) == list(CLASSES)
+    assert atlas.manifest.target.preprocess["channels"] == "grey"
+    assert atlas.manifest.target.preprocess["mean"] == [0.3]
+
+
+class Bands(RawImage):
+    """Four or more bands, of which the first three are shown."""
+
+    @property
+    def content_hash(self) -> str:
+        return hashing.of_array(self.data)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.data.shape[1], self.data.shape[0]
+
+    def decode(self) -> Image.Image:
+        return Image.fromarray(self.data[:, :, :3])
+
+
+class BandProbe(Probe):
+    name = "bands"
+
+    def __init__(self, images: list[np.ndarray]) -> None:
+        self._images = images
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def image_id(self, index: int) -> str:
+        return f"{index:03d}"
+
+    def read(self, index: int) -> RawImage:
+        return Bands(self._images[index])
+
+
+@pytest.mark.parametrize("channels", [4, 13])
+def test_a_network_of_n_bands_runs_on_arrays_of_n_bands(channels, tmp_path):
+    net = trained(channels)
+    probe = BandProbe(drawings(60, seed=2, channels=channels))
+    atlas = dissect(tmp_path / "bands", net, probe=probe, preprocess=RIGHT)
+    assert first(atlas) == list(CLASSES)
+    assert atlas.manifest.target.preprocess["channels"] == "bands"
+    sources = Sources(atlas, target=net, probe=probe, cache=str(tmp_path / "cache"))
+    (_, maps), *_ = sources.maps([], rows=[3])
+    assert maps == {}
+    np.testing.assert_array_equal(sources.seen(3), probe.read(3).data)
+
+
+@pytest.mark.parametrize("channels", [2, 7])
+def test_a_network_of_n_bands_says_what_to_do_about_other_images(channels, tmp_path):
+    with pytest.raises(
+        UsageError,
+        match=f"`probe` to hold images of {channels} channels, as the network sees them, got "
+        rf"images of 3 channels. Give arrays \[height, width, {channels}\], or a Target whose "
+        "`forward` makes",
+    ):
+        dissect(tmp_path / "no", Small(channels), preprocess="size=32,mean=0.5,std=0.5")
+
+
+def test_a_forward_of_ones_own_takes_other_input(network, tmp_path):
+    class Two(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = network
+
+        def forward(self, images: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+            return self.net(images) * scale
+
+    def run(model: torch.nn.Module, batch: torch.Tensor) -> torch.Tensor:
+        return model(batch, torch.ones(len(batch), 1))
+
+    seen = Preprocess((32, 32), 32, mean=(0.3,) * 3, std=(0.5,) * 3)
+    with pytest.raises(nym.NeuronymError, match="TypeError.*run by the `forward` of a Target"):
+        dissect(tmp_path / "two", Two(), layers=["net.6"], preprocess=seen)
+    atlas = dissect(tmp_path / "own", Target("two", Two(), seen, forward=run), layers=["net.6"])
+    assert atlas.manifest.target.preprocess_origin == "known: given with the network"
+    labels = atlas.labels("net.6")
+    assert labels[labels["rank"] == 1]["concept"].tolist() == list(CLASSES)
