@@ -106,6 +106,8 @@ def _tell_losses(atlas: Atlas) -> None:
 
 
 def _announce(plan: Plan) -> None:
+    from neuronym.inputs.probes.subsets import sentences
+
     def line(name: str, text: str) -> None:
         print(printable(f"{name:<11} {text}"), file=sys.stderr)
 
@@ -115,6 +117,8 @@ def _announce(plan: Plan) -> None:
     line("target", f"{plan.target.name}{random}")
     line("layers", f"{shown}{more}: {counted(plan.units, 'unit')}")
     line("probe", f"{plan.probe.name}: {counted(len(plan.probe), 'image')}")
+    for sentence in sentences(plan.probe.facts()):
+        line("", sentence)
     line("concepts", plan.concepts.summary)
     line("encoder", plan.encoder.name)
     line("similarity", plan.similarity.spec)

@@ -40,6 +40,7 @@ from neuronym.inputs.concepts.base import ConceptSet, open_concepts
 from neuronym.inputs.encoders.base import Encoder, open_encoder
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.probes.base import Probe, open_probe
+from neuronym.inputs.probes.values import Values
 from neuronym.inputs.settings import DissectSettings
 from neuronym.inputs.targets.base import Target, open_target
 from neuronym.labelling import run as labelling
@@ -314,7 +315,7 @@ class Plan:
             "target": self.target.fingerprint,
             "layers": [plan.to_dict() for plan in self.layers],
             "preprocess": self.target.preprocess.to_dict(),
-            "probe": [self.probe.name, len(self.probe)],
+            "probe": [self.probe.name, len(self.probe), *self._values()],
             "concepts": self.concepts.fingerprint,
             "encoder": self.encoder.fingerprint,
             "similarity": name_of(self.similarity),
@@ -324,6 +325,10 @@ class Plan:
             "exemplars": s.exemplars,
             "keep": s.keep,
         }
+
+    def _values(self) -> list[dict[str, Any]]:
+        """What becomes of values that are not 8 bit, if there are any."""
+        return [self.probe.values.to_data()] if self.probe.values.matter else []
 
     def manifest(self) -> schema.Manifest:
         """The head of atlas.json."""
@@ -343,7 +348,9 @@ class Plan:
                 class_names=list(target.class_names) if target.class_names else None,
                 layers=[plan.to_dict() for plan in self.layers],
             ),
-            probe=schema.ProbeFacts(name=self.probe.name, given=len(self.probe)),
+            probe=schema.ProbeFacts(
+                name=self.probe.name, given=len(self.probe), **self.probe.facts()
+            ),
             concepts=schema.ConceptFacts(
                 name=concepts.name,
                 count=len(concepts),
@@ -382,7 +389,12 @@ def plan(
     device, dtype = resolve_device(settings.device), resolve_dtype(settings.dtype)
     # The cheap names first: a typo in the last argument should not cost a model download.
     similar = open_similarity(similarity if similarity is not None else settings.similarity)
-    images = open_probe(probe if probe is not None else settings.probe, limit=settings.limit)
+    images = open_probe(
+        probe if probe is not None else settings.probe,
+        limit=settings.limit,
+        seed=settings.seed,
+        values=Values.asked(settings.value_range, settings.bands),
+    )
     words = open_concepts(
         concepts if concepts is not None else settings.concepts,
         probe=images,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from neuronym._core.terminal import add_row, command, console, counted, duration
+from neuronym.inputs.probes.subsets import sentences
 
 if TYPE_CHECKING:
     from neuronym.atlas.reader import Atlas
@@ -51,6 +52,7 @@ def facts(atlas: Atlas, method: str | None = None) -> dict[str, Any]:
         "probe": manifest.probe.name,
         "images": manifest.probe.images,
         "skipped": manifest.probe.skipped,
+        "chosen": sentences(manifest.probe.to_data()),
         "concepts": manifest.concepts.name,
         "encoder": manifest.encoder.name,
         "methods": {name: facts.to_data() for name, facts in manifest.methods.items()},
@@ -180,7 +182,8 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
     )
     _print_layers(out, found)
     _print_top_scoring(out, atlas, found)
-    for note in (atlas.manifest.encoder.note, about.get("note"), *found["caveats"]):
+    notes = (*found["chosen"], atlas.manifest.encoder.note, about.get("note"), *found["caveats"])
+    for note in notes:
         if note:
             out.print(f"Note: {note}", style="dim")
     first = found["top_scoring"][0] if found["top_scoring"] else None
