@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import logging
 import re
 import struct
 from collections.abc import Callable, Sequence
@@ -29,6 +30,8 @@ EIGHT_BIT = frozenset(
 ARRAYS = frozenset({".npy", ".npz"})
 #: Files above this many bytes are refused.
 MAX_BYTES = 1 << 30
+# tifffile logs damaged tags on stderr, although it reads on or raises.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 _ORIENTATION = 274
 _NODATA = 42113
 #: Bands that a TIFF's photometric interpretation names: grey, grey, RGB, palette, CMYK, YCbCr, Lab.

@@ -130,7 +130,7 @@ class FolderProbe(Probe):
         found, others = _walk(root, arrays)
         if not found:
             raise UsageError(f"{_no_images(root, others)} {_FORMATS_READ}")
-        self._left_out = dict(others.most_common())
+        self._left_out = dict(sorted(others.items(), key=lambda kind: (-kind[1], kind[0])))
         pairs = sorted((valid_text(path), path) for path in found)
         self._paths = [path for _, path in pairs]
         self._ids = unique([text for text, _ in pairs])
@@ -254,6 +254,8 @@ def _walk(root: Path, arrays: str | None) -> tuple[list[str], Counter[str]]:
 def _once(root: Path, found: Sequence[tuple[str, int]]) -> list[str]:
     """Each physical file once: in a place of its own before symbolic links, then the first path."""
     files = Counter(inode for _, inode in found if inode)
+    if len(files) == len(found):
+        return [path for path, _ in found]
     linked = {
         path: identity for path, inode in found if not inode and (identity := _file(root, path))
     }

@@ -457,5 +457,7 @@ def silence() -> None:
     what the user should read: images that cannot be used are counted and named by the pass.
     """
     if not _QUIET or _QUIET[0] not in warnings.filters:
+        # Of data sets that open files themselves, too: our own limits stand above.
+        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
         warnings.filterwarnings("ignore", module=r"PIL\.")
         _QUIET[:] = [warnings.filters[0]]
