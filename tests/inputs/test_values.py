@@ -92,6 +92,17 @@ def test_grey_and_one_range_for_all_files(kind: str) -> None:
     assert {int(rgb(probe, i)[3, 4, 0]) for i in range(3)} == {round(1000 * 255 / 16_383)}
 
 
+def test_one_range_for_what_a_name_with_a_limit_opens(tmp_path: Path) -> None:
+    for number, high in enumerate((500, 4000, 1000)):
+        array = np.linspace(0, high, 35).astype(np.uint16).reshape(5, 7)
+        (tmp_path / f"{number}.png").write_bytes(png(array))
+    for limit in ("limit=first:2", "limit=3"):
+        name = f"folder:{escape(str(tmp_path))},{limit}"
+        for probe in (open_probe(name), open_probe(f"{name}+{name}"), open_probe(open_probe(name))):
+            assert probe.values.integers == (0, 4095)
+            assert rgb(probe, 0).max() == round(500 / 4095 * 255)
+
+
 @pytest.mark.parametrize("kind", [np.int16, np.int32, np.float32, np.float64])
 def test_signed_and_float_files(kind: type) -> None:
     """Computed tomography: −1024…3071, once as integers, once as floats."""
@@ -133,6 +144,25 @@ def test_floats_of_another_range() -> None:
     probe = open_probe([ratio])
     assert rgb(probe).max() == 255
     assert probe.values.floats == pytest.approx(np.percentile(ratio, [0.1, 99.9]))
+
+
+@pytest.mark.parametrize("white", [0.02, 0.1, 9])
+def test_floats_that_would_be_black(white: float) -> None:
+    """Radiance to 0.02 is no 0…1, and 0…9 no 0…255."""
+    values = np.linspace(0, white, 6000).astype(np.float32).reshape(60, 100)
+    for given in (values, tiff(values)):
+        assert rgb(open_probe([given])).max() == 255
+
+
+def test_one_odd_file_does_not_end_a_run() -> None:
+    """It is skipped and named by the pass; where most are so, the user has to say which bands."""
+    odd = tiff(FOUR, photometric="minisblack", planarconfig="contig")
+    probe = open_probe([png(TWELVE), odd, png(TWELVE)])
+    assert probe.values.images == 2
+    with pytest.raises(CorruptImageError, match="has 4 bands"):
+        probe.read(1).decode()
+    with pytest.raises(UsageError, match=r"The image 00000\d has 4 bands"):
+        open_probe([png(TWELVE), odd, odd]).read(0)
 
 
 def test_normalised_tensors_are_refused_unless_one_says_so() -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 import neuronym as nym
 from neuronym.atlas.context import Sources
 from neuronym.atlas.reader import open_atlas
+from neuronym.inputs.probes import deep
 from neuronym.report.summary import facts
 from small_world import COLOURS, ColourEncoder, build, coloured_images
 
@@ -108,3 +109,24 @@ def test_an_atlas_of_the_first_images_stays_one(twelve: Path, tmp_path: Path) ->
     assert old.manifest.identity == now.manifest.identity
     sources = Sources(old)
     assert [sources.probe.image_id(i) for i in range(25)] == list(old.images["image_id"])
+
+
+def test_an_image_that_lacks_a_package_is_tried_again(
+    twelve: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few such images are left out; once the package is there, they are not, in any cache."""
+    few = tmp_path / "few"
+    few.mkdir()
+    for number, pixels in enumerate(coloured_images(21)):
+        Image.fromarray(np.asarray(pixels, np.uint8)).save(few / f"{number:02d}.png")
+    (few / "21.png").write_bytes((twelve / "a" / "00.png").read_bytes())
+
+    def lacks(name: str, what: str) -> None:
+        raise deep._needs(what)
+
+    with monkeypatch.context() as lacking:
+        lacking.setattr(deep, "_package", lacks)
+        with pytest.warns(UserWarning, match=r"1 of 22 images .*neuronym\[images\]"):
+            before = dissect(tmp_path / "before", few)
+    assert before.manifest.probe.images == 21
+    assert dissect(tmp_path / "after", few).manifest.probe.images == 22

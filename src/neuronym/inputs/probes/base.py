@@ -500,7 +500,7 @@ def open_probe(
 
     images.silence()
     probe = _open(spec, seed)
-    if not isinstance(probe, Shown | Subset) or values is not None:
+    if values is not None or not isinstance(spec, Shown | Subset):
         probe = probe.shown(values or images.ALONE)
     return probe if limit is None else limited(probe, limit, seed)
 

@@ -146,6 +146,9 @@ class HubProbe(Probe):
     def group(self, index: int) -> str:
         return str(self._groups[self._inside(index)]) if self._groups is not None else ""
 
+    def eight_bit(self, index: int) -> bool:
+        return False  # to ask for the name of a row's file would read the row
+
     @cached_property
     def _groups(self) -> Any:
         """The classes of all rows: the column called label, else the first of single classes."""

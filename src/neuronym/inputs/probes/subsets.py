@@ -213,15 +213,17 @@ class Shown(Subset):
         """The ranges, found in up to 200 images that follow from their ids.
 
         Raises:
-            UsageError: nothing says which bands are red, green and blue.
-            NeuronymError: a package is missing that reads these files.
+            UsageError: of most of them, nothing says which bands are red, green and blue, or a
+                package is missing that reads them.
         """
         if self._asked.images is not None:
             return self._asked
         with ThreadPoolExecutor(4) as threads:
-            return self._asked.measured(
-                array for array in threads.map(self._look, self._chosen()) if array is not None
-            )
+            seen = list(threads.map(self._look, self._chosen()))
+        reasons = [entry for entry in seen if isinstance(entry, str)]
+        if 2 * len(reasons) > len(seen):
+            raise UsageError(reasons[0])
+        return self._asked.measured(entry for entry in seen if isinstance(entry, np.ndarray))
 
     def shown(self, values: Values) -> Probe:
         return Shown(self._probe, values)
@@ -239,11 +241,15 @@ class Shown(Subset):
 
         return [index for _, index in heapq.nsmallest(IMAGES, draws())]
 
-    def _look(self, index: int) -> np.ndarray | None:
+    def _look(self, index: int) -> np.ndarray | str | None:
+        """Some values of an image that is not 8 bit, or what the user has to do before it is read.
+
+        None: it has 8 bits, or is damaged, which the pass will say.
+        """
         try:
             array = images.deep_values(self._probe.read(index).data, self._asked)
         except (BandsError, NeedsPackageError) as error:
-            raise UsageError(f"The image {self.image_id(index)} {error}.") from error
+            return f"The image {self.image_id(index)} {error}."
         except CorruptImageError:
-            return None  # it is skipped, counted and named by the pass
+            return None
         return None if array is None else Values.thinned(array)

@@ -24,8 +24,8 @@ IMAGES, VALUES = 200, 16_384
 TAILS = 0.1
 #: How far floats may lie beyond 0…1 or 0…255 and still be meant so: resizing overshoots.
 OVERSHOOT = 0.2
-#: Floats that hardly exceed this are no 0…255: they would come out black.
-_DARK = 32
+#: Floats that nowhere exceed this share of 1 or 255 are not meant so: they would come out black.
+_DARK = 0.125
 _ROWS = 256
 Limits = tuple[float, float]
 
@@ -220,8 +220,7 @@ class _Pool:
         for white in (1.0, 255.0):
             slack = OVERSHOOT * white
             near = self._low >= -slack and self._high <= white + slack
-            dark = white > 1 and self._high <= _DARK
-            if near and low >= 0 and high <= white and not dark:
+            if near and low >= 0 and high <= white and self._high > _DARK * white:
                 return 0.0, white
         return None
 
