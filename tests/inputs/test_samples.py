@@ -115,6 +115,9 @@ def test_data_sets_with_classes(kind: str) -> None:
     probe = open_probe(data, limit=12)
     places = [int(name) for name in ids(probe)]
     assert Counter(targets[places].tolist()) == {0: 4, 1: 4, 2: 4}
+    rows = list(range(89, -1, -2))
+    part = ids(open_probe(torch.utils.data.Subset(data, rows), limit=9))
+    assert Counter(targets[rows[int(name)]] for name in part) == {0: 3, 1: 3, 2: 3}
     assert data.read == 0  # only names are needed
     assert np.asarray(probe.read(5).decode())[0, 0, 0] == places[5]
 

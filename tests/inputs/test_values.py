@@ -129,6 +129,15 @@ def test_floats_that_resizing_overshot(kind: type) -> None:
         assert probe.values.floats == (0, 1)
 
 
+def test_pillow_images_given_in_python() -> None:
+    grey = TWELVE[:, :, 0]
+    expected = np.reshape(greys(grey.ravel(), 0, 4095), grey.shape)
+    for image in (Image.fromarray(grey), Image.fromarray(grey.astype(np.int32))):
+        assert (rgb(open_probe([image]))[:, :, 0] == expected).all()
+    floats = Image.fromarray((grey / 4095 * 1.004).astype(np.float32))
+    assert rgb(open_probe([floats])).max() == 255
+
+
 def test_floats_to_255_that_lanczos_overshot() -> None:
     values = np.linspace(0, 255, 3000).astype(np.float32).reshape(50, 60)
     values[0, 0], values[1, 1] = -12.5, 271.0

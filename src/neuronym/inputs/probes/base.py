@@ -340,10 +340,13 @@ class DatasetProbe(Probe):
     @cached_property
     def _targets(self) -> Any:
         """The labels of all items, where they are known without reading any."""
+        inner, rows = self._dataset, None
+        if hasattr(inner, "dataset") and hasattr(inner, "indices"):  # a torch Subset
+            inner, rows = inner.dataset, inner.indices
         for name in ("targets", "_labels", "labels"):
-            found = getattr(self._dataset, name, None)
-            if hasattr(found, "__getitem__") and len(found) == self._length:
-                return found
+            found = getattr(inner, name, None)
+            if hasattr(found, "__getitem__") and len(found) == len(inner):
+                return found if rows is None else [found[row] for row in rows]
         return None
 
     def vocabulary(self) -> Sequence[Annotation]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from neuronym._core.checks import Verbatim, integer, misuse
+from neuronym._core.checks import Verbatim, misuse
 from neuronym._core.errors import CorruptImageError
 
 #: Up to so many images of a probe are looked at, and so many values of each.
@@ -264,9 +264,10 @@ def _bands(value: Any) -> tuple[int, ...] | None:
         return None
     expected = "one to four numbers of bands from 1, such as 3,2,1 (red, green, blue)"
     given = value.split(",") if isinstance(value, str) else value
-    if not isinstance(given, list | tuple) or not 1 <= len(given) <= 4:
+    numbers = [str(band).strip() for band in given] if isinstance(given, list | tuple) else []
+    if not 1 <= len(numbers) <= 4 or not all(band.isdecimal() and int(band) for band in numbers):
         raise misuse("bands", expected, value)
-    return tuple(integer("bands", str(band).strip(), 1) for band in given)
+    return tuple(map(int, numbers))
 
 
 def choose(
