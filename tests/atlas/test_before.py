@@ -113,6 +113,14 @@ def test_a_new_run_takes_the_cache(world: ModuleType) -> None:
     assert _shards() == before
 
 
+def test_the_first_images_are_still_cached(world: ModuleType) -> None:
+    """A limit was the first images then."""
+    before = _shards()
+    atlas = _dissect(world, "first", limit="first:20")
+    assert atlas.manifest.probe.images == 20
+    assert _shards() == before
+
+
 def test_it_is_labelled_and_analysed_further(world: ModuleType) -> None:
     before = _shards()
     how = {"encoder": world.Colours(), "cache": "cache"}

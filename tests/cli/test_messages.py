@@ -140,3 +140,19 @@ def test_a_missing_atlas_part_says_how_to_get_it(tmp_path: Path, photos: Path) -
     done = attempt(["show", "a", "head:99"], tmp_path)
     assert done.code == 2
     assert "a number 0…3 in head, got 99" in done.err
+
+
+def test_warnings_are_one_line_or_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of the user's own modules and ours are notes; those of libraries are left out."""
+    import os
+
+    import torch
+
+    from neuronym import cli
+    from neuronym.cli import _note
+
+    _note(UserWarning("weights are old"), UserWarning, "/home/me/my_models.py", 3)
+    _note(UserWarning("has another name"), UserWarning, cli.__file__, 3)
+    _note(UserWarning("meshgrid will change"), UserWarning, torch.functional.__file__, 3)
+    _note(DeprecationWarning("of Python"), DeprecationWarning, os.__file__, 3)
+    assert capsys.readouterr().err == "note: weights are old\nnote: has another name\n"

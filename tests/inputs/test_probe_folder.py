@@ -149,7 +149,9 @@ def test_clear_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=rf"got a.txt, .* Its folder is {tmp_path}\."):
         open_probe("folder:a.txt")
-    with pytest.raises(UsageError, match="one of labels, masks, names, got 'label'. Nearest: lab"):
+    with pytest.raises(
+        UsageError, match="one of labels, masks, names, arrays, got 'label'. Nearest: lab"
+    ):
         folder(tmp_path, ",label=no")
     with pytest.raises(UsageError, match=r"to be folder:PATH, .*, got folder without a path\."):
         open_probe("folder")
@@ -267,7 +269,7 @@ def test_masks_without_names(camvid_like: Path) -> None:
 @pytest.mark.skipif(not (SHARED / "camvid").is_dir(), reason="check data absent")
 def test_camvid() -> None:
     words = "sky|building|pole|road|pavement|tree|sign|fence|car|pedestrian|bicyclist|"
-    probe = folder(SHARED / "camvid", f",names={words}", limit=5)
+    probe = folder(SHARED / "camvid", f",names={words}", limit="first:5")
     names = [mask.name for mask in probe.masks(0)]
     assert "road" in names
     assert "car" in names

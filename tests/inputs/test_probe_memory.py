@@ -112,6 +112,8 @@ def test_data_sets(form: str) -> None:
     dataset = Pairs(form)
     probe = open_probe(dataset)
     assert len(probe) == 5
+    assert probe.values.images == 0  # all are looked at once, for their values
+    dataset.reads = 0
     assert probe.image_id(4) == "000004"
     assert probe.read(2).decode().getpixel((0, 0)) == (0, 0, 255)
     assert probe.labels(2) == (Annotation("class", "sea"),)
@@ -198,7 +200,7 @@ def test_unions(folder: Path) -> None:
 
 
 def test_limits(folder: Path) -> None:
-    probe = open_probe(name_of(folder), limit=2)
+    probe = open_probe(name_of(folder), limit="first:2")
     assert [probe.image_id(i) for i in range(len(probe))] == ["blue/2.png", "lime/1.png"]
     assert len(open_probe(probe.name)) == 2
     assert probe.labels(1) == (Annotation("folder", "lime"),)
@@ -208,11 +210,12 @@ def test_limits(folder: Path) -> None:
     with pytest.raises(IndexError, match="2"):
         probe.read(2)
     assert len(open_probe(name_of(folder), limit=99)) == 3
-    both = open_probe(f"{name_of(folder, ',limit=1')}+{name_of(folder)}", limit=3)
+    both = open_probe(f"{name_of(folder, ',limit=first:1')}+{name_of(folder)}", limit="first:3")
     expected = ["folder/blue/2.png", "folder-2/blue/2.png", "folder-2/lime/1.png"]
     assert [both.image_id(i) for i in range(len(both))] == expected
     assert both.name.endswith("(first 3)")
-    assert open_probe(Pairs(), limit=4).name.endswith("(first 4)")
+    assert open_probe(Pairs(), limit="first:4").name.endswith("(first 4)")
+    assert open_probe(Pairs(), limit=4).name.endswith("(4 of it)")
     with pytest.raises(UsageError, match="`limit` to be a whole number of at least 1, got 0"):
         open_probe(name_of(folder), limit=0)
     with pytest.raises(UsageError, match="`limit` to be a whole number of at least 1, got 'x'"):

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -19,7 +20,7 @@ from neuronym.analysis.evaluation.base import open_context, table
 from neuronym.analysis.trust.run import analyse
 from neuronym.atlas.reader import Atlas
 from neuronym.cli.app import app
-from neuronym.report import categories
+from neuronym.report import categories, figures
 from neuronym.report.figures import as_bytes, inline_svg, shown
 from neuronym.report.plots.base import (
     FIGURES,
@@ -298,3 +299,52 @@ def test_command(atlas: Atlas, truth: str, tmp_path: Path) -> None:
         failed = run(app, ["figure", str(atlas.folder), *wrong])
         assert isinstance(failed.exception, UsageError)
         assert words in str(failed.exception)
+
+
+def _told(figure: Figure) -> list[str]:
+    """What a written figure says of writings that no font has."""
+    as_bytes(figure, "png")
+    return [line for line in texts(figure) if "installed font" in line]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["狗", "猫"], "Chinese"),
+        (["ねこ", "개"], "Japanese, Korean"),
+        (["कुत्ता"], "Devanagari"),
+        (["dog", "chien à poil", "собака", "كلب"], ""),
+    ],
+)
+def test_a_writing_without_a_font_is_named(
+    words: list[str], named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chinese words came out as boxes, and nothing said why."""
+    from matplotlib.font_manager import fontManager
+
+    ours = [font for font in fontManager.ttflist if font.name == "DejaVu Sans"]
+    monkeypatch.setattr(fontManager, "ttflist", ours)
+    figures._font_for.cache_clear()
+    with figures.style():
+        figure = figures.new(figsize=(3, 2))
+        axes = figure.subplots()
+        axes.barh(range(len(words)), range(len(words)))
+        axes.set_yticks(range(len(words)), words)
+        told = _told(figure)
+        assert told == (
+            [f"No installed font has {named} characters: boxes stand for them."] if named else []
+        )
+    figures._font_for.cache_clear()
+    assert "installed font" not in inline_svg(figure, "x") or named
+
+
+def test_an_installed_font_steps_in() -> None:
+    """matplotlib's own STIX has letters that DejaVu Sans lacks, as a font of CJK would."""
+    lacking = sorted(figures._characters("STIXGeneral") - figures._characters("DejaVu Sans"))
+    with figures.style():
+        figure = figures.new(figsize=(3, 2))
+        text = figure.text(0.1, 0.5, f"a {lacking[0]} b")
+        assert _told(figure) == []
+        family = text.get_fontfamily()
+    assert family[0] == "DejaVu Sans"
+    assert lacking[0] in figures._characters(family[1])

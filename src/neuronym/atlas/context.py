@@ -34,6 +34,7 @@ from neuronym.inputs.concepts.base import ConceptSet
 from neuronym.inputs.encoders.base import Encoder, open_encoder
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.probes.base import Annotation, Mask, Probe, RawImage, open_probe
+from neuronym.inputs.probes.values import Values
 from neuronym.inputs.settings import DissectSettings
 from neuronym.inputs.targets.base import Target, open_target
 
@@ -130,7 +131,13 @@ class Sources:
         Raises:
             UsageError, NeuronymError: they are not where they were, or others.
         """
-        probe = open_probe(self._source("probe"), limit=self.settings.limit)
+        s, values = self.settings, self.atlas.manifest.probe.values
+        probe = open_probe(
+            self._source("probe"),
+            limit=s.limit,
+            seed=s.seed,
+            values=Values.from_data(values) if values else Values.asked(s.value_range, s.bands),
+        )
         known = {probe.image_id(i) for i in range(len(probe))}
         lost = [image_id for image_id in self.images["image_id"] if image_id not in known]
         if lost:

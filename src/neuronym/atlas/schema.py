@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from neuronym._core.errors import NeuronymError
 from neuronym._core.former import UNTIL
+from neuronym.inputs.settings import first_images, of_first_images
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -267,7 +268,10 @@ class TargetFacts(Facts):
 
 @dataclass(kw_only=True)
 class ProbeFacts(Facts):
-    """The images: how many were given and readable, and which were not."""
+    """The images: how many were given and readable, which were not, and how they were chosen.
+
+    `sample`: of limits, `values`: what became of those that are not 8 bit, `left_out`: files.
+    """
 
     name: str
     given: int | None = None
@@ -275,6 +279,9 @@ class ProbeFacts(Facts):
     skipped: list[list[str]] = field(default_factory=list)
     unannotated: list[list[str]] = field(default_factory=list)
     fingerprint: str | None = None
+    sample: list[dict[str, Any]] = field(default_factory=list)
+    values: dict[str, Any] | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -382,6 +389,7 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 def _upgraded(data: Any) -> Any:
     """A manifest of an older schema with the keys of this one."""
+    data = _of_first_images(data)
     if not isinstance(data, dict) or data.get("schema") != 1:
         return data
     if not isinstance(data.get("stages"), dict):
@@ -398,6 +406,23 @@ def _upgraded(data: Any) -> Any:
         "methods": renamed,
         "analyses": data.get("analyses") or {},
     }
+
+
+def _of_first_images(data: Any) -> Any:
+    """A manifest of before there were samples, with its limits as they are written now."""
+    config = data.get("config") if isinstance(data, dict) else None
+    if not isinstance(config, dict) or not config or "seed" in config:
+        return data
+    data = data | {"config": of_first_images(config)}
+    for part, probe in (("probe", data.get("probe")), ("identity", data.get("identity"))):
+        if not isinstance(probe, dict):
+            continue
+        if part == "probe" and isinstance(probe.get("name"), str):
+            data[part] = probe | {"name": first_images(probe["name"])}
+        elif part == "identity" and isinstance(probe.get("probe"), list):
+            name, *rest = probe["probe"]
+            data[part] = probe | {"probe": [first_images(str(name)), *rest]}
+    return data
 
 
 def _rename(facts: Any) -> Any:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import site
 import sys
+import warnings
 
 
 def main() -> None:
@@ -12,6 +14,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that cannot show ✓ shows a question mark
             stream.reconfigure(errors="replace")
+    if not sys.warnoptions:  # -W and PYTHONWARNINGS ask for them as they are
+        warnings.showwarning = _note
     from neuronym._core.errors import NeuronymError
     from neuronym.cli.app import app
 
@@ -37,6 +41,19 @@ def _say(text: str) -> None:
     from neuronym._core.terminal import printable
 
     print(printable(text, lines=True), file=sys.stderr, flush=True)
+
+
+def _note(message: Warning | str, category: type[Warning], filename: str, *_: object) -> None:
+    """A warning as one line, without code; those of libraries are not for who uses a command."""
+    ours = os.path.dirname(os.path.dirname(__file__))
+    places = {
+        os.path.realpath(path) for path in (*site.getsitepackages(), os.path.dirname(os.__file__))
+    }
+    path = os.path.realpath(filename)
+    if path.startswith(os.path.realpath(ours) + os.sep) or not any(
+        path.startswith(place + os.sep) for place in places
+    ):
+        _say(f"note: {message}")
 
 
 def _leave(code: int) -> None:

@@ -26,7 +26,7 @@ def demo(
         str, typer.Option(metavar="ATLAS", help="Where the atlas is written.")
     ] = "demo-atlas",
     limit: Annotated[
-        int | None, typer.Option(metavar="N", help="Use only the first N images.", min=1)
+        int | None, typer.Option(metavar="N", help="Use a sample of N images.", min=1)
     ] = None,
     quiet: QuietOption = False,
 ) -> None:

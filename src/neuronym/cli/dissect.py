@@ -97,19 +97,26 @@ def run(
 
 
 def _tell_losses(atlas: Atlas) -> None:
-    """Name the images that were skipped: a few here, all of them in atlas.json."""
+    """Count the images that were skipped by the reason, and name a few; atlas.json has them all."""
     probe = atlas.manifest.probe
     for what, losses in (("skipped", probe.skipped), ("no annotations", probe.unannotated)):
-        for image_id, reason in losses[:5]:
-            print(printable(f"{what} {image_id}: {reason}"), file=sys.stderr)
-        if len(losses) > 5:
-            more = f"… and {len(losses) - 5:,} more, listed in {atlas.folder}/atlas.json"
+        reasons: dict[str, list[str]] = {}
+        for image_id, reason in losses:
+            reasons.setdefault(reason, []).append(image_id)
+        ordered = sorted(reasons.items(), key=lambda entry: -len(entry[1]))
+        for reason, ids in ordered[:5]:
+            of = ids[0] if len(ids) == 1 else f"{len(ids):,} images ({', '.join(ids[:3])}, …)"
+            print(printable(f"{what} {of}: {reason}"), file=sys.stderr)
+        rest = sum(len(ids) for _, ids in ordered[5:])
+        if rest:
+            more = f"… and {rest:,} more, listed in {atlas.folder}/atlas.json"
             print(f"{what} {more}", file=sys.stderr)
 
 
 def _announce(plan: Plan) -> None:
     from neuronym.extraction.pooling import grouped
     from neuronym.inputs.preprocess.given import describe
+    from neuronym.inputs.probes.subsets import sentences
 
     def line(name: str, text: str) -> None:
         print(printable(f"{name:<11} {text}"), file=sys.stderr)
@@ -122,6 +129,8 @@ def _announce(plan: Plan) -> None:
     line("layers", f"{shown}{more}: {counted(plan.units, 'unit')}")
     line("pooling", grouped({layer.info.name: layer.pooling for layer in plan.layers}))
     line("probe", f"{plan.probe.name}: {counted(len(plan.probe), 'image')}")
+    for sentence in sentences(plan.probe.facts()):
+        line("", sentence)
     line("concepts", plan.concepts.summary)
     line("encoder", plan.encoder.name)
     line("similarity", plan.similarity.spec)

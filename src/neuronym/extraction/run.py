@@ -26,6 +26,7 @@ from neuronym._core.progress import Progress, silent
 from neuronym.extraction.cache import Cache, CacheEntry, ShardedRows
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.probes.base import Probe, RawImage
+from neuronym.inputs.probes.deep import NeedsPackageError
 
 #: Larger encoded images are read again for decoding rather than held in memory.
 _HOLD_BYTES = 1 << 18
@@ -123,6 +124,8 @@ class Loader:
                 step.pixels(bands if step.channels == "bands" else image) for step in steps
             )
             width, height = raw.size
+        except NeedsPackageError as error:
+            return Decoded(header.index, error=str(error), passing=True)
         except CorruptImageError as error:
             return Decoded(header.index, error=str(error))
         return Decoded(header.index, width, height, pixels)

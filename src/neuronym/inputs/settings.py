@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -90,7 +91,27 @@ class DissectSettings:
         "How",
     )
     layout: str = _setting("auto", "Axes of 4-D outputs: auto, NCHW, NHWC.", "How")
-    limit: int | None = _setting(None, "Use only the first N images of the probe.", "How", "N")
+    limit: str | int | None = _setting(
+        None,
+        "Use a sample of N images, evenly over sub-folders or classes; first:N: the first N.",
+        "How",
+        "N",
+    )
+    seed: int = _setting(0, "Seed of the sample that --limit takes.", "How", "N")
+    value_range: str | None = _setting(
+        None,
+        "What becomes black and white in images that are not 8 bit: LOW,HIGH; percentile (0.1 and "
+        "99.9 of the probe); dtype (all that the type holds). Default: for integers the "
+        "percentiles rounded out to 2^n - 1, for floats 0…1 or 0…255 where they lie there.",
+        "How",
+        "RANGE",
+    )
+    bands: str | None = _setting(
+        None,
+        "Bands that are red, green and blue, from 1, e.g. 3,2,1; one is grey, a last one is alpha.",
+        "How",
+        "B,…",
+    )
     labels: int = _setting(20, "Labels kept per unit.", "How", "N")
     exemplars: int = _setting(20, "Highest activating images kept per unit.", "How", "N")
     keep: str = _setting(
@@ -121,6 +142,10 @@ class DissectSettings:
             value = getattr(self, name)
             if isinstance(value, str):
                 object.__setattr__(self, name, [value])
+        for name in ("value_range", "bands"):
+            value = getattr(self, name)
+            if isinstance(value, list | tuple):
+                object.__setattr__(self, name, ",".join(map(str, value)))
         for entry in fields(self):
             value = getattr(self, entry.name)
             kind = str(entry.type)
@@ -141,10 +166,12 @@ class DissectSettings:
             )
         for name in ("labels", "batch_size"):
             object.__setattr__(self, name, integer(name, getattr(self, name), 1))
-        for name in ("exemplars", "workers"):
+        for name in ("exemplars", "workers", "seed"):
             object.__setattr__(self, name, integer(name, getattr(self, name), 0))
         if self.limit is not None:
-            object.__setattr__(self, "limit", integer("limit", self.limit, 1))
+            first = "first:" if str(self.limit).startswith("first:") else ""
+            count = integer("limit", str(self.limit).removeprefix(first), 1)
+            object.__setattr__(self, "limit", f"{first}{count}" if first else count)
         choice("keep", self.keep, KEEP)
         choice("layout", self.layout, ("auto", "NCHW", "NHWC"))
 
@@ -156,6 +183,27 @@ class DissectSettings:
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON-able data, in the order of declaration."""
         return dataclasses.asdict(self)
+
+
+def of_first_images(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a run before there were samples: every limit meant the first images."""
+    if "seed" in config:
+        return config
+    config = dict(config)
+    if config.get("limit") is not None:
+        config["limit"] = f"first:{config['limit']}"
+    if isinstance(config.get("probe"), str):
+        config["probe"] = first_images(config["probe"])
+    return config
+
+
+def first_images(probe: str) -> str:
+    """The name of a probe of before there were samples, as it is written now.
+
+    >>> first_images("folder:photos,limit=7")
+    'folder:photos,limit=first:7'
+    """
+    return re.sub(r"(?<=[:,])limit=(?=\d)", "limit=first:", probe)
 
 
 def from_file(path: str | Path) -> dict[str, Any]:
@@ -183,7 +231,7 @@ def from_file(path: str | Path) -> dict[str, Any]:
             "config", "the atlas of a run", str(path), "This one was imported: no settings made it."
         )
     if "neuronym" in data and "config" in data:
-        data = data["config"]
+        data = of_first_images(data["config"])
     known = {f.name for f in fields(DissectSettings)}
     data = {key.replace("-", "_"): value for key, value in data.items()}
     for key in data:

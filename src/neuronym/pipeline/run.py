@@ -44,6 +44,7 @@ from neuronym.inputs.encoders.base import Encoder, open_encoder
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.given import settings_of, text_of
 from neuronym.inputs.probes.base import Probe, open_probe
+from neuronym.inputs.probes.values import Values
 from neuronym.inputs.settings import DissectSettings
 from neuronym.inputs.targets.base import Target, open_target
 from neuronym.inputs.targets.guess import guess
@@ -355,7 +356,7 @@ class Plan:
             "target": self.target.fingerprint,
             "layers": [plan.to_dict() for plan in self.layers],
             "preprocess": self.target.preprocess.to_dict(),
-            "probe": [self.probe.name, len(self.probe)],
+            "probe": [self.probe.name, len(self.probe), *self._values()],
             "concepts": self.concepts.fingerprint,
             "encoder": self.encoder.fingerprint,
             "similarity": name_of(self.similarity),
@@ -365,6 +366,10 @@ class Plan:
             "exemplars": s.exemplars,
             "keep": s.keep,
         }
+
+    def _values(self) -> list[dict[str, Any]]:
+        """What becomes of values that are not 8 bit, if there are any."""
+        return [self.probe.values.to_data()] if self.probe.values.matter else []
 
     def manifest(self) -> schema.Manifest:
         """The head of atlas.json."""
@@ -387,7 +392,9 @@ class Plan:
                 preprocess_assumed=list(target.origin.assumed),
                 note=self.note,
             ),
-            probe=schema.ProbeFacts(name=self.probe.name, given=len(self.probe)),
+            probe=schema.ProbeFacts(
+                name=self.probe.name, given=len(self.probe), **self.probe.facts()
+            ),
             concepts=schema.ConceptFacts(
                 name=concepts.name,
                 count=len(concepts),
@@ -426,7 +433,12 @@ def plan(
     device, dtype = resolve_device(settings.device), resolve_dtype(settings.dtype)
     # The cheap names first: a typo in the last argument should not cost a model download.
     similar = open_similarity(similarity if similarity is not None else settings.similarity)
-    images = open_probe(probe if probe is not None else settings.probe, limit=settings.limit)
+    images = open_probe(
+        probe if probe is not None else settings.probe,
+        limit=settings.limit,
+        seed=settings.seed,
+        values=Values.asked(settings.value_range, settings.bands),
+    )
     words = open_concepts(
         concepts if concepts is not None else settings.concepts,
         probe=images,

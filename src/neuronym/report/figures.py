@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +26,9 @@ INK, PALE, FAINT = "#1f2430", "#5b6270", "#d5d9e0"
 #: Okabe and Ito's colours, told apart with every kind of colour vision; without black and yellow.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9")
 _FORMATS = (".png", ".svg", ".pdf", ".jpg", ".webp")
-#: Fonts for writings that DejaVu Sans lacks, as far as they are installed.
+#: The font of figures; other installed ones step in for writings that it lacks.
+_FONT = "DejaVu Sans"
+#: Those that are tried first.
 _FONTS = (
     "Noto Sans CJK SC",
     "Noto Sans CJK JP",
@@ -53,12 +57,10 @@ def style() -> Iterator[None]:
     """While a figure is drawn: our fonts and ink, and text from data shown as it is."""
     os.environ.setdefault("MPLCONFIGDIR", str(default_root() / "matplotlib"))
     import matplotlib
-    from matplotlib.font_manager import fontManager
 
-    installed = {font.name for font in fontManager.ttflist}
     with matplotlib.rc_context(
         {
-            "font.family": ["DejaVu Sans", *(name for name in _FONTS if name in installed)],
+            "font.family": [_FONT],
             "text.parse_math": False,  # a dollar in a label is a dollar
             "axes.spines.top": False,
             "axes.spines.right": False,
@@ -163,9 +165,73 @@ def _write(figure: Figure, out: Any, kind: str, **options: Any) -> None:
     dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     rules = {"svg.fonttype": "none", "svg.hashsalt": "neuronym"}
     with warnings.catch_warnings(), matplotlib.rc_context(rules):
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        # What is missing stands in the figure itself.
+        warnings.filterwarnings("ignore", message="Glyph .* missing|Matplotlib currently does not")
+        lacking = _choose_fonts(figure)
+        if lacking and kind != "svg":  # who shows an SVG has fonts of his own
+            text = f"No installed font has {lacking} characters: boxes stand for them."
+            figure.text(0.995, 0.005, text, ha="right", va="bottom", fontsize=6, color=PALE)
         _finish(figure)
         figure.savefig(out, format=kind, metadata=dated, **options)
+
+
+def _choose_fonts(figure: Figure) -> str:
+    """Give each text the fonts it needs; returns the names of writings that none has."""
+    from matplotlib.text import Text
+
+    usual, lacking = _characters(_FONT), set()
+    for text in figure.findobj(Text):
+        strange = set(text.get_text()) - usual - {"\n"}
+        if not strange:
+            continue
+        family = [_FONT]
+        while strange and (font := _font_for(min(strange))) is not None:
+            family.append(font)
+            strange -= _characters(font)
+        text.set_fontfamily(family)
+        lacking |= strange
+    return ", ".join(sorted({_writing(character) for character in lacking}))
+
+
+@functools.cache
+def _font_for(character: str) -> str | None:
+    """An installed font that can draw a character, those of `_FONTS` before others."""
+    from matplotlib.font_manager import fontManager
+
+    names = {font.name for font in fontManager.ttflist}
+    order = [name for name in _FONTS if name in names] + sorted(names - set(_FONTS))
+    # One font draws a box for whatever there is.
+    return next(
+        (name for name in order if "Last Resort" not in name and character in _characters(name)),
+        None,
+    )
+
+
+@functools.cache
+def _characters(font: str) -> frozenset[str]:
+    """What a font can draw."""
+    from matplotlib.font_manager import fontManager
+    from matplotlib.ft2font import FT2Font
+
+    found: set[str] = set()
+    for entry in fontManager.ttflist:
+        if entry.name == font and entry.style == "normal":
+            with contextlib.suppress(OSError, RuntimeError, ValueError):  # a damaged font
+                found |= set(map(chr, FT2Font(entry.fname).get_charmap()))
+    return frozenset(found)
+
+
+def _writing(character: str) -> str:
+    """The name of the writing that a character belongs to.
+
+    >>> [_writing(character) for character in "狗ねकΩ"]
+    ['Chinese', 'Japanese', 'Devanagari', 'Greek']
+    """
+    first = unicodedata.name(character, "unnamed").split()[0]
+    east = {"CJK": "Chinese", "HIRAGANA": "Japanese", "KATAKANA": "Japanese", "HANGUL": "Korean"}
+    if unicodedata.category(character).startswith("S"):
+        return "symbol"
+    return east.get(first, first.capitalize())
 
 
 def _finish(figure: Figure) -> None:

@@ -11,6 +11,7 @@ from neuronym._core.terminal import add_row, command, console, counted, duration
 from neuronym.extraction.pooling import grouped, in_words
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.given import describe
+from neuronym.inputs.probes.subsets import sentences
 
 if TYPE_CHECKING:
     from neuronym.atlas.reader import Atlas
@@ -54,6 +55,7 @@ def facts(atlas: Atlas, method: str | None = None) -> dict[str, Any]:
         "probe": manifest.probe.name,
         "images": manifest.probe.images,
         "skipped": manifest.probe.skipped,
+        "chosen": sentences(manifest.probe.to_data()),
         "concepts": manifest.concepts.name,
         "encoder": manifest.encoder.name,
         "input": network_input(atlas),
@@ -70,7 +72,7 @@ def facts(atlas: Atlas, method: str | None = None) -> dict[str, Any]:
 def notes(atlas: Atlas, about: Any, found: dict[str, Any]) -> list[str]:
     """What to know before relying on labels: of the network's input, the encoder, the method."""
     own = (atlas.manifest.target.note, atlas.manifest.encoder.note, about.get("note"))
-    return [note for note in (*own, *found["notes"], *found["caveats"]) if note]
+    return [note for note in (*found["chosen"], *own, *found["notes"], *found["caveats"]) if note]
 
 
 def network_input(atlas: Atlas) -> str | None:

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL.Image import DecompressionBombError
 
-from neuronym._core import hashing
 from neuronym._core.checks import Verbatim, integer, misuse
 from neuronym._core.errors import CorruptImageError
-from neuronym._core.registry import Name, Registry, escape, parse, split, write
+from neuronym._core.registry import Name, Registry, escape, parse, split
 from neuronym.inputs.probes import images
+from neuronym.inputs.probes.deep import EIGHT_BIT
+from neuronym.inputs.probes.values import Values
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -53,16 +55,21 @@ class Mask:
 
 @dataclass(frozen=True, eq=False)
 class RawImage:
-    """One image before decoding: the encoded bytes of a file, or decoded pixels."""
+    """One image before decoding: the encoded bytes of a file, or decoded pixels.
 
-    data: bytes | Image | np.ndarray
+    `values` say what becomes of numbers that are not 8 bit.
+    """
+
+    data: bytes | Image | np.ndarray | Any
+    values: Values = images.ALONE
 
     @cached_property
     def content_hash(self) -> str:
-        """Hash of the encoded bytes, or of shape and pixels where there are no such bytes."""
-        if isinstance(self.data, bytes):
-            return hashing.of_bytes(self.data)
-        return hashing.of_array(np.asarray(images.to_rgb(self.data)))
+        """Hash of the encoded bytes, or of shape and pixels where there are no such bytes.
+
+        Where the bytes are not 8 bit, the range that becomes black to white is part of it.
+        """
+        return images.content_hash(self.data, self.values)
 
     @cached_property
     def size(self) -> tuple[int, int]:
@@ -73,7 +80,9 @@ class RawImage:
         Raises:
             CorruptImageError: the bytes are not a readable image.
         """
-        return (images.size if isinstance(self.data, bytes) else images.size_of)(self.data)
+        if isinstance(self.data, bytes):
+            return images.size(self.data)
+        return images.size_of(self.data, self.values)
 
     def seen(self, preprocess: Preprocess) -> np.ndarray:
         """What a network sees of it, `[height, width, channel]`, before normalisation."""
@@ -104,9 +113,8 @@ class RawImage:
         Raises:
             CorruptImageError: the bytes are not a readable image.
         """
-        return (
-            images.decode(self.data) if isinstance(self.data, bytes) else images.to_rgb(self.data)
-        )
+        read = images.decode if isinstance(self.data, bytes) else images.to_rgb
+        return read(self.data, self.values)
 
 
 class Probe(abc.ABC):
@@ -152,6 +160,34 @@ class Probe(abc.ABC):
         """
         return ()
 
+    def group(self, index: int) -> str:
+        """What a sample spreads over, known without reading: a sub-folder, a class; "": nothing."""
+        return ""
+
+    def eight_bit(self, index: int) -> bool:
+        """Whether the image's name alone tells that its values have 8 bits."""
+        source = self.source(index)
+        return source is not None and os.path.splitext(source)[1].lower() in EIGHT_BIT
+
+    @property
+    def values(self) -> Values:
+        """What becomes of values that are not 8 bit."""
+        return images.ALONE
+
+    def shown(self, values: Values) -> Probe:
+        """The same images with other values."""
+        from neuronym.inputs.probes.subsets import Shown
+
+        return Shown(self, values)
+
+    def facts(self) -> dict[str, Any]:
+        """What the run says of it and `atlas.json` keeps.
+
+        `sample`: how images were chosen; `values`: what becomes of those that are not 8 bit;
+        `left_out`: numbers of files that are not read, by kind.
+        """
+        return {}
+
 
 def valid_text(name: str | bytes) -> str:
     r"""A file name as text that every file format can hold.
@@ -188,12 +224,12 @@ def unique(ids: Sequence[str]) -> list[str]:
 
 
 def raw_image(item: Any) -> RawImage:
-    """Encoded bytes for a path or bytes, pixels for anything else that is an image."""
+    """Encoded bytes for a path or bytes, anything else as it is."""
     if isinstance(item, str | os.PathLike):
         return RawImage(images.read_file(Path(item)))
     if isinstance(item, bytes | bytearray | memoryview):
         return RawImage(bytes(item))
-    return RawImage(images.to_rgb(item))
+    return RawImage(item)
 
 
 class ListProbe(Probe):
@@ -320,6 +356,24 @@ class DatasetProbe(Probe):
         name = self._label_name(label)
         return (Annotation(self._category, name),) if name else ()
 
+    def group(self, index: int) -> str:
+        if self._targets is None:
+            return ""
+        label = self._targets[index]
+        return str(label.item() if hasattr(label, "item") else label)
+
+    @cached_property
+    def _targets(self) -> Any:
+        """The labels of all items, where they are known without reading any."""
+        inner, rows = self._dataset, None
+        if hasattr(inner, "dataset") and hasattr(inner, "indices"):  # a torch Subset
+            inner, rows = inner.dataset, inner.indices
+        for name in ("targets", "_labels", "labels"):
+            found = getattr(inner, name, None)
+            if hasattr(found, "__getitem__") and len(found) == len(inner):
+                return found if rows is None else [found[row] for row in rows]
+        return None
+
     def vocabulary(self) -> Sequence[Annotation]:
         names = set(self._classes)
         targets = getattr(self._dataset, "targets", None)
@@ -350,7 +404,7 @@ class DatasetProbe(Probe):
     def _fetch(self, index: int) -> Any:
         try:
             return self._dataset[index]
-        except (OSError, SyntaxError) as error:  # what Pillow raises for damaged files
+        except (OSError, SyntaxError, DecompressionBombError) as error:  # Pillow's, of a bad file
             raise CorruptImageError(valid_text(f"cannot be read: {error}")) from error
 
 
@@ -415,6 +469,22 @@ class Union(Probe):
     def vocabulary(self) -> Sequence[Annotation]:
         return sorted({entry for part in self._parts for entry in part.vocabulary()})
 
+    def group(self, index: int) -> str:
+        number, inner = self._find(index)
+        return f"{self._prefixes[number]}/{self._parts[number].group(inner)}"
+
+    def eight_bit(self, index: int) -> bool:
+        number, inner = self._find(index)
+        return self._parts[number].eight_bit(inner)
+
+    def facts(self) -> dict[str, Any]:
+        every = [part.facts() for part in self._parts]
+        left_out = sum((Counter(facts.get("left_out", {})) for facts in every), Counter())
+        sample = [entry for facts in every for entry in facts.get("sample", [])]
+        return ({"left_out": dict(left_out)} if left_out else {}) | (
+            {"sample": sample} if sample else {}
+        )
+
     def _find(self, index: int) -> tuple[int, int]:
         if not 0 <= index < len(self):
             raise IndexError(index)
@@ -422,103 +492,77 @@ class Union(Probe):
         return number, index - (self._ends[number - 1] if number else 0)
 
 
-class First(Probe):
-    """The first images of a probe, with the ids they have there.
-
-    Args:
-        probe: the whole probe.
-        limit: how many images to keep; a larger number keeps all.
-
-    Raises:
-        UsageError: `limit` is not at least 1.
-    """
-
-    def __init__(self, probe: Probe, limit: int) -> None:
-        self._probe = probe
-        self._length = min(integer("limit", limit, 1), len(probe))
-        self.name = _limited_name(probe.name, self._length)
-
-    def __len__(self) -> int:
-        return self._length
-
-    def image_id(self, index: int) -> str:
-        return self._probe.image_id(self._inside(index))
-
-    def read(self, index: int) -> RawImage:
-        return self._probe.read(self._inside(index))
-
-    def source(self, index: int) -> str | None:
-        return self._probe.source(self._inside(index))
-
-    def labels(self, index: int) -> Sequence[Annotation]:
-        return self._probe.labels(self._inside(index))
-
-    def masks(self, index: int) -> Sequence[Mask]:
-        return self._probe.masks(self._inside(index))
-
-    def vocabulary(self) -> Sequence[Annotation]:
-        return self._probe.vocabulary()
-
-    def _inside(self, index: int) -> int:
-        if not 0 <= index < self._length:
-            raise IndexError(index)
-        return index
-
-
 def _kind(probe: Probe) -> str:
     kind = probe.name.partition(":")[0]
     return kind if re.fullmatch(r"[\w-]+", kind) else "images"
 
 
-def _limited_name(name: str, limit: int) -> str:
-    """`folder:PATH` → `folder:PATH,limit=7`; what is not one name gets a remark."""
-    if " given in Python" in name or len(split(name, "+")) > 1:
-        return f"{name} (first {limit})"
-    parsed = parse(name, "probe")
-    return write(type(parsed)(parsed.kind, parsed.detail, {**parsed.params, "limit": str(limit)}))
-
-
 # Each source registers itself.
 
 
-def open_probe(spec: Any, *, limit: int | None = None) -> Probe:
+def open_probe(
+    spec: Any,
+    *,
+    limit: int | str | None = None,
+    seed: int = 0,
+    values: Values | None = None,
+) -> Probe:
     """A probe from what a user may give for one.
 
     Args:
         spec: a name (`synthetic`, `folder:PATH`, `broden:PATH`, `torchvision:CIFAR100`, `hf:NAME`,
-            unions `a+b`), each with an optional `limit=N`; a `pathlib.Path` of a folder; a list of
-            PIL images, arrays, tensors, paths or encoded bytes; a data set with a length and
-            numbered items `image`, `(image, label)` or `{"image": …}`; or a probe.
-        limit: keep the first so many images.
+            `arrays:PATH`, unions `a+b`), each with an optional `limit=N`; a `pathlib.Path` of a
+            folder; a list of PIL images, arrays, tensors, paths or encoded bytes; a data set with a
+            length and numbered items `image`, `(image, label)` or `{"image": …}`; or a probe.
+        limit: keep a sample of so many images, evenly over sub-folders or classes; `first:N`: the
+            first so many.
+        seed: of the samples.
+        values: what becomes of values that are not 8 bit, and which bands are shown. None: the
+            range is found in up to 200 images.
 
     Raises:
         UsageError: nothing is known by this name, a parameter is wrong, or there are no images.
         NeuronymError: it cannot be read or downloaded.
     """
-    probe = _open(spec)
-    return probe if limit is None else First(probe, limit)
+    from neuronym.inputs.probes.subsets import Shown, Subset, limited
+
+    images.silence()
+    probe = _open(spec, seed)
+    if values is not None or not isinstance(spec, Shown | Subset):
+        probe = probe.shown(values or images.ALONE)
+    return probe if limit is None else limited(probe, limit, seed)
 
 
-def _open(spec: Any) -> Probe:
+def _open(spec: Any, seed: int) -> Probe:
     if isinstance(spec, Probe):
         return spec
     if isinstance(spec, str):
-        parts = [_open_name(text) for text in split(spec, "+")]
+        parts = [_open_name(text, seed) for text in split(spec, "+")]
         return parts[0] if len(parts) == 1 else Union(parts)
     if isinstance(spec, Path):
-        return _open_name(f"folder:{escape(str(spec))}")
+        return _open_name(f"folder:{escape(str(spec))}", seed)
     if isinstance(spec, list | tuple):
         return ListProbe(spec)
-    if type(spec).__module__.partition(".")[0] == "datasets" and hasattr(spec, "features"):
+    if type(spec).__module__.partition(".")[0] == "datasets":
         return PROBES["hf"].make(spec)
-    if hasattr(spec, "__getitem__") and not isinstance(spec, dict | bytes):
+    if hasattr(spec, "__getitem__") and not isinstance(spec, Mapping | bytes):
         return DatasetProbe(spec)
-    remedy = "Give its data set: loader.dataset." if hasattr(spec, "dataset") else ""
     expected = "a name, a path, a list of images or a data set with a length and numbered items"
-    raise misuse("probe", expected, Verbatim(type(spec).__name__), remedy)
+    raise misuse("probe", expected, Verbatim(type(spec).__name__), _instead(spec))
 
 
-def _open_name(text: str) -> Probe:
+def _instead(spec: Any) -> str:
+    """What to give in place of something that is no probe."""
+    if hasattr(spec, "dataset"):
+        return "Give its data set: loader.dataset."
+    if isinstance(spec, Mapping) and spec:
+        return f"Give one of its entries, such as the one called {str(next(iter(spec)))!r}."
+    return ""
+
+
+def _open_name(text: str, seed: int) -> Probe:
+    from neuronym.inputs.probes.subsets import limited, read_limit
+
     if not text.strip():
         raise misuse("probe", "a name", text, "See `neuronym list probes`.")
     name = parse(PROBES.expand(text.strip()), "probe")
@@ -528,7 +572,10 @@ def _open_name(text: str) -> Probe:
             raise misuse("probe", "a name of the form kind:detail", text, hint)
         raise PROBES.unknown(name.kind)
     params = dict(name.params)
-    limit = params.pop("limit", None)
-    count = None if limit is None else integer("limit", limit, 1)
+    limit, own = params.pop("limit", None), params.pop("limit_seed", None)
+    if limit is not None:
+        read_limit(limit)  # said before anything is opened
     probe = PROBES[name.kind].make(Name(name.kind, name.detail, params))
-    return probe if count is None else First(probe, count)
+    if limit is None:
+        return probe
+    return limited(probe, limit, seed if own is None else integer("limit_seed", own, 0))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from neuronym._core.checks import Verbatim, misuse
+from neuronym._core.checks import Verbatim, choice, misuse
 from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
 from neuronym._core.registry import Name, known_params, write
 from neuronym.inputs.probes import images
@@ -20,6 +22,7 @@ from neuronym.inputs.probes.base import (
     unique,
     valid_text,
 )
+from neuronym.inputs.probes.deep import ARRAYS, EIGHT_BIT, lacking
 from neuronym.inputs.probes.masks import MaskFolder, read_names
 
 #: Files with these endings, in any case, are images.
@@ -45,9 +48,16 @@ SUFFIXES = frozenset(
         ".ico",
         ".heic",
         ".heif",
+        ".hif",
+        ".jxl",
     }
 )
-_SKIPPED = {"__MACOSX"}
+#: What systems and programs leave in folders, in any case; also what begins with a dot.
+_SKIPPED = frozenset(
+    {"__macosx", "@eadir", "@tmp", "#recycle", "@recycle", "$recycle.bin", "#snapshot"}
+    | {"@recently-snapshot", "system volume information", "lost+found", "thumbs.db", "ehthumbs.db"}
+    | {"desktop.ini", "icon\r", "__pycache__"}
+)
 _FORMATS_READ = "Images are files named " + ", ".join(
     f"*{suffix}" for suffix in (".jpg", ".png", ".webp", ".gif", ".bmp", ".tif", ".ppm", ".avif")
 )
@@ -55,7 +65,7 @@ _FORMATS_READ = "Images are files named " + ", ".join(
 
 @PROBES.register(
     "folder",
-    syntax="folder:PATH[,labels=no|CATEGORY][,masks=PATH|no][,names=a|b|…|FILE]",
+    syntax="folder:PATH[,labels=no|CATEGORY][,masks=PATH|no][,names=a|b|…|FILE][,arrays=yes|no]",
     example="folder:photos",
 )
 def open_folder(name: Name) -> Probe:
@@ -64,7 +74,10 @@ def open_folder(name: Name) -> Probe:
     Raises:
         UsageError: no such folder, no images in it, or masks without names.
     """
-    known_params(name, "labels", "masks", "names")
+    known_params(name, "labels", "masks", "names", "arrays")
+    arrays = name.params.get("arrays")
+    if arrays is not None:
+        choice("arrays", arrays, ("yes", "no"))
     if not name.detail:
         got = Verbatim(f"{write(name)} without a path")
         raise misuse("probe", "folder:PATH, the path of a folder of images", got)
@@ -83,7 +96,7 @@ def open_folder(name: Name) -> Probe:
         masks = MaskFolder(folder, read_names(name.params.get("names"), [root, folder.parent]))
     category = valid_text(name.params.get("labels", "folder"))
     return FolderProbe(
-        inner, valid_text(write(name)), None if category == "no" else category, masks
+        inner, valid_text(write(name)), None if category == "no" else category, masks, arrays
     )
 
 
@@ -97,6 +110,8 @@ class FolderProbe(Probe):
         name: the name that opens it again.
         category: of the labels that the names of sub-folders give, or None for no labels.
         masks: where the pixel masks are, or None.
+        arrays: `yes`: files .npy and .npz are images; `no`: they are not; None: where there are no
+            other images.
 
     Raises:
         UsageError: there are no images in the folder.
@@ -108,12 +123,14 @@ class FolderProbe(Probe):
         name: str,
         category: str | None = "folder",
         masks: MaskFolder | None = None,
+        arrays: str | None = None,
     ) -> None:
         self.name = name
         self._root, self._category, self._masks = root, category, masks
-        found, others = _walk(root)
+        found, others = _walk(root, arrays)
         if not found:
             raise UsageError(f"{_no_images(root, others)} {_FORMATS_READ}")
+        self._left_out = dict(sorted(others.items(), key=lambda kind: (-kind[1], kind[0])))
         pairs = sorted((valid_text(path), path) for path in found)
         self._paths = [path for _, path in pairs]
         self._ids = unique([text for text, _ in pairs])
@@ -136,6 +153,15 @@ class FolderProbe(Probe):
         # Not from the id: in a file name, `~2` is ours.
         parents = PurePosixPath(valid_text(self._paths[index])).parts[:-1]
         return tuple(Annotation(self._category, part) for part in dict.fromkeys(parents))
+
+    def group(self, index: int) -> str:
+        return valid_text(self._paths[index].rpartition("/")[0])
+
+    def eight_bit(self, index: int) -> bool:
+        return _suffix(self._paths[index]) in EIGHT_BIT
+
+    def facts(self) -> dict[str, Any]:
+        return {"left_out": self._left_out} if self._left_out else {}
 
     def masks(self, index: int) -> Sequence[Mask]:
         if self._masks is None:
@@ -168,14 +194,15 @@ def _no_images(root: Path, others: Counter[str]) -> str:
     return f"The folder {root} holds no images, but {total} other files ({kinds}{more})."
 
 
-def _walk(root: Path) -> tuple[list[str], Counter[str]]:
-    """Paths of the images below `root` (posix, relative) and a count of the other files' endings.
+def _walk(root: Path, arrays: str | None) -> tuple[list[str], Counter[str]]:
+    """Paths of the images below `root` (posix, relative), and how many files are left out, by kind.
 
     Every physical folder is read once, however many symbolic links lead to it, so that loops end;
-    a folder's own place goes before a link to it.
+    a folder's own place goes before a link to it. For `arrays` see `FolderProbe`.
     """
-    found: list[str] = []
+    found: list[tuple[str, int]] = []  # with their inodes; 0: a symbolic link
     others: Counter[str] = Counter()
+    needed = functools.cache(lacking)
     visited = {_identity(root)}
     folders, links = [""], []
     while folders or links:
@@ -195,7 +222,7 @@ def _walk(root: Path) -> tuple[list[str], Counter[str]]:
                 f"Cannot read the folder {root / folder}: {error.strerror or error}."
             ) from error
         for entry in entries:
-            if entry.name.startswith(".") or entry.name in _SKIPPED:
+            if entry.name.startswith(".") or entry.name.lower() in _SKIPPED:
                 continue
             path = f"{folder}/{entry.name}" if folder else entry.name
             kind = _kind(entry)
@@ -206,12 +233,57 @@ def _walk(root: Path) -> tuple[list[str], Counter[str]]:
                     visited.add(identity)
                     folders.append(path)
             elif kind == "file":
-                suffix = os.path.splitext(entry.name)[1].lower()
-                if suffix in SUFFIXES:
-                    found.append(path)
-                else:
+                suffix = _suffix(entry.name)
+                if suffix not in SUFFIXES and suffix not in ARRAYS:
                     others[suffix or "without ending"] += 1
-    return found, others
+                elif package := needed(suffix):
+                    others[f"{suffix}, which needs {package}"] += 1
+                else:
+                    found.append((path, 0 if entry.is_symlink() else entry.inode()))
+    paths = _once(root, found)
+    if len(paths) < len(found):
+        others["linked to a file that is there"] = len(found) - len(paths)
+    pictures = [path for path in paths if _suffix(path) not in ARRAYS]
+    if arrays == "yes" or (arrays is None and not pictures):
+        return paths, others
+    if len(pictures) < len(paths):
+        others[".npy or .npz, which arrays=yes takes"] = len(paths) - len(pictures)
+    return pictures, others
+
+
+def _once(root: Path, found: Sequence[tuple[str, int]]) -> list[str]:
+    """Each physical file once: in a place of its own before symbolic links, then the first path."""
+    files = Counter(inode for _, inode in found if inode)
+    if len(files) == len(found):
+        return [path for path, _ in found]
+    linked = {
+        path: identity for path, inode in found if not inode and (identity := _file(root, path))
+    }
+    # Most files are told apart by their inodes alone, which are known without asking for them.
+    unsure = {inode for inode, count in files.items() if count > 1}
+    unsure |= {identity[1] for identity in linked.values()}
+    seen: set[tuple[int, int]] = set()
+    kept = []
+    for path, inode in sorted(found, key=lambda entry: (not entry[1], entry[0])):
+        identity = linked.get(path) if not inode else inode in unsure and _file(root, path)
+        if identity and identity in seen:
+            continue
+        if identity:
+            seen.add(identity)
+        kept.append(path)
+    return kept
+
+
+def _file(root: Path, path: str) -> tuple[int, int] | None:
+    """What tells a file from others; None for one that is not there."""
+    try:
+        return _identity(root / path)
+    except OSError:
+        return None
+
+
+def _suffix(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
 
 
 def _kind(entry: os.DirEntry[str]) -> str:

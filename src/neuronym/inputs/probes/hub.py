@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def open_hub(name: Name | Any) -> Probe:
         MissingExtraError: the package datasets is absent.
     """
     if not isinstance(name, Name):
-        return HubProbe(name)
+        return _given(name)
     known_params(name, "config", "split", "column")
     if not name.detail:
         raise misuse(
@@ -48,6 +49,31 @@ def open_hub(name: Name | Any) -> Probe:
     loaded = (_load_local if local else _load_from_hub)(datasets, name)
     split, dataset = _pick_split(loaded, name)
     return HubProbe(dataset, valid_text(write(name)), split, name.params.get("column"))
+
+
+def _given(loaded: Any) -> Probe:
+    """A data set of Hugging Face that was made in Python."""
+    import datasets
+
+    if isinstance(loaded, datasets.DatasetDict | datasets.IterableDatasetDict):
+        if len(loaded) != 1:
+            some = next(iter(loaded), "train")
+            raise misuse(
+                "probe",
+                "one split of a data set",
+                Verbatim(f"a {type(loaded).__name__} of {', '.join(loaded) or 'none'}"),
+                f"Give one of them, such as data[{some!r}].",
+            )
+        return _given(next(iter(loaded.values())))
+    if isinstance(loaded, datasets.IterableDataset):
+        raise misuse(
+            "probe",
+            "a data set with a length and numbered items",
+            Verbatim("an IterableDataset, which is read as a stream"),
+            "Take its first images: datasets.Dataset.from_list(list(data.take(1000)), "
+            "features=data.features).",
+        )
+    return HubProbe(loaded)
 
 
 class HubProbe(Probe):
@@ -79,6 +105,8 @@ class HubProbe(Probe):
         self._images = encoded.select_columns([self._column])
         self._classes = _class_columns(datasets, dataset.features)
         self._labels = encoded.select_columns(list(self._classes)) if self._classes else None
+        kinds = dataset.features.items()
+        self._single = [name for name, kind in kinds if isinstance(kind, datasets.ClassLabel)]
 
     def __len__(self) -> int:
         return len(self._images)
@@ -114,6 +142,20 @@ class HubProbe(Probe):
         return sorted(
             {Annotation(_category(col), name) for col, names in columns for name in names}
         )
+
+    def group(self, index: int) -> str:
+        return str(self._groups[self._inside(index)]) if self._groups is not None else ""
+
+    def eight_bit(self, index: int) -> bool:
+        return False  # to ask for the name of a row's file would read the row
+
+    @cached_property
+    def _groups(self) -> Any:
+        """The classes of all rows: the column called label, else the first of single classes."""
+        if self._labels is None:
+            return None
+        single = [name for name in self._single if name == "label"] or self._single
+        return self._labels.with_format("numpy")[single[0]] if single else None
 
     def _cell(self, index: int) -> dict[str, Any]:
         return self._images[self._inside(index)][self._column] or {}

@@ -6,8 +6,8 @@ The rules, the same for every source:
   counts.
 - Transparent pixels lie on white, which is what a viewer shows; dropping the alpha channel would
   show the arbitrary colours that editors leave under it.
-- 16-bit channels keep their high byte, so that 0…65535 becomes 0…255. Other number formats are
-  scaled by the range that their values fit into (see `_bytes_of`).
+- Values of more than 8 bits become black to white by one range for all images (`values`), read by
+  libraries that keep them whole (`deep`). PPM files say themselves what white is.
 - Colour profiles are ignored, as in the pipelines that vision networks were trained with.
 - Images above `EXACT_PIXELS` come back reduced by a whole factor, and only one of them is decoded
   at a time. The decoder's own memory remains, by measurement 4 bytes per pixel for PNG, 4 to 7 for
@@ -24,16 +24,19 @@ import os
 import stat
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageChops
 
+from neuronym._core import hashing
 from neuronym._core.checks import Verbatim, misuse
-from neuronym._core.errors import CorruptImageError
+from neuronym._core.errors import CorruptImageError, NeuronymError
+from neuronym.inputs.probes import deep
+from neuronym.inputs.probes.values import OVERSHOOT, BandsError, Values, as_image_array, choose
 
 #: Images up to this many pixels are decoded exactly; above, at 1/2, 1/4 or 1/8 of their size.
 EXACT_PIXELS = 50_000_000
@@ -41,8 +44,6 @@ EXACT_PIXELS = 50_000_000
 MAX_PIXELS = 300_000_000
 #: The limit of formats whose decoders need several times the memory of the pixels.
 MAX_PIXELS_OF = dict.fromkeys(("WEBP", "JPEG2000", "AVIF", "HEIF"), 125_000_000)
-#: Files above this many bytes are refused.
-MAX_BYTES = 1 << 30
 # Pillow opens more formats than these: some start other programs (EPS), some have no signature and
 # take anything for an image (TGA). HEIF is there once pillow-heif has been registered.
 _FORMATS = (
@@ -76,84 +77,25 @@ _ONE_HUGE = threading.Lock()
 _QUIET: list[Any] = []
 
 
-def _size_of_array(source: Any) -> tuple[int, int]:
-    """Width and height of an array or tensor, in pixels."""
-    array = _hwc(*_values(source))
-    return array.shape[1], array.shape[0]
-
-
-def _array_to_image(source: Any) -> Image.Image:
-    """An array or tensor as a PIL image of mode L, LA, RGB or RGBA.
-
-    Raises:
-        CorruptImageError: it holds no pixels.
-        UsageError: its shape or its values are not those of an image.
-    """
-    array = _hwc(*_values(source))
-    if 0 in array.shape:
-        raise CorruptImageError("has no pixels")
-    if array.dtype == np.uint16:
-        array = (array >> 8).astype(np.uint8)
-    elif array.dtype == np.bool_:
-        array = array.astype(np.uint8) * 255
-    elif array.dtype != np.uint8:
-        low, high = float(array.min()), float(array.max())
-        if not (low >= 0 and high <= 255):  # also catches NaN
-            raise misuse(
-                "image",
-                "an array of values in 0…1 or 0…255",
-                Verbatim(f"{low:.3g}…{high:.3g}"),
-                "Give images as they are before normalisation: neuronym normalises them itself.",
-            )
-        scale = 255 if array.dtype.kind == "f" and high <= 1 else 1
-        array = np.round(array * scale).astype(np.uint8)
-    flat = array[:, :, 0] if array.shape[2] == 1 else array
-    return Image.fromarray(np.ascontiguousarray(flat))
-
-
-def _values(source: Any) -> tuple[np.ndarray, bool]:
-    """The values of an array or tensor, and whether the channels are expected to come first."""
-    if hasattr(source, "detach") and hasattr(source, "cpu"):
-        tensor = source.detach().cpu()
-        return (tensor.float() if tensor.is_floating_point() else tensor).numpy(), True
-    array = np.asarray(source) if hasattr(source, "__array__") else None
-    if array is None or array.dtype.kind not in "buif":
-        raise misuse(
-            "image",
-            "a PIL image, an array, a tensor, encoded bytes or a path",
-            Verbatim(type(source).__name__),
-        )
-    return array, False
-
-
-def _hwc(array: np.ndarray, channels_first: bool) -> np.ndarray:
-    if array.ndim == 2:
-        return array[:, :, None]
-    if array.ndim == 3:
-        first, last = array.shape[0] in (1, 2, 3, 4), array.shape[2] in (1, 2, 3, 4)
-        if first and (channels_first or not last):
-            return array.transpose(1, 2, 0)
-        if last:
-            return array
-    raise misuse(
-        "image",
-        "an array [height, width], [height, width, channel] or [channel, height, width] "
-        "with 1 to 4 channels",
-        Verbatim(f"the shape {list(array.shape)}"),
-    )
-
-
 # Pillow logs some damage on stderr, although it also raises.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
-def decode(data: bytes) -> Image.Image:
+#: How an image on its own is shown.
+ALONE = Values()
+#: Floats below 0 and not above this are normalised ones, not pictures.
+_NORMALISED = 32
+
+
+def decode(data: bytes, values: Values = ALONE) -> Image.Image:
     """The image in an encoded file, RGB and upright.
 
     Safe to call from many threads at once; emits no warnings.
 
     Args:
-        data: the bytes of a JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, JPEG 2000 or AVIF file.
+        data: the bytes of a JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, JPEG 2000, AVIF, HEIF, JPEG XL,
+            npy or npz file.
+        values: what becomes black and white where these are not 8 bit, and which bands are shown.
 
     Returns:
         A loaded image of mode RGB. Above `EXACT_PIXELS` it is smaller than `size` says.
@@ -161,18 +103,22 @@ def decode(data: bytes) -> Image.Image:
     Raises:
         CorruptImageError: not an image, truncated, damaged, or above the limit of its format.
     """
-    try:
+    silence()
+    with _one_error():
+        header = _look(data)
+        if header is not None:
+            pixels = header.size[0] * header.size[1]
+            with _in_turn(_factor(pixels)):
+                image = _shrunk(_picture(*header.read(values.bands), values), _factor(pixels))
+            turn = _UPRIGHT.get(header.orientation)
+            return image.transpose(turn) if turn is not None else image
         image = open_header(data)
         factor = _factor(image.width * image.height)
         with _in_turn(factor):
             if factor > 1 and isinstance(image, _jpeg()):
                 # The decoder itself scales: an eighth of the time, and no full image.
                 image.draft(image.mode, (image.width // factor, image.height // factor))
-            return _finish(image)
-    except CorruptImageError:
-        raise
-    except Exception as error:  # a damaged file can make a decoder raise nearly anything
-        raise CorruptImageError(f"cannot be decoded: {_reason(error)}") from error
+            return _finish(image, values)
 
 
 def size(data: bytes) -> tuple[int, int]:
@@ -181,58 +127,165 @@ def size(data: bytes) -> tuple[int, int]:
     Raises:
         CorruptImageError: the header is not that of an image, or declares too many pixels.
     """
-    try:
-        image = open_header(data)
-        return _upright_size(image, header_only=True)
-    except CorruptImageError:
-        raise
-    except Exception as error:
-        raise CorruptImageError(f"cannot be decoded: {_reason(error)}") from error
+    silence()
+    with _one_error():
+        header = _look(data)
+        if header is not None:
+            return header.size[::-1] if header.orientation >= 5 else header.size
+        return _upright_size(open_header(data), header_only=True)
 
 
-def size_of(source: Any) -> tuple[int, int]:
+def size_of(source: Any, values: Values = ALONE) -> tuple[int, int]:
     """Width and height of a PIL image, array or tensor once it is upright."""
     if isinstance(source, Image.Image):
         return _upright_size(source, header_only=False)
-    return _size_of_array(source)
+    array = as_image_array(source, values.bands)
+    return array.shape[1], array.shape[0]
 
 
-def to_rgb(source: Any) -> Image.Image:
+def to_rgb(source: Any, values: Values = ALONE) -> Image.Image:
     """A PIL image, array or tensor as an upright RGB image.
 
     Args:
-        source: a PIL image of any mode; or a uint8, uint16, bool or float array or tensor,
-            `[height, width]`, `[height, width, channel]` or `[channel, height, width]` with 1
-            (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA) channels. Floats lie in 0…1 or in 0…255.
+        source: a PIL image of any mode; or an array or tensor of numbers, `[height, width]`,
+            `[height, width, channel]` or `[channel, height, width]` with 1 (grey) or 3 (RGB)
+            channels. Of other numbers of channels `values.bands` says which are meant.
+        values: what becomes black and white where these are not 8 bit, and which bands are shown.
 
     Raises:
         CorruptImageError: the PIL image's file is damaged, or the array holds no pixels.
         UsageError: the shape or the values are not those of an image.
     """
-    if not isinstance(source, Image.Image):
-        return _finish(_array_to_image(source))
+    silence()
+    with _one_error():
+        if isinstance(source, Image.Image) and not _is_deep(source):
+            with _in_turn(_factor(source.width * source.height)):
+                return _finish(source, values)
+        factor, turn = 1, None
+        if isinstance(source, Image.Image):
+            factor, turn = _factor(source.width * source.height), _UPRIGHT.get(_orientation(source))
+        with _in_turn(factor):
+            image = _shrunk(_picture(*_of_python(source, values), values), factor)
+        return image.transpose(turn) if turn is not None else image
+
+
+def deep_values(source: Any, values: Values) -> np.ndarray | None:
+    """The values `[y, x, band]` of encoded bytes, a PIL image or an array; None: it has 8 bits.
+
+    Raises:
+        CorruptImageError, UsageError: as `decode` and `to_rgb`.
+    """
+    with _one_error():
+        if isinstance(source, bytes):
+            header = _look(source)
+            return None if header is None else header.read(values.bands)[0]
+        if isinstance(source, Image.Image) and not _is_deep(source):
+            return None
+        return _of_python(source, values)[0]
+
+
+def content_hash(source: bytes | Any, values: Values = ALONE) -> str:
+    """Hash of what an image is and how it is shown.
+
+    Of encoded bytes with 8 bits a value: of the bytes. Of others: of the bytes and the range that
+    becomes black to white. Of an image or array: of its RGB pixels.
+    """
+    if not isinstance(source, bytes):
+        return hashing.of_array(np.asarray(to_rgb(source, values)))
     try:
-        with _in_turn(_factor(source.width * source.height)):
-            return _finish(source)
+        plain = values.bands is None and deep.look(source) is None
     except CorruptImageError:
+        plain = True  # that it is damaged is said when it is decoded
+    chunks = [source] if plain else [source, values.token().encode()]
+    return hashing.of_bytes(*chunks)
+
+
+def _look(data: bytes) -> deep.Deep | None:
+    header = deep.look(data)
+    if header is not None and header.size[0] * header.size[1] > MAX_PIXELS:
+        raise _too_large(*header.size, MAX_PIXELS)
+    return header
+
+
+@contextmanager
+def _one_error() -> Iterator[None]:
+    """Whatever a decoder raises for a damaged file, as one kind of error."""
+    try:
+        yield
+    except NeuronymError:
         raise
     except Exception as error:
         raise CorruptImageError(f"cannot be decoded: {_reason(error)}") from error
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether a PIL image has more than 8 bits, and no file that says what white is."""
+    return (image.mode == "F" or image.mode.startswith("I")) and image.format != "PPM"
+
+
+def _of_python(source: Any, values: Values) -> tuple[np.ndarray, np.ndarray | None]:
+    if isinstance(source, Image.Image):
+        source.load()
+        return choose(np.asarray(source)[:, :, None], values.bands, None)
+    array = as_image_array(source, values.bands)
+    if 0 in array.shape:
+        raise CorruptImageError("has no pixels")
+    try:
+        found, alpha = choose(array, values.bands, None)
+    except BandsError as error:
+        raise misuse(
+            "image",
+            "grey (1 channel) or RGB (3 channels)",
+            Verbatim(f"{array.shape[2]} channels"),
+            "Say which are red, green and blue with bands (in Python bands=(3, 2, 1), on the "
+            "command line --bands 3,2,1; 1,2,3,4 where the fourth is alpha).",
+        ) from error
+    if found.dtype.kind == "f" and values.range is None:
+        finite = found[np.isfinite(found)]
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+        if low < -OVERSHOOT and high <= _NORMALISED:
+            raise misuse(
+                "image",
+                "an array of values in 0…1 or 0…255",
+                Verbatim(f"{low:.3g}…{high:.3g}"),
+                "Give images as they are before normalisation: neuronym normalises them itself. "
+                'If these are the values as they are, say so with value_range="percentile".',
+            )
+    return found, alpha
+
+
+def _picture(pixels: np.ndarray, alpha: np.ndarray | None, values: Values) -> Image.Image:
+    """Values `[y, x, 1 | 3]` in RGB, on white where alpha `[y, x]` says that there is nothing."""
+    if not pixels.size:
+        raise CorruptImageError("has no pixels")
+    grey = values.to_bytes(pixels)
+    if alpha is not None:
+        if alpha.dtype == np.bool_ or alpha.dtype.kind == "f":
+            clear = np.clip(np.nan_to_num(alpha.astype(np.float64)), 0, 1) * 255
+        else:
+            clear = np.clip(alpha / (np.iinfo(alpha.dtype).max / 255), 0, 255)
+        grey = np.dstack([grey, np.rint(clear).astype(np.uint8)])
+    flat = grey[:, :, 0] if grey.shape[2] == 1 else grey
+    return _rgb(Image.fromarray(np.ascontiguousarray(flat)))
+
+
+def _shrunk(image: Image.Image, factor: int) -> Image.Image:
+    return image.reduce(factor) if factor > 1 else image
 
 
 def read_file(path: Path) -> bytes:
     """The bytes of an image file.
 
     Raises:
-        CorruptImageError: the file is gone, unreadable, or above `MAX_BYTES`.
+        CorruptImageError: the file is gone, unreadable, or above `deep.MAX_BYTES`.
     """
     try:
         # To open a pipe would wait for its other end.
         if stat.S_ISFIFO(os.stat(path).st_mode):
             raise CorruptImageError("is a pipe, not a file")
         with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_size > MAX_BYTES:
-                raise CorruptImageError(f"is larger than {MAX_BYTES >> 20} MB")
+            if os.fstat(file.fileno()).st_size > deep.MAX_BYTES:
+                raise CorruptImageError(f"is larger than {deep.MAX_BYTES >> 20} MB")
             return file.read()
     except OSError as error:
         raise CorruptImageError(f"cannot be read: {error.strerror or error}") from error
@@ -249,7 +302,7 @@ def open_header(data: bytes) -> Image.Image:
     Raises:
         CorruptImageError: not an image, or above the limit of its format.
     """
-    _silence()
+    silence()
     if not data:
         raise CorruptImageError("is an empty file")
     reasons = []
@@ -265,13 +318,17 @@ def open_header(data: bytes) -> Image.Image:
             continue
         limit = min(MAX_PIXELS, MAX_PIXELS_OF.get(kind, MAX_PIXELS))
         if image.width * image.height > limit:
-            raise CorruptImageError(
-                f"has {image.width} × {image.height} pixels, above the limit of {limit:,}"
-            )
+            raise _too_large(image.width, image.height, limit)
         return image
     if reasons:
         raise CorruptImageError(f"cannot be decoded: {reasons[0]}")
+    if (needed := deep.unreadable(data)) is not None:
+        raise deep.NeedsPackageError(needed)
     raise CorruptImageError(f"is not an image (it starts with {_shown(data[:8])})")
+
+
+def _too_large(width: int, height: int, limit: int) -> CorruptImageError:
+    return CorruptImageError(f"has {width} × {height} pixels, above the limit of {limit:,}")
 
 
 def _shown(start: bytes) -> str:
@@ -284,6 +341,7 @@ def _shown(start: bytes) -> str:
 def _openers() -> dict[str, tuple[Any, Any]]:
     """Pillow's table of formats, which it fills on demand."""
     Image.init()
+    deep.heif()
     return Image.OPEN
 
 
@@ -302,9 +360,8 @@ def _factor(pixels: int) -> int:
     return factor
 
 
-def _finish(image: Image.Image) -> Image.Image:
+def _finish(image: Image.Image, values: Values) -> Image.Image:
     """Load, convert to RGB, shrink if huge, turn upright."""
-    _silence()
     image.load()
     if not image.width or not image.height:
         raise CorruptImageError("has no pixels")
@@ -312,8 +369,19 @@ def _finish(image: Image.Image) -> Image.Image:
     if image.mode == "CMYK" and isinstance(image, _jpeg()) and "adobe" not in image.info:
         # Pillow takes every CMYK JPEG for an inverted one of Adobe's; without the marker it is not.
         image = ImageChops.invert(image)
+    if values.bands is not None:
+        image = _picked(image, values.bands)
     image = _reduced_rgb(image, _factor(image.width * image.height))
     return image.transpose(turn) if turn is not None else image
+
+
+def _picked(image: Image.Image, bands: Sequence[int]) -> Image.Image:
+    """The named bands of an image of 8 bits; what is stored in other ways counts as RGB."""
+    if image.mode not in ("L", "LA", "RGB", "RGBA"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    colours, alpha = choose(np.asarray(image).reshape(image.height, image.width, -1), bands, None)
+    whole = colours if alpha is None else np.dstack([colours, alpha])
+    return Image.fromarray(np.ascontiguousarray(whole[:, :, 0] if whole.shape[2] == 1 else whole))
 
 
 def _in_turn(factor: int) -> AbstractContextManager[object]:
@@ -324,12 +392,11 @@ def _reduced_rgb(image: Image.Image, factor: int) -> Image.Image:
     """The image in RGB with both sides divided by `factor`, converted tile by tile."""
     if factor == 1 and image.mode == "RGB" and "transparency" not in image.info:
         return image
-    wide = image.mode == "F" or image.mode.startswith("I")
-    white = _range(image) if wide and not _is_16_bit(image) else None
+    wide = image.mode.startswith("I")  # a PPM file: Pillow has brought its white to 65535
     found = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
     for left, top, tile in _tiles(image):
         if wide:
-            tile = Image.fromarray(_bytes_of(np.asarray(tile), white))
+            tile = Image.fromarray(np.clip(np.asarray(tile) >> 8, 0, 255).astype(np.uint8))
         tile = _rgb(tile)
         tile = tile.reduce(factor) if factor > 1 else tile
         found.paste(tile, (left // factor, top // factor))
@@ -351,40 +418,6 @@ def _rgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, image).convert("RGB")
     return image.convert("RGB")
-
-
-def _is_16_bit(image: Image.Image) -> bool:
-    """PNG and PPM know no wider integers, although Pillow may give these 32 bits."""
-    return image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
-
-
-def _range(image: Image.Image) -> tuple[float, float]:
-    """The values that become black and white in a grey image of 32-bit integers or floats.
-
-    These files do not say what white is: the first of 0…1 (floats), 0…255, 0…65535 that holds all
-    values is taken, else the range from the smallest to the largest value.
-    """
-    low, high = np.inf, -np.inf
-    for _, _, tile in _tiles(image):
-        values = _finite(np.asarray(tile))
-        low, high = min(low, float(values.min())), max(high, float(values.max()))
-    for white in (1, 255, 65535):
-        if low >= 0 and high <= white and (white > 1 or image.mode == "F"):
-            return 0, white
-    return low, high
-
-
-def _bytes_of(values: np.ndarray, limits: tuple[float, float] | None) -> np.ndarray:
-    """Grey values with more than 8 bits as uint8: by their range, or the high byte of 16 bits."""
-    if limits is None:
-        return np.clip(values >> 8, 0, 255).astype(np.uint8)
-    low, high = limits
-    return np.round((_finite(values) - low) * (255 / max(high - low, 1e-300))).astype(np.uint8)
-
-
-def _finite(values: np.ndarray) -> np.ndarray:
-    """float64, with black in place of NaN and infinities."""
-    return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _upright_size(image: Image.Image, header_only: bool) -> tuple[int, int]:
@@ -417,12 +450,14 @@ def _reason(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _silence() -> None:
+def silence() -> None:
     """Ignore the warnings of Pillow's modules, once per list of filters.
 
     `warnings.catch_warnings` is not thread-safe, and a warning per damaged EXIF block would bury
     what the user should read: images that cannot be used are counted and named by the pass.
     """
     if not _QUIET or _QUIET[0] not in warnings.filters:
+        # Of data sets that open files themselves, too: our own limits stand above.
+        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
         warnings.filterwarnings("ignore", module=r"PIL\.")
         _QUIET[:] = [warnings.filters[0]]

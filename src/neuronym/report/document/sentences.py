@@ -10,6 +10,7 @@ import pandas as pd
 from neuronym._core.errors import NeuronymError
 from neuronym._core.tables import Table
 from neuronym.atlas import schema
+from neuronym.inputs.probes.subsets import sentences as told
 from neuronym.report.categories import MEASURED
 from neuronym.report.plots.base import Selection, numbered
 from neuronym.report.summary import score_text
@@ -128,6 +129,7 @@ def caveats(seen: Selection, drawn: set[str]) -> Iterator[str]:
             f"Labels describe responses to {probe['images']:,} images of {probe['name']}. What "
             "these do not show cannot be found."
         )
+    yield from told(probe.to_data())
     if "significance" in atlas.analyses(seen.method):
         yield (
             "Beating chance means that images that the neuron responds to have something in common "

@@ -11,6 +11,7 @@ import pandas as pd
 from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
 from neuronym._core.words import fold
 from neuronym.inputs.probes.images import decode, open_header
+from neuronym.inputs.probes.values import Values
 from neuronym.search.searcher import PLACES, Hits
 from neuronym.web.pages.base import NotFoundError, Page, Query, page
 from neuronym.web.view import Card, View, by_layer, number
@@ -125,8 +126,9 @@ def by_picture(view: View, content: bytes, by: str) -> SearchPage:
         header = open_header(content)
         if header.width * header.height > _PIXELS:
             raise CorruptImageError(f"has more than {_PIXELS:,} pixels")
+        values = Values.from_data(view.atlas.manifest.probe.values or {})
         with _ONE:
-            hits = view.searcher().by_picture(decode(content), by=by)
+            hits = view.searcher().by_picture(decode(content, values), by=by)
     except CorruptImageError as error:
         return SearchPage(title, said, address, "", note=f"This picture {error}.")
     except (NeuronymError, UsageError) as error:

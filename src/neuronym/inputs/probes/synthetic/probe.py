@@ -77,6 +77,12 @@ class SyntheticProbe(Probe):
     def masks(self, index: int) -> Sequence[Mask]:
         return self._drawn(index).masks()
 
+    def eight_bit(self, index: int) -> bool:
+        return True
+
+    def group(self, index: int) -> str:
+        return self.image_id(index).rpartition("/")[0]
+
     def vocabulary(self) -> Sequence[Annotation]:
         # Known from the plan of the pictures: nothing is drawn.
         return sorted({note for picture in self._pictures for note in _all_notes(picture)})
