@@ -99,11 +99,15 @@ def right(accuracy: Table, seen: Selection) -> Iterator[str]:
         if row["method"] != seen.method or row["layer"] not in seen.layers or not known:
             continue
         low, high = (100 * row[f"top1_share_{end}"] for end in ("low", "high"))
+        beyond = ""
+        if row["significant"]:
+            right, some = row["top1_significant"], row["significant"]
+            beyond = f" Of the {numbered(some, 'neuron')} that beat chance, for {right:,}."
         yield (
             f"In {row['layer']} the first label is right for {row['top1']:,} of {known:,} neurons "
             f"of known meaning ({100 * row['top1_share']:.1f} %, 95 % interval {low:.1f} to "
             f"{high:.1f}), and one of the first five for {row['top5']:,} "
-            f"({100 * row['top5_share']:.1f} %)."
+            f"({100 * row['top5_share']:.1f} %).{beyond}"
         )
 
 
