@@ -12,11 +12,16 @@ import pytest
 
 import neuronym as nym
 from commands import run
+from neuronym._core.tables import Table
 from neuronym.analysis.trust.run import analyse
 from neuronym.atlas.reader import Atlas
 from neuronym.labelling.run import label
+from neuronym.report.document.blocks import Bullets
+from neuronym.report.document.compose import build
+from neuronym.report.plots.base import select
 from neuronym.web.site import Query, Site
-from small_world import COLOURS, ColourEncoder, build, coloured_images
+from small_world import COLOURS, ColourEncoder, coloured_images
+from small_world import build as network
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +29,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `atlas`: three methods that find different labels, of which two abstain."""
     folder = tmp_path_factory.mktemp("method")
     atlas = nym.dissect(
-        build(),
+        network(),
         layers=["detect", "head"],
         probe=coloured_images(61),
         concepts=[*COLOURS, "stripes", "pin stripe", "striped cat"],
@@ -95,6 +100,25 @@ def test_show_of_a_neuron_speaks_of_the_method(place: Path, atlas: Atlas) -> Non
         assert set(told["trust"]) == {n for n in ("p", "q", "stability") if n in own}
     told = run("show", "atlas", "head:1", "--method", "clip-avg", cwd=place).out
     assert "clip-avg has not labelled head." in told
+
+
+def test_the_report_speaks_of_the_method(place: Path, atlas: Atlas) -> None:
+    for method in ("clip-dissect.cos", "random"):
+        said = build(select(atlas, method=method))
+        assert f"as {method}, from 61 images" in said.lead[0]
+        assert ("and 8 words" in said.lead[0]) == (method != "random")
+        table = next(b for b in said.sections[0].blocks if isinstance(b, Table))
+        rows = {row["what"]: row["which"] for row in table.rows}
+        assert rows["labels"].startswith(f"{method}: ")
+        assert ("image–text model" in rows) == ("words" in rows) == (method != "random")
+        about = " ".join(
+            item
+            for part in said.sections
+            for b in part.blocks
+            if isinstance(b, Bullets)
+            for item in b.items
+        )
+        assert ("the best of 8 words" in about) == (method != "random")
 
 
 def test_the_next_commands_are_about_the_method(place: Path) -> None:

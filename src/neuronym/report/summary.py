@@ -169,14 +169,15 @@ def _by(atlas: Atlas, method: str, found: dict[str, Any]) -> str:
         return f"from {source} files, as {method}; {counted(found['images'], 'image')} listed."
     skipped = f", {len(found['skipped']):,} unreadable skipped" if found["skipped"] else ""
     said = [f"{counted(found['images'], 'image')} ({found['probe']}{skipped})"]
-    if _embeds(about.labeller):
+    if embeds(atlas, method):
         said.append(f"{counted(atlas.manifest.concepts.count, 'word')} ({found['concepts']})")
         said.append(found["encoder"])
     return f"by {', '.join(said)}, {about.get('with_defaults') or about.method}."
 
 
-def _embeds(labeller: str) -> bool:
-    """Whether a labeller reads embeddings of images and words; of an unknown one it is taken so."""
+def embeds(atlas: Atlas, method: str) -> bool:
+    """Whether a method reads embeddings of images and words; of one's own it is taken so."""
+    labeller = atlas.manifest.methods[method].labeller
     if labeller == "clip-dissect":  # without importing all of them
         return True
     from neuronym.labelling.base import LABELLERS
@@ -228,7 +229,7 @@ def print_summary(atlas: Atlas, seconds: float | None = None, method: str | None
     )
     _print_layers(out, found)
     _print_top_scoring(out, atlas, found, method)
-    encoder = atlas.manifest.encoder.note if _embeds(about.labeller) else None
+    encoder = atlas.manifest.encoder.note if embeds(atlas, method) else None
     for note in (encoder, about.get("note"), *found["caveats"]):
         if note:
             out.print(f"Note: {note}", style="dim")

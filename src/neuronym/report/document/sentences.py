@@ -12,7 +12,7 @@ from neuronym._core.tables import Table
 from neuronym.atlas import schema
 from neuronym.report.categories import MEASURED
 from neuronym.report.plots.base import Selection, numbered
-from neuronym.report.summary import score_text
+from neuronym.report.summary import embeds, score_text
 from neuronym.similarity.base import open_similarity
 
 
@@ -53,7 +53,8 @@ def _from(seen: Selection) -> str:
     manifest = seen.atlas.manifest
     if seen.atlas.imported:
         return ""
-    return f", from {manifest.probe.images:,} images and {manifest.concepts.count:,} words"
+    words = f" and {manifest.concepts.count:,} words" if embeds(seen.atlas, seen.method) else ""
+    return f", from {manifest.probe.images:,} images{words}"
 
 
 def chance(seen: Selection, rows: pd.DataFrame) -> str:
@@ -123,11 +124,13 @@ def caveats(seen: Selection, drawn: set[str]) -> Iterator[str]:
     probe, words = manifest.probe, manifest.concepts.count
     if facts.get("baseline"):
         yield f"{seen.method} is a baseline: its labels are there to be beaten, not believed."
-    if not atlas.imported:
+    embedded = embeds(atlas, seen.method)
+    if not atlas.imported and embedded:
         yield (
             f"Every neuron gets the best of {words:,} words; one that responds to what no word "
             "names gets the nearest word."
         )
+    if not atlas.imported:
         yield (
             f"Labels describe responses to {probe['images']:,} images of {probe['name']}. What "
             "these do not show cannot be found."
@@ -157,7 +160,8 @@ def caveats(seen: Selection, drawn: set[str]) -> Iterator[str]:
             "Labels were matched with the truth exactly, but for case and underscores: “car” for "
             "“automobile” counts as wrong. `neuronym evaluate --match synonyms` is milder."
         )
-    yield from filter(None, (manifest.encoder.note, facts.get("note")))
+    encoder = manifest.encoder.note if embedded else None
+    yield from filter(None, (encoder, facts.get("note")))
 
 
 def _layer_prior(facts: dict[str, Any]) -> bool:
