@@ -172,7 +172,7 @@ def _by(atlas: Atlas, method: str, found: dict[str, Any]) -> str:
     if embeds(atlas, method):
         said.append(f"{counted(atlas.manifest.concepts.count, 'word')} ({found['concepts']})")
         said.append(found["encoder"])
-    return f"by {', '.join(said)}, {about.get('with_defaults') or about.method}."
+    return f"by {', '.join(said)}, {about['with_defaults'] if 'similarity' in about else about.method}."
 
 
 def embeds(atlas: Atlas, method: str) -> bool:
