@@ -59,7 +59,7 @@ def test_show_of_an_atlas_speaks_of_the_method(place: Path, atlas: Atlas, number
     units = sum(atlas.layers[layer]["units"] for layer in atlas.labelled_layers(method))
     assert first == f"{units} neurons of detectors labelled by {method}"
     about = atlas.manifest.methods[method]
-    assert (about.get("with_defaults") or about.method) in made
+    assert (about.get("with_defaults") or about.method) in made  # of csp it is not a name
     # What the random baseline draws, no encoder has seen.
     assert ("colours" in made) == (method != "random")
     data = json.loads(run("show", "atlas", "--method", method, "--json", cwd=place).out)

@@ -171,8 +171,9 @@ def _by(atlas: Atlas, method: str, found: dict[str, Any]) -> str:
     said = [f"{counted(found['images'], 'image')} ({found['probe']}{skipped})"]
     if embeds(atlas, method):
         said.append(f"{counted(atlas.manifest.concepts.count, 'word')} ({found['concepts']})")
-        said.append(found["encoder"])
-    return f"by {', '.join(said)}, {about['with_defaults'] if 'similarity' in about else about.method}."
+        said.append(about.get("encoder") or found["encoder"])
+    said.append(about["with_defaults"] if "similarity" in about else about.method)
+    return f"by {', '.join(said)}."
 
 
 def embeds(atlas: Atlas, method: str) -> bool:
@@ -229,7 +230,8 @@ def print_summary(atlas: Atlas, seconds: float | None = None, method: str | None
     )
     _print_layers(out, found)
     _print_top_scoring(out, atlas, found, method)
-    encoder = atlas.manifest.encoder.note if embeds(atlas, method) else None
+    own = embeds(atlas, method) and not about.get("encoder")
+    encoder = atlas.manifest.encoder.note if own else None
     for note in (encoder, about.get("note"), *found["caveats"]):
         if note:
             out.print(f"Note: {note}", style="dim")
