@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -289,7 +289,7 @@ def concept_embeddings(
     """Unit vectors float32 `[concept, dim]`, from the cache where they are known.
 
     Args:
-        keep: write new ones to the cache.
+        keep: write new ones to the cache, if it can be written to.
     """
     cpu = torch.device("cpu")  # on another device `precision` changes nothing in float32
     about = {
@@ -303,8 +303,9 @@ def concept_embeddings(
     if known is None:
         with precision(cpu, "float32"):
             vectors = embed_concepts(encoder, concepts.words, concepts.templates, progress=progress)
-        if keep:
-            entry.write(concepts.fingerprint, {"values": vectors}, {})
+        with suppress(NeuronymError):  # they are there, and soon made again
+            if keep:
+                entry.write(concepts.fingerprint, {"values": vectors}, {})
         return vectors
     return np.array(known[0]["values"])
 
