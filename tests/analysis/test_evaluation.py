@@ -173,26 +173,55 @@ def test_several_layers_are_summed_and_the_unsure_left_out(atlas: Atlas, tmp_pat
     assert "Left out: 1 units of which the truth is unsure." in made.notes
 
 
-def test_units_that_do_not_beat_chance_count_as_abstaining(atlas: Atlas) -> None:
+def test_labels_that_beat_chance_are_counted_beside_all(atlas: Atlas) -> None:
     method = WPMI
-    chance = atlas.trust("significance", "detect", method=method)["reason"].notna().sum()
-    assert chance
+    found = atlas.trust("significance", "detect", method=method)
+    beyond = set(found["unit"][found["reason"].isna() & found["q"].notna()])
     labels = atlas.labels("detect", method=method, trust=False).query("rank == 1 and not abstained")
+    assert 0 < len(beyond) < len(labels)
+    # The first and the last unit are wrong, all others right.
     own = [(word,) for word in labels["concept"]]
+    own[0] = own[-1] = ("nothing",)
+    wrong = {labels["unit"].iloc[0], labels["unit"].iloc[-1]}
     every = Truth("own", labels[["layer", "unit"]].assign(labels=own, status="own"))
-    found = row(atlas, "accuracy", method=method, truth=every)
-    plain = row(atlas, "accuracy", method=method, truth=every, trust=False)
-    assert plain["top1"] == plain["total"] - plain["abstained"]
-    assert found["abstained"] == plain["abstained"] + chance
-    assert found["top1"] == plain["top1"] - chance
-    # A method that was not examined would look better beside it.
-    assert row(atlas, "accuracy", method=method, truth=every, trust=True)["top1"] < plain["top1"]
-    both = table("accuracy", open_context(atlas, [method, "fixed"], truth=every))
-    assert [r["top1"] for r in both.records if r["method"] != "fixed"] == [plain["top1"]]
-    # How far scores tell right from wrong is asked of all labels.
-    assert row(atlas, "correctness", method=method) == row(
-        atlas, "correctness", method=method, trust=False
-    )
+    told = row(atlas, "accuracy", method=method, truth=every)
+    assert told["top1"] == len(labels) - 2
+    assert told["significant"] == len(beyond)
+    assert told["top1_significant"] == len(beyond - wrong)
+    share = wilson(len(beyond - wrong), len(beyond))
+    ends = told["top1_of_significant_low"], told["top1_of_significant_high"]
+    assert ends == share
+    shown = atlas.first_labels("detect", method=method)
+    assert told["abstained"] == shown["abstained"][shown["unit"].isin(labels["unit"])].sum()
+    (most,) = [r for r in _frequent(atlas, method) if r["place"] == 1 and r["layer"] == "detect"]
+    assert most["units"] == labels["concept"].value_counts().iloc[0]
+    best = labels["unit"][labels["concept"] == most["concept"]]
+    assert most["significant"] == len(beyond & set(best))
+    assert most["different"] == labels["concept"].nunique()
+    assert most["different_significant"] == labels["concept"][labels["unit"].isin(beyond)].nunique()
+
+
+def _frequent(atlas: Atlas, *methods: str) -> list[dict[str, Any]]:
+    return table("concepts", open_context(atlas, list(methods) or None)).records
+
+
+def test_a_row_is_the_same_whatever_other_methods_stand_beside_it(atlas: Atlas) -> None:
+    """One method was examined against chance, two were not."""
+    for name, truth in (("accuracy", "annotations"), ("accuracy", "classes"), ("concepts", None)):
+        every = table(name, open_context(atlas, truth=truth)).records
+        assert {r["method"] for r in every} == set(atlas.methods) or truth == "classes"
+        for method in {r["method"] for r in every}:
+            alone = table(name, open_context(atlas, [method], truth=truth)).records
+            assert alone == [r for r in every if r["method"] == method]
+    examined = [r for r in _frequent(atlas) if r["significant"] is not None]
+    assert {r["method"] for r in examined} == {atlas.method(WPMI)}
+
+
+def test_all_labels_is_told_to_change_nothing(atlas: Atlas) -> None:
+    how = ("table", str(atlas.folder), "accuracy", "--truth", "annotations", "--json")
+    plain, former = run(*how), run(*how, "--all-labels")
+    assert former.stdout == plain.stdout
+    assert "--all-labels changes nothing any more; it goes in 0.3" in former.stderr
 
 
 # -- scores against correctness --------------------------------------------------------------------

@@ -94,6 +94,25 @@ def cannot_write(path: Path, error: OSError) -> NeuronymError:
     )
 
 
+def cannot_read(path: Path | str, error: OSError) -> NeuronymError:
+    """The error for a file or folder that is there, but may not or cannot be read."""
+    return NeuronymError(
+        f"Cannot read {path}: {error.strerror or error}. It need not be damaged: see who may read "
+        "it and the folders that it lies in, and whether its disk is at hand."
+    )
+
+
+def check_writable(folder: Path) -> None:
+    """Whether files can be made in a folder, which is made if need be.
+
+    Raises:
+        OSError: they cannot.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -179,7 +198,7 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Open a safetensors file: memory-mapped arrays (read-only) and its string metadata.
 
     Raises:
-        NeuronymError: the file is truncated or not safetensors.
+        NeuronymError: the file is truncated or not safetensors, or may not be read.
     """
     try:
         size = path.stat().st_size
@@ -200,6 +219,8 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             kind = np.dtype(_DTYPES[entry["dtype"]])
             arrays[name] = whole[start + low : start + high].view(kind).reshape(entry["shape"])
         return arrays, about
+    except PermissionError as error:
+        raise cannot_read(path, error) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
         raise NeuronymError(f"{path} is not a readable safetensors file: {error}.") from error
 

@@ -36,12 +36,15 @@ def open_atlas(path: str | Path) -> Atlas:
 
     Raises:
         UsageError: there is no atlas at `path`.
-        NeuronymError: it is damaged, or made by a later version.
+        NeuronymError: it is damaged, may not be read, or was made by a later version.
     """
     folder = Path(path)
-    manifest = read_manifest(folder) if folder.is_dir() else None
+    try:
+        manifest, there = read_manifest(folder) if folder.is_dir() else None, folder.exists()
+    except OSError as error:
+        raise storage.cannot_read(folder, error) from error
     if manifest is None:
-        what = "no such folder" if not folder.exists() else f"no {MANIFEST} in it"
+        what = f"no {MANIFEST} in it" if there else "no such folder"
         raise misuse(
             "atlas",
             "the folder of an atlas",
@@ -55,6 +58,17 @@ def first_of(labels: pd.DataFrame, *, abstaining: bool = True) -> pd.DataFrame:
     """The rank-1 rows of a table of labels; `abstaining`: with those of units that abstain."""
     first = labels[labels["rank"] == 1]
     return first if abstaining else first[~first["abstained"].astype(bool)]
+
+
+def _readable(path: Path) -> bool:
+    """Whether it is a plain file that may be read."""
+    try:
+        if not path.is_file() or path.is_symlink():
+            return False
+        with open(path, "rb"):
+            return True
+    except OSError:
+        return False
 
 
 class Atlas:
@@ -107,6 +121,8 @@ class Atlas:
                 if layer is not None and wanted is not None:
                     found = found.filter(pc.equal(found[column], wanted))
             return found.to_pandas(use_threads=False)
+        except PermissionError as error:
+            raise storage.cannot_read(path, error) from error
         except (pa.ArrowInvalid, OSError, ValueError) as error:
             if path.parent.name == "trust":
                 analysis, _, method = path.name.removesuffix(".parquet").partition(".")
@@ -404,7 +420,7 @@ class Atlas:
         if not (isinstance(content_hash, str) and content_hash.isalnum()):
             return None
         path = self.folder / schema.thumb_file(content_hash)
-        return path if path.is_file() and not path.is_symlink() else None
+        return path if _readable(path) else None
 
     @functools.cached_property
     def _hashes(self) -> dict[str, str]:

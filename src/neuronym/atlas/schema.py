@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypedDict
 from urllib.parse import quote
 
+from neuronym._core import storage
 from neuronym._core.errors import NeuronymError
 from neuronym._core.former import UNTIL
 from neuronym.inputs.settings import first_images, of_first_images
@@ -363,13 +364,15 @@ def read_manifest(folder: Path) -> Manifest | None:
     """The manifest of an atlas, or None if there is none. Older schemas are upgraded.
 
     Raises:
-        NeuronymError: the manifest is damaged or of a later version.
+        NeuronymError: the manifest is damaged, of a later version, or may not be read.
     """
     path = folder / MANIFEST
     try:
         data = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return None
+    except PermissionError as error:
+        raise storage.cannot_read(path, error) from error
     except (OSError, ValueError, RecursionError) as error:
         raise NeuronymError(f"{path} is not a readable atlas manifest: {error}.") from error
     version = data.get("schema") if isinstance(data, dict) else None

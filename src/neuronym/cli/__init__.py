@@ -33,6 +33,10 @@ def main() -> None:
         # The reader of our output (head, less) has gone; that is no failure.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except PermissionError as error:
+        what = f"{error.filename}" if error.filename is not None else "a file"
+        _say(f"error: Cannot read or write {what}: {error.strerror}. See who may.")
+        _leave(1)
     except Exception as error:
         _click_error(error)
 

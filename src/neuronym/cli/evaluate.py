@@ -57,7 +57,7 @@ def evaluate(
 
     form = "json" if json else form
     check(form, out, truth, several=True)
-    about = evaluation(atlas, methods, truth, match, synonyms, all_labels, quiet)
+    about = evaluation(atlas, methods, truth, match, synonyms, quiet)
     names = _TABLES if truth == "classes" else (*_TABLES, "agreement")
     with aside():
         tables = [make(name, about) for name in names]

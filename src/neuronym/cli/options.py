@@ -73,10 +73,19 @@ SynonymsOption = Annotated[
         help=f"Labels count as synonyms from this cosine of their text embeddings on. {_RARE}",
     ),
 ]
-AllLabelsOption = Annotated[
-    bool,
-    typer.Option("--all-labels", help="Count also labels of units that do not beat chance."),
-]
+
+
+def _all_labels(value: bool) -> bool:
+    if value:
+        print(
+            "Tables count all labels, and those that beat chance in columns of their own: "
+            f"--all-labels changes nothing any more; it goes in {UNTIL}.",
+            file=sys.stderr,
+        )
+    return value
+
+
+AllLabelsOption = Annotated[bool, typer.Option("--all-labels", hidden=True, callback=_all_labels)]
 
 # -- where and how it runs -----------------------------------------------------------------------
 

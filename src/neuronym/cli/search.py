@@ -18,7 +18,6 @@ from neuronym.cli.output import aside, print_json
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from neuronym.atlas.reader import Atlas
     from neuronym.inputs.probes.values import Values
     from neuronym.search.searcher import Hits, Searcher
 
@@ -103,7 +102,7 @@ def search(
     else:
         search_sheet.print_hits(hits, limit)
         if text:
-            _print_neuron(searcher.atlas, text)
+            _print_neuron(searcher, text)
 
 
 def _check(
@@ -123,16 +122,19 @@ def _check(
         raise UsageError(f"Expected --format classic with a word, got it with {given[0]}.")
 
 
-def _print_neuron(atlas: Atlas, text: str) -> None:
+def _print_neuron(searcher: Searcher, text: str) -> None:
     """Say how to look at a neuron, where the word is the name of one."""
     from neuronym.atlas.unit import unit_name
+    from neuronym.report.summary import option
 
+    atlas = searcher.atlas
     with contextlib.suppress(UsageError):
         layer, unit = unit_name(text)
         atlas.check_unit(layer, unit)
         place = shlex.quote(str(atlas.folder))
         name = shlex.quote(f"{layer}:{unit}")
-        print(printable(f"{text} is also a neuron: {command()} show {place} {name}"))
+        named = option(atlas, searcher.method)
+        print(printable(f"{text} is also a neuron: {command()} show {place} {name}{named}"))
 
 
 def _picture(path: Path, values: Values) -> Image:

@@ -35,10 +35,13 @@ def run(atlases: list[str], port: int, host: str, no_open: bool, *, writing: boo
         no_open: open no browser.
         writing: let readers annotate.
     """
+    from neuronym.analysis.truth.store import Annotations
     from neuronym.atlas.reader import open_atlas
     from neuronym.web import serving
 
     opened = [open_atlas(atlas) for atlas in atlases]
+    for one in opened if writing else ():
+        Annotations(one).check_writable()
     access = None if serving.is_own(host) else secrets.token_urlsafe(24)
     socket = serving.listen(host, port)
     address = serving.address(host, socket, "annotate" if writing else None, access)

@@ -27,13 +27,15 @@ def show(
     method: MethodOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Print a neuron: labels, scores, highest activating images.
+    """Print an atlas or a neuron, with the labels of one method: the first, or --method.
 
     Examples:
 
       neuronym show demo-atlas _fc:417
 
       neuronym show demo-atlas _fc:417 --figure balloon.png
+
+      neuronym show demo-atlas --method clip-avg
     """
     from neuronym.atlas.reader import open_atlas
 
@@ -41,7 +43,7 @@ def show(
     if unit is None and figure is not None:
         raise misuse("unit", "given with --figure, such as layer4:1802", unit)
     if unit is None:
-        _print_atlas(opened, json)
+        _print_atlas(opened, method, json)
         return
     one = opened[unit]
     if figure is not None:
@@ -51,13 +53,13 @@ def show(
     _print_unit(one, method, figure, json)
 
 
-def _print_atlas(atlas: Atlas, json: bool) -> None:
+def _print_atlas(atlas: Atlas, method: str | None, json: bool) -> None:
     from neuronym.report import summary
 
     if json:
-        print_json(summary.facts(atlas))
+        print_json(summary.facts(atlas, method))
     else:
-        summary.print_summary(atlas)
+        summary.print_summary(atlas, method=method)
 
 
 def _print_unit(unit: Unit, method: str | None, figure: Path | None, json: bool) -> None:

@@ -67,7 +67,7 @@ def table(
         raise typer.BadParameter(f"The table {opened.name} needs --truth: {TRUTHS}")
     form = "json" if json else form
     check(form, out, truth)
-    about = evaluation(atlas, methods, truth, match, synonyms, all_labels, quiet)
+    about = evaluation(atlas, methods, truth, match, synonyms, quiet)
     with aside():
         made = opened.make(about)
     print_tables([made], form, out, quiet)
@@ -79,7 +79,6 @@ def evaluation(
     truth: str | None,
     match: str,
     synonyms: float | None,
-    all_labels: bool,
     quiet: bool,
 ) -> EvaluationContext:
     """What tables are about, from what the options say.
@@ -102,7 +101,6 @@ def evaluation(
         match=match,
         synonyms=synonyms,
         embed=Sources(opened, **given).embed_words,
-        trust=not all_labels,
         context=given,
     )
 

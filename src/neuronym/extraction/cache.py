@@ -18,7 +18,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ import numpy as np
 from neuronym._core import hashing, storage
 from neuronym._core.errors import NeuronymError
 
+NOTE = "about.json"
 KINDS = ("activations", "detections", "embeddings", "images", "texts")
 
 
@@ -39,11 +40,25 @@ def default_root() -> Path:
     return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("neuronym"))
 
 
+def _unwritable(root: Path, error: OSError) -> NeuronymError:
+    return NeuronymError(
+        f"The cache {root} cannot be written to: {error.strerror or error}. Choose another folder "
+        "with --cache or NEURONYM_CACHE, or free space in this one (`neuronym cache prune`). What "
+        "was finished is kept: run the same command again to go on."
+    )
+
+
 @dataclass(frozen=True)
 class CacheEntry:
-    """All shards that share one fingerprint."""
+    """All shards that share one fingerprint.
+
+    Attributes:
+        folder: where they lie; it is made with the first one that is written.
+        about: what the fingerprint is of.
+    """
 
     folder: Path
+    about: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def path(self, key: str) -> Path:
         """Where the shard with this key lies or would lie."""
@@ -55,7 +70,7 @@ class CacheEntry:
         return found is not None and all(len(array) == rows for array in found[0].values())
 
     def read(self, key: str) -> tuple[dict[str, np.ndarray], dict[str, str]] | None:
-        """The shard's arrays (memory-mapped) and notes, or None if it is absent or damaged."""
+        """The shard's arrays (memory-mapped) and notes; None: absent, damaged or unreadable."""
         try:
             arrays, about = storage.read_arrays(self.path(key))
         except (NeuronymError, OSError):
@@ -63,8 +78,19 @@ class CacheEntry:
         return (arrays, about) if arrays and storage.intact(arrays, about) else None
 
     def write(self, key: str, arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> None:
-        """Store a shard, whole or not at all."""
-        storage.write_arrays(self.path(key), arrays, about)
+        """Store a shard, whole or not at all.
+
+        Raises:
+            NeuronymError: the cache cannot be written to.
+        """
+        try:
+            if not os.path.exists(self.folder / NOTE):
+                storage.write_json(self.folder / NOTE, dict(self.about))
+            storage.write_arrays(self.path(key), arrays, about)
+        except NeuronymError as error:
+            if isinstance(error.__cause__, OSError):
+                raise _unwritable(self.folder.parent.parent, error.__cause__) from error
+            raise
 
 
 @dataclass(frozen=True)
@@ -85,46 +111,50 @@ class Cache:
     def __init__(self, root: Path | str | None = None) -> None:
         self.root = Path(root) if root is not None else default_root()
 
+    def check_writable(self) -> None:
+        """Refuse at once what could only fail after the first batches.
+
+        Raises:
+            NeuronymError: nothing can be written; says what to do.
+        """
+        try:
+            storage.check_writable(self.root)
+        except OSError as error:
+            raise _unwritable(self.root, error) from error
+
     def entry(
         self, kind: str, about: Mapping[str, Any], former: Mapping[str, Any] | None = None
     ) -> CacheEntry:
         """The entry for what `about` describes (JSON data that decides the cached values).
 
         `former` is how an earlier version described the same: its entry is taken if it is there.
+        Nothing is written: that comes with the first shard.
         """
         assert kind in KINDS, kind
         data = {"schema": hashing.SCHEMA, "kind": kind, **about}
         folder = self.root / kind / hashing.of_data(data)
-        if former is not None and not folder.exists():
+        if former is not None and not os.path.exists(folder):
             old = {"schema": hashing.SCHEMA, "kind": kind, **former}
-            if (there := self.root / kind / hashing.of_data(old)).exists():
+            if os.path.exists(there := self.root / kind / hashing.of_data(old)):
                 folder = there
-        note = folder / "about.json"
-        if note.exists():
-            try:
-                os.utime(note)
-            except OSError:
-                pass  # a read-only cache can still be read
+        with suppress(OSError):  # absent; or a read-only cache, which can still be read
+            os.utime(folder / NOTE)
             storage.remove_leftovers(folder, older_than=86400)
-        else:
-            storage.write_json(note, data)
-        return CacheEntry(folder)
-
-    def find(self, kind: str, about: Mapping[str, Any]) -> CacheEntry | None:
-        """The entry for what `about` describes, if there is one: nothing is written."""
-        folder = (
-            self.root / kind / hashing.of_data({"schema": hashing.SCHEMA, "kind": kind, **about})
-        )
-        if not folder.is_dir():
-            return None
-        with suppress(OSError):  # a read-only cache can still be read
-            os.utime(folder / "about.json")
-        return CacheEntry(folder)
+        return CacheEntry(folder, data)
 
     def list(self) -> list[Stored]:
-        """What is stored, most recently used first."""
+        """What is stored, most recently used first.
+
+        Raises:
+            NeuronymError: the cache is no folder.
+        """
+        if os.path.exists(self.root) and not os.path.isdir(self.root):
+            raise NeuronymError(
+                f"The cache {self.root} is a file, not a folder. Choose another place with --cache "
+                "or NEURONYM_CACHE."
+            )
         found = []
-        for note in self.root.glob("*/*/about.json"):
+        for note in self.root.glob(f"*/*/{NOTE}"):
             folder = note.parent
             if folder.parent.name not in KINDS:
                 continue

@@ -289,6 +289,8 @@ def extract(
         decoded: list[Decoded] = []
         for shard, futures, last in batches:
             if futures is not None:
+                if not done.computed:
+                    cache.check_writable()
                 some = [future.result() for future in futures]
                 _feed(consumers, shard, some, collected)
                 decoded += [replace(image, pixels=()) for image in some]

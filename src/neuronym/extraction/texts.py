@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 import torch
 
 from neuronym._core import hashing
+from neuronym._core.errors import NeuronymError
 from neuronym._core.progress import Progress, silent
 from neuronym.extraction.cache import Cache, CacheEntry
 from neuronym.extraction.precision import arithmetic, precision
@@ -17,6 +19,7 @@ from neuronym.inputs.encoders.base import Encoder, embed_concepts
 #: On another device `precision` changes nothing in float32.
 _CPU = torch.device("cpu")
 _KEY = 16  # bytes that stand for a word in its templates
+_BLOCK = 2048  # words that are embedded before they are kept
 
 
 def concept_embeddings(
@@ -34,19 +37,24 @@ def concept_embeddings(
         concepts: words and templates.
         cache: where to look.
         progress: told the number of texts that are embedded.
-        keep: write new ones to the cache.
+        keep: write new ones to the cache, if it can be written to.
     """
     found, lacking = cached(encoder, concepts, cache)
     if not len(lacking):
         return found
-    with precision(_CPU, "float32"):
-        words = [concepts.words[place] for place in lacking]
-        found[lacking] = embed_concepts(encoder, words, concepts.templates, progress=progress)
-    if keep:
-        names = _names(words, concepts.templates)
-        new = {"words": np.frombuffer(b"".join(names), np.uint8).reshape(-1, _KEY)}
-        key = hashing.of_bytes(*names)
-        cache.entry("texts", _about(encoder)).write(key, {**new, "values": found[lacking]}, {})
+    entry = cache.entry("texts", _about(encoder))
+    with progress("embedding concepts", len(lacking) * len(concepts.templates)) as tick:
+        for low in range(0, len(lacking), _BLOCK):  # what is finished is kept, whatever comes
+            places = lacking[low : low + _BLOCK]
+            words = [concepts.words[place] for place in places]
+            with precision(_CPU, "float32"):
+                found[places] = embed_concepts(encoder, words, concepts.templates)
+            tick.advance(len(words) * len(concepts.templates))
+            if keep:
+                names = _names(words, concepts.templates)
+                new = {"words": np.frombuffer(b"".join(names), np.uint8).reshape(-1, _KEY)}
+                with suppress(NeuronymError):  # they are there, and soon made again
+                    entry.write(hashing.of_bytes(*names), {**new, "values": found[places]}, {})
     return found
 
 
@@ -57,13 +65,12 @@ def cached(encoder: Encoder, concepts: ConceptSet, cache: Cache) -> tuple[np.nda
         Vectors float32 `[concept, dim]`, and the numbers of the words whose rows are still empty.
     """
     # 0.1.0 kept whole lists, under the list's name.
-    whole = cache.find("texts", _about(encoder) | {"concepts": concepts.name})
-    if whole is not None and (known := whole.read(concepts.fingerprint)) is not None:
+    whole = cache.entry("texts", _about(encoder) | {"concepts": concepts.name})
+    if (known := whole.read(concepts.fingerprint)) is not None:
         return np.array(known[0]["values"]), np.empty(0, np.int64)
     found = np.zeros((len(concepts), encoder.dim), np.float32)
-    entry, lacking = cache.find("texts", _about(encoder)), np.ones(len(concepts), bool)
-    if entry is not None:
-        _fill(found, lacking, _names(concepts.words, concepts.templates), entry)
+    entry, lacking = cache.entry("texts", _about(encoder)), np.ones(len(concepts), bool)
+    _fill(found, lacking, _names(concepts.words, concepts.templates), entry)
     return found, np.flatnonzero(lacking)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import logging
 import os
 import re
 import unicodedata
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neuronym._core import storage
 from neuronym._core.checks import misuse
 from neuronym._core.errors import NeuronymError
 from neuronym._core.terminal import printable
@@ -43,10 +45,21 @@ _FONTS = (
 )
 
 
+def _choose_folder() -> None:
+    """Where matplotlib keeps a list of fonts: in our cache, not in the user's home."""
+    if "MPLCONFIGDIR" in os.environ:
+        return
+    folder = default_root() / "matplotlib"
+    os.environ["MPLCONFIGDIR"] = str(folder)
+    try:
+        storage.check_writable(folder)
+    except OSError:  # it takes a temporary folder, and would say so at length
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)
+
+
 def new(**options: Any) -> Figure:
     """An empty figure; `options` are those of matplotlib's `Figure`."""
-    # matplotlib keeps a list of fonts; it belongs into our cache, not into the user's home.
-    os.environ.setdefault("MPLCONFIGDIR", str(default_root() / "matplotlib"))
+    _choose_folder()
     from matplotlib.figure import Figure
 
     return Figure(**options)
@@ -55,7 +68,7 @@ def new(**options: Any) -> Figure:
 @contextlib.contextmanager
 def style() -> Iterator[None]:
     """While a figure is drawn: our fonts and ink, and text from data shown as it is."""
-    os.environ.setdefault("MPLCONFIGDIR", str(default_root() / "matplotlib"))
+    _choose_folder()
     import matplotlib
 
     with matplotlib.rc_context(

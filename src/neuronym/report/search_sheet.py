@@ -43,11 +43,14 @@ def to_json(hits: Hits, limit: int) -> dict[str, Any]:
 
 
 def sentences(hits: Hits, limit: int) -> Iterator[str]:
-    """One sentence for each of the first `limit` units that a word finds by their labels."""
+    """One sentence for each of the first `limit` units that a word finds by their labels.
+
+    It names the label that was found, as it stands there: *stripes* where *strip* was looked for.
+    """
     labelled = hits.units[hits.units["found"] != "image"].dropna(subset="rank")
     for row in labelled.head(limit).itertuples():
         yield (
-            f"Found concept {hits.query!r} in Neuron {row.unit} and Index {row.rank} with "
+            f"Found concept {row.concept!r} in Neuron {row.unit} and Index {row.rank} with "
             f"Similarity Value: {row.score}"
         )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from neuronym._core.errors import NeuronymError
 from neuronym._core.terminal import add_row, command, console, counted, duration
 from neuronym.extraction.pooling import grouped, in_words
 from neuronym.inputs.preprocess.base import Preprocess
@@ -28,6 +29,7 @@ _FURTHER = {
 
 def facts(atlas: Atlas, method: str | None = None) -> dict[str, Any]:
     """What a script wants to know of an atlas and one method; default: the first."""
+    method = atlas.method(method)
     manifest, labels = atlas.manifest, atlas.first_labels(method=method)
     top = top_scoring(labels, 8).to_dict("records")
     layers = []
@@ -60,6 +62,7 @@ def facts(atlas: Atlas, method: str | None = None) -> dict[str, Any]:
         "encoder": manifest.encoder.name,
         "input": network_input(atlas),
         "pooling": pooling(atlas),
+        "method": method,
         "methods": {name: facts.to_data() for name, facts in manifest.methods.items()},
         "layers": layers,
         "caveats": atlas.caveats(method),
@@ -71,7 +74,9 @@ def facts(atlas: Atlas, method: str | None = None) -> dict[str, Any]:
 
 def notes(atlas: Atlas, about: Any, found: dict[str, Any]) -> list[str]:
     """What to know before relying on labels: of the network's input, the encoder, the method."""
-    own = (atlas.manifest.target.note, atlas.manifest.encoder.note, about.get("note"))
+    seen = embeds(atlas, found["method"]) and not about.get("encoder")
+    encoder = atlas.manifest.encoder.note if seen else None
+    own = (atlas.manifest.target.note, encoder, about.get("note"))
     return [note for note in (*found["chosen"], *own, *found["notes"], *found["caveats"]) if note]
 
 
@@ -187,28 +192,75 @@ def _further(value: float | None) -> str:
     return f"{value:.0%}" if isinstance(value, float) else f"{value:,}"
 
 
-def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
-    """Layers, top-scoring neurons, where things are, what to do next."""
+def option(atlas: Atlas, method: str) -> str:
+    """What a command needs to speak of a method: ` --method M`; nothing for the first one."""
+    return "" if method == atlas.methods[0] else f" --method {shlex.quote(method)}"
+
+
+def _by(atlas: Atlas, method: str, found: dict[str, Any]) -> str:
+    """From what a method made its labels."""
+    about = atlas.manifest.methods[method]
+    if source := about.get("format") or atlas.imported:
+        return f"from {source} files, as {method}; {counted(found['images'], 'image')} listed."
+    skipped = f", {len(found['skipped']):,} unreadable skipped" if found["skipped"] else ""
+    said = [f"{counted(found['images'], 'image')} ({found['probe']}{skipped})"]
+    if embeds(atlas, method):
+        said.append(f"{counted(atlas.manifest.concepts.count, 'word')} ({found['concepts']})")
+        said.append(about.get("encoder") or found["encoder"])
+    said.append(about["with_defaults"] if "similarity" in about else about.method)
+    return f"by {', '.join(said)}."
+
+
+def embeds(atlas: Atlas, method: str) -> bool:
+    """Whether a method reads embeddings of images and words; of one's own it is taken so."""
+    labeller = atlas.manifest.methods[method].labeller
+    if labeller == "clip-dissect":  # without importing all of them
+        return True
+    from neuronym.labelling.base import LABELLERS
+
+    known = [entry for entry in LABELLERS if entry.name == labeller]
+    return not known or "embeddings" in known[0].make.needs
+
+
+def examinable(atlas: Atlas, method: str, analysis: str) -> bool:
+    """Whether an analysis can examine a method's labels."""
+    from neuronym.analysis.trust.base import open_analysis
+    from neuronym.atlas.context import LabelContext
+
+    try:
+        open_analysis(analysis).check(LabelContext(atlas), method)
+    except NeuronymError:
+        return False
+    return True
+
+
+def _some_analysis(atlas: Atlas, method: str) -> bool:
+    from neuronym.analysis.trust.base import ANALYSES
+
+    return any(examinable(atlas, method, entry.name) for entry in ANALYSES)
+
+
+def print_summary(atlas: Atlas, seconds: float | None = None, method: str | None = None) -> None:
+    """Layers, top-scoring neurons, where things are, what to do next.
+
+    Args:
+        atlas: which.
+        seconds: that it took to make.
+        method: whose labels; None: the first method's.
+    """
     from rich.text import Text
 
-    out, found = console(), facts(atlas)
-    method, about = next(iter(found["methods"].items()))
+    method = atlas.method(method)
+    out, found = console(), facts(atlas, method)
+    about, named = atlas.manifest.methods[method], option(atlas, method)
     took = f" in {duration(seconds)}" if seconds is not None else ""
     units = counted(sum(layer["units"] for layer in found["layers"]), "neuron")
-    skipped = f", {len(found['skipped']):,} unreadable skipped" if found["skipped"] else ""
     random = "" if atlas.manifest.target.pretrained else " (random weights)"
     out.print()
-    if atlas.imported:
-        by = f"from {atlas.imported} files, as {method}; {found['images']:,} images are listed.\n"
-    else:
-        by = (
-            f"by {counted(found['images'], 'image')} ({found['probe']}{skipped}), "
-            f"{counted(atlas.manifest.concepts.count, 'word')} ({found['concepts']}), "
-            f"{found['encoder']}, {about['with_defaults']}.\n"
-        )
+    by = f" by {method}" if len(atlas.methods) > 1 else ""
     out.print(
-        Text(f"{units} of {found['target']}{random} labelled{took}", style="bold"),
-        Text(by),
+        Text(f"{units} of {found['target']}{random} labelled{by}{took}", style="bold"),
+        Text(_by(atlas, method, found) + "\n"),
         sep="\n",
     )
     if seconds is None:  # else the header of the run has said so
@@ -217,7 +269,7 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
                 out.print(Text(f"{name}: {words}."))
         out.print()
     _print_layers(out, found)
-    _print_top_scoring(out, atlas, found)
+    _print_top_scoring(out, atlas, found, method)
     for note in notes(atlas, about, found):
         out.print(f"Note: {note}", style="dim")
     first = found["top_scoring"][0] if found["top_scoring"] else None
@@ -230,10 +282,10 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
         out.print("Next:")
         for more in (
             f"serve {place}",
-            f"show {place} {name} --figure neuron.png",
-            f"search {place} {word}",
-            f"trust {place}",
-        )[: 3 if atlas.analyses() or atlas.imported else 4]:
+            f"show {place} {name} --figure neuron.png{named}",
+            f"search {place} {word}{named}",
+            f"trust {place}{named}",
+        )[: 4 if not atlas.analyses(method) and _some_analysis(atlas, method) else 3]:
             out.print(f"  {call} {more}", style="cyan")
 
 
@@ -265,6 +317,7 @@ def unit_facts(unit: Unit, method: str | None = None) -> dict[str, Any]:
     return {
         "layer": unit.layer,
         "unit": unit.index,
+        "method": unit.atlas.method(method),
         "facts": unit.facts,
         "labels": unit.labels(method).to_dict("records"),
         "trust": unit.trust(method),
@@ -300,7 +353,8 @@ def print_unit(unit: Unit, method: str | None = None) -> None:
         stands = not labels["abstained"].iloc[0]
         title = f"Labels by {method}" if stands else f"What {method} would have said"
         style = "" if stands else "dim"
-        table = Table(title=title, title_justify="left", box=None, style=style)
+        out.print(title, style="italic")  # the table's own would be folded to its width
+        table = Table(box=None, style=style)
         further = list(labels.columns[5:])
         for heading in ("rank", "label", "score", *further):
             table.add_column(heading, justify="left" if heading == "label" else "right")

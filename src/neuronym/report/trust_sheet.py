@@ -10,7 +10,7 @@ import pandas as pd
 
 from neuronym._core.terminal import add_row, command, console
 from neuronym.atlas import schema
-from neuronym.report.summary import score_text
+from neuronym.report.summary import option, score_text
 
 if TYPE_CHECKING:
     from neuronym.atlas.reader import Atlas
@@ -85,13 +85,14 @@ def print_trust(atlas: Atlas, method: str, analyses: Sequence[str]) -> None:
     )
     active = first[~first["abstained"]].sort_values("score", ascending=False, kind="stable")
     shown = active if len(active) else first
-    place = shlex.quote(str(atlas.folder))
+    place, named = shlex.quote(str(atlas.folder)), option(atlas, method)
     out.print("Next:")
     for row in shown.head(1).itertuples():
         out.print(
-            f"  {command()} show {place} {shlex.quote(f'{row.layer}:{row.unit}')}", style="cyan"
+            f"  {command()} show {place} {shlex.quote(f'{row.layer}:{row.unit}')}{named}",
+            style="cyan",
         )
-    out.print(f"  {command()} show {place}", style="cyan")
+    out.print(f"  {command()} show {place}{named}", style="cyan")
 
 
 def _text(value: Any) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
+from neuronym._core import storage
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym.atlas.reader import Atlas
 from neuronym.report.plots.base import FIGURES
@@ -167,6 +168,9 @@ class _Shown:
                 return self._message(404, "Not found", str(error), as_json, request)
             except NeuronymError as error:
                 return self._message(500, "This cannot be shown", str(error), as_json)
+            except PermissionError as error:
+                text = str(storage.cannot_read(error.filename or "a file of the atlas", error))
+                return self._message(500, "This cannot be shown", text, as_json)
             except Exception:
                 _LOG.exception("%s %s", request.method, request.scope["path"])
                 return self._message(

@@ -174,12 +174,13 @@ class View:
         folder = self.atlas.folder / "thumbs"
         if folder.is_symlink() or not folder.is_dir():
             return frozenset()
-        with os.scandir(folder) as entries:
+        with contextlib.suppress(PermissionError), os.scandir(folder) as entries:
             return frozenset(
                 entry.name
                 for entry in entries
                 if entry.name.endswith(".jpg") and entry.is_file(follow_symlinks=False)
             )
+        return frozenset()
 
     @cached
     def thumbs(self) -> dict[str, str]:

@@ -22,18 +22,23 @@ _COUNTS = (
     ("non_interpretable", "non-interpretable"),
     ("total", ""),
     ("abstained", ""),
+    ("significant", "beat chance"),
+    ("top1_significant", "top-1 that beat chance"),
 )
 _SHARES = (
     ("top1_share", "top-1"),
     ("top5_share", "top-5"),
-    ("top5_labelled", "top-5 of labelled"),
+    ("top5_labelled", "top-5 of those with a label"),
+    ("top1_of_significant", "top-1 of those that beat chance"),
 )
 _NOTES = (
-    "top-n: units with a right label among the first n; incorrect: interpretable units without one "
-    "among the first five, which includes those the method gives no label (abstained); "
-    "non-interpretable: by the truth. Shares are of the interpretable units, with 95 % Wilson "
-    "intervals; the last one of those that have labels.",
+    "top-n: units with a right label among the first n, whether or not the unit beats chance; "
+    "incorrect: interpretable units without one among the first five, which includes those that "
+    "the method gives no label; non-interpretable: by the truth; abstained: units that stand "
+    "without a label in summaries and on pages. Shares are of the interpretable units, with 95 % "
+    "Wilson intervals; the last two of those that have a label, and of those that beat chance.",
 )
+_CHANCE = "Beat chance: by the analysis significance of the method; – where it was not run."
 
 
 @TABLES.register("accuracy")
@@ -43,7 +48,9 @@ class Accuracy(StudyTable):
 
     Of the units whose truth is known: `top1`, `top3`, `top5` have a right label among the first
     1, 3, 5; `incorrect` are interpretable and have none among the first five; so top5 + incorrect
-    + non_interpretable = total.
+    + non_interpretable = total. All labels count. Those of units that beat chance are counted
+    once more, in columns of their own: `significant` of the units beat chance, and
+    `top1_significant` of these have a right first label.
     """
 
     name: ClassVar[str] = "accuracy"
@@ -51,7 +58,7 @@ class Accuracy(StudyTable):
 
     def make(self, evaluation: EvaluationContext) -> Table:
         """Count."""
-        frames, notes = judge(evaluation, evaluation.abstains)
+        frames, notes = judge(evaluation)
         rows = [key | _row(frame) for key, frame in groups(evaluation, frames)]
         columns = (
             Column("layer"),
@@ -64,7 +71,7 @@ class Accuracy(StudyTable):
         )
         totals = sum(row["layer"] == "all" for row in rows)
         title = heading(evaluation.atlas, "Accuracy")
-        return Table(self.name, title, columns, tuple(rows), (*notes, *_NOTES), totals)
+        return Table(self.name, title, columns, tuple(rows), (*notes, *_NOTES, _CHANCE), totals)
 
 
 def _row(units: pd.DataFrame) -> dict[str, Any]:
@@ -75,9 +82,16 @@ def _row(units: pd.DataFrame) -> dict[str, Any]:
         "incorrect": len(some) - top[5],
         "non_interpretable": len(units) - len(some),
         "total": len(units),
-        "abstained": int((~units["labelled"]).sum()),
+        "abstained": int(units["abstained"].sum()),
+        "significant": None,
+        "top1_significant": None,
     }
-    shares = (top[1], len(some)), (top[5], len(some)), (top[5], labelled)
+    shares = [(top[1], len(some)), (top[5], len(some)), (top[5], labelled), (0, 0)]
+    if units["significant"].notna().any():
+        beyond = some[some["significant"]]
+        hits = int((beyond["rank"] == 1).sum())
+        row |= {"significant": int(units["significant"].sum()), "top1_significant": hits}
+        shares[-1] = (hits, len(beyond))
     for (name, _), (count, total) in zip(_SHARES, shares, strict=True):
         row[name] = count / total if total else None
         row[f"{name}_low"], row[f"{name}_high"] = wilson(count, total) if total else (None, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from neuronym._core.checks import choice, misuse
 from neuronym._core.registry import Parameterised, Registry, opened
@@ -14,6 +14,10 @@ from neuronym.analysis.matching import MATCHES, Embed
 from neuronym.analysis.truth.base import Truth
 from neuronym.analysis.truth.open import open_truth
 from neuronym.atlas.reader import Atlas
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 TABLES = Registry("table", "tables", "neuronym.analysis.evaluation")
 
@@ -29,8 +33,6 @@ class EvaluationContext:
         match: when a label is right, see `matching.MATCHES`.
         synonyms: cosine from which on words are synonyms. None: see `matching.vocabulary`.
         embed: for words that are no concepts of the atlas.
-        trust: take units that do not beat chance as abstaining, as `Atlas.labels` does; see
-            `abstains`.
         context: for `LabelContext`, where a table needs more than labels: device, cache, progress.
     """
 
@@ -40,16 +42,25 @@ class EvaluationContext:
     match: str = "exact"
     synonyms: float | None = None
     embed: Embed | None = None
-    trust: bool = True
     context: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def abstains(self) -> bool:
-        """Whether units that do not beat chance count as abstaining.
+    def first(self, method: str) -> pd.DataFrame:
+        """The first label of every unit of a method, whatever is known of other methods.
 
-        Only where that was examined for all methods: else those examined would look worse.
+        Returns:
+            layer, unit, concept, score: as the method gives them; `labelled`: whether it gives
+            one; `abstained`: as `Atlas.first_labels` says it, which is what pages and figures
+            count; `significant`: whether it beats chance, NA where that was not examined.
         """
-        return self.trust and all("significance" in self.atlas.analyses(m) for m in self.methods)
+        first = self.atlas.first_labels(method=method, trust=False)
+        frame = first[["layer", "unit", "concept", "score"]].copy()
+        frame["labelled"] = frame["concept"].notna()
+        frame["abstained"] = self.atlas.first_labels(method=method)["abstained"].to_numpy(bool)
+        if "significance" not in self.atlas.analyses(method):
+            return frame.assign(significant=None).astype({"significant": "boolean"})
+        found = self.atlas.trust("significance", method=method)[["layer", "unit", "significant"]]
+        frame = frame.merge(found, "left", ["layer", "unit"])
+        return frame.assign(significant=frame["significant"].eq(True).astype("boolean"))
 
     def layers(self, method: str) -> list[str]:
         """The layers that a method has labelled."""

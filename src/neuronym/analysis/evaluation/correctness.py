@@ -53,7 +53,7 @@ class Correctness(StudyTable):
 
     def make(self, evaluation: EvaluationContext) -> Table:
         """Average."""
-        frames, notes = judge(evaluation, trust=False)
+        frames, notes = judge(evaluation)
         rows = [key | self._row(frame) for key, frame in groups(evaluation, frames)]
         wished = f"{self.precision:.0%}".replace("%", " %")
         columns = (
@@ -121,7 +121,7 @@ class Curve(StudyTable):
 
     def make(self, evaluation: EvaluationContext) -> Table:
         """Sort by score and count."""
-        frames, notes = judge(evaluation, trust=False)
+        frames, notes = judge(evaluation)
         rows = []
         for key, frame in groups(evaluation, frames):
             frame = frame[np.isfinite(frame["score"])]

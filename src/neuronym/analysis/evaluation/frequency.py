@@ -9,6 +9,11 @@ from neuronym._core.registry import whole
 from neuronym._core.tables import Column, Table
 from neuronym.analysis.evaluation.base import TABLES, EvaluationContext, StudyTable, groups, heading
 
+_NOTE = (
+    "Units whose first label it is, whether or not they beat chance; of these, those that do, by "
+    "the analysis significance of the method; – where it was not run."
+)
+
 
 @TABLES.register("concepts", syntax="concepts[:top=…]", example="concepts:top=10")
 @dataclass(frozen=True)
@@ -25,14 +30,13 @@ class Frequency(StudyTable):
 
     def make(self, evaluation: EvaluationContext) -> Table:
         """Count; labels of equal frequency stand in alphabetical order."""
-        atlas, trust = evaluation.atlas, evaluation.abstains
-        frames = [
-            atlas.first_labels(method=method, trust=trust, abstaining=False)
-            for method in evaluation.methods
-        ]
+        frames = [evaluation.first(method) for method in evaluation.methods]
         rows = []
-        for key, frame in groups(evaluation, frames):
-            counts = frame["concept"].value_counts()
+        for key, every in groups(evaluation, frames):
+            frame = every[every["labelled"]]
+            counts, beyond = frame["concept"].value_counts(), None
+            if frame["significant"].notna().any():
+                beyond = frame["concept"][frame["significant"]].value_counts()
             order = sorted(counts.index, key=lambda word: (-counts[word], word))
             for place, word in enumerate(order[: self.top], 1):
                 share = counts[word] / len(frame)
@@ -42,8 +46,10 @@ class Frequency(StudyTable):
                         "place": place,
                         "concept": word,
                         "units": int(counts[word]),
+                        "significant": None if beyond is None else int(beyond.get(word, 0)),
                         "share": float(share),
                         "different": len(counts),
+                        "different_significant": None if beyond is None else len(beyond),
                     }
                 )
         columns = (
@@ -52,8 +58,10 @@ class Frequency(StudyTable):
             Column("place", "", "count"),
             Column("concept"),
             Column("units", "", "count"),
+            Column("significant", "beat chance", "count"),
             Column("share", "of the labelled", "percent"),
             Column("different", "different labels", "count"),
+            Column("different_significant", "different that beat chance", "count"),
         )
         title = heading(evaluation.atlas, f"The {self.top} most frequent first labels")
-        return Table(self.name, title, columns, tuple(rows))
+        return Table(self.name, title, columns, tuple(rows), (_NOTE,))

@@ -17,23 +17,21 @@ if TYPE_CHECKING:
 
 #: Labels per unit that are looked at.
 DEPTH = 5
-_CHANCE = (
-    "Units that the analysis significance found no better than chance count as abstaining; "
-    "--all-labels counts their labels."
-)
 
 
-def judge(evaluation: EvaluationContext, trust: bool) -> tuple[list[pd.DataFrame], list[str]]:
+def judge(evaluation: EvaluationContext) -> tuple[list[pd.DataFrame], list[str]]:
     """One row for each unit whose truth is known, by method; and what to say about it.
+
+    All labels are judged, whether or not their units beat chance.
 
     Args:
         evaluation: with a truth.
-        trust: take units that do not beat chance as abstaining: they have no labels then.
 
     Returns:
         Per method a frame with `layer`; `unit`; `interpretable`: whether the truth is a word;
-        `labelled`: whether the method gives a label; `rank`: of the first right label among the
-        first five, 0 if there is none; `score`: of the first label, NaN if there is none.
+        `rank`: of the first right label among the first five, 0 if there is none; `score`: of the
+        first label, NaN if there is none; `labelled`, `abstained`, `significant`: see
+        `EvaluationContext.first`.
 
     Raises:
         NeuronymError: no unit of the labelled layers has a known truth.
@@ -42,7 +40,7 @@ def judge(evaluation: EvaluationContext, trust: bool) -> tuple[list[pd.DataFrame
     sure = truth[truth["status"] != "unsure"]
     labels = {}
     for method in evaluation.methods:
-        frame = evaluation.atlas.labels(method=method, trust=trust)
+        frame = evaluation.atlas.labels(method=method, trust=False)
         labels[method] = frame[(frame["rank"] <= DEPTH) & ~frame["abstained"]]
     words = _vocabulary(evaluation, sure, labels)
     frames = []
@@ -51,9 +49,8 @@ def judge(evaluation: EvaluationContext, trust: bool) -> tuple[list[pd.DataFrame
         frame = here[["layer", "unit"]].reset_index(drop=True)
         frame["interpretable"] = (here["status"] != "non-interpretable").to_numpy()
         frame["rank"] = _ranks(here, labels[method], words, evaluation.match)
-        first = labels[method].loc[labels[method]["rank"] == 1, ["layer", "unit", "score"]]
-        frame = frame.merge(first.assign(labelled=True), "left", ["layer", "unit"])
-        frames.append(frame.assign(labelled=frame["labelled"].eq(True)))
+        first = evaluation.first(method).drop(columns="concept")
+        frames.append(frame.merge(first, "left", ["layer", "unit"]))
     if not any(map(len, frames)):
         raise NeuronymError(
             f"{evaluation.known.source} says nothing about the labelled layers of "
@@ -61,8 +58,6 @@ def judge(evaluation: EvaluationContext, trust: bool) -> tuple[list[pd.DataFrame
         )
     notes = [*evaluation.known.notes, _match_note(evaluation, words)]
     notes += _unnamed_note(evaluation, sure)
-    if trust:
-        notes.append(_CHANCE)
     unsure = len(truth) - len(sure)
     if unsure:
         notes.append(f"Left out: {unsure:,} units of which the truth is unsure.")

@@ -440,7 +440,7 @@ def known_units(
     evaluation = EvaluationContext(
         atlas, (chosen,), open_truth(atlas, truth), match, synonyms, given.sources.embed_words
     )
-    frame = judge(evaluation, trust=False)[0][0]
+    frame = judge(evaluation)[0][0]
     frame = frame[frame["labelled"]]
     columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for layer, rows in frame.groupby("layer", sort=False):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from neuronym._core import storage
 from neuronym._core.errors import NeuronymError
 from neuronym.analysis.truth.base import STATUSES, Answer, utc
 from neuronym.atlas.reader import Atlas
@@ -58,6 +59,24 @@ class Annotations:
 
     def __init__(self, atlas: Atlas) -> None:
         self.atlas, self.path = atlas, atlas.folder / ANNOTATIONS
+
+    def check_writable(self) -> None:
+        """Refuse at the start an atlas into which no answer could be saved.
+
+        Raises:
+            NeuronymError: the folder or the file cannot be written to.
+        """
+        try:
+            storage.check_writable(self.atlas.folder)  # SQLite's journal lies beside the file
+            if self.path.exists():
+                with open(self.path, "r+b"):
+                    pass
+        except OSError as error:
+            raise NeuronymError(
+                f"Answers cannot be saved in {self.atlas.folder}: {error.strerror or error}. "
+                "Annotate a copy of the atlas in a folder that can be written to, or change the "
+                "permissions."
+            ) from error
 
     def add(self, answer: Answer) -> None:
         """Save one answer at once.

@@ -5,19 +5,17 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from neuronym._core.errors import NeuronymError
-from neuronym.analysis.trust.base import ANALYSES, open_analysis
-from neuronym.atlas.context import LabelContext
-from neuronym.atlas.reader import Atlas
+from neuronym.analysis.trust.base import ANALYSES
 from neuronym.report.plots.base import Selection
+from neuronym.report.summary import examinable, option
 
 
 def commands(seen: Selection) -> Iterator[tuple[str, str]]:
     """What the atlas lacks and can have: (what it says, command)."""
     atlas, place = seen.atlas, shlex.quote(str(seen.atlas.folder))
-    method = "" if seen.method == atlas.methods[0] else f" --method {shlex.quote(seen.method)}"
+    method = option(atlas, seen.method)
     for entry in ANALYSES:
-        if entry.name not in atlas.analyses(seen.method) and _possible(
+        if entry.name not in atlas.analyses(seen.method) and examinable(
             atlas, seen.method, entry.name
         ):
             yield entry.summary, f"neuronym trust {place} {entry.name}{method}"
@@ -32,11 +30,3 @@ def commands(seen: Selection) -> Iterator[tuple[str, str]]:
                 "What another method says of the same neurons.",
                 (f"neuronym label {place} --method csp"),
             )
-
-
-def _possible(atlas: Atlas, method: str, analysis: str) -> bool:
-    try:
-        open_analysis(analysis).check(LabelContext(atlas), method)
-    except NeuronymError:
-        return False
-    return True

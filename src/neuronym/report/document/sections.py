@@ -185,6 +185,10 @@ def configuration(seen: Selection) -> Table:
             words["fingerprint"],
         ),
         ("image–text model", encoder["name"], encoder["fingerprint"]),
+    ]
+    if not summary.embeds(seen.atlas, seen.method):
+        del rows[2:]  # the method has not read them
+    rows += [
         ("labels", f"{seen.method}: {facts.get('with_defaults') or facts.get('method', '')}", None),
     ]
     keys = [analysis_id(name, seen.method) for name in seen.atlas.analyses(seen.method)]

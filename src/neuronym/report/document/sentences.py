@@ -13,7 +13,7 @@ from neuronym.atlas import schema
 from neuronym.inputs.probes.subsets import sentences as told
 from neuronym.report.categories import MEASURED
 from neuronym.report.plots.base import Selection, numbered
-from neuronym.report.summary import score_text
+from neuronym.report.summary import embeds, score_text
 from neuronym.similarity.base import open_similarity
 
 
@@ -54,7 +54,8 @@ def _from(seen: Selection) -> str:
     manifest = seen.atlas.manifest
     if seen.atlas.imported:
         return ""
-    return f", from {manifest.probe.images:,} images and {manifest.concepts.count:,} words"
+    words = f" and {manifest.concepts.count:,} words" if embeds(seen.atlas, seen.method) else ""
+    return f", from {manifest.probe.images:,} images{words}"
 
 
 def chance(seen: Selection, rows: pd.DataFrame) -> str:
@@ -100,11 +101,15 @@ def right(accuracy: Table, seen: Selection) -> Iterator[str]:
         if row["method"] != seen.method or row["layer"] not in seen.layers or not known:
             continue
         low, high = (100 * row[f"top1_share_{end}"] for end in ("low", "high"))
+        beyond = ""
+        if row["significant"]:
+            right, some = row["top1_significant"], row["significant"]
+            beyond = f" Of the {numbered(some, 'neuron')} that beat chance, for {right:,}."
         yield (
             f"In {row['layer']} the first label is right for {row['top1']:,} of {known:,} neurons "
             f"of known meaning ({100 * row['top1_share']:.1f} %, 95 % interval {low:.1f} to "
             f"{high:.1f}), and one of the first five for {row['top5']:,} "
-            f"({100 * row['top5_share']:.1f} %)."
+            f"({100 * row['top5_share']:.1f} %).{beyond}"
         )
 
 
@@ -120,11 +125,13 @@ def caveats(seen: Selection, drawn: set[str]) -> Iterator[str]:
     probe, words = manifest.probe, manifest.concepts.count
     if facts.get("baseline"):
         yield f"{seen.method} is a baseline: its labels are there to be beaten, not believed."
-    if not atlas.imported:
+    embedded = embeds(atlas, seen.method)
+    if not atlas.imported and embedded:
         yield (
             f"Every neuron gets the best of {words:,} words; one that responds to what no word "
             "names gets the nearest word."
         )
+    if not atlas.imported:
         yield (
             f"Labels describe responses to {probe['images']:,} images of {probe['name']}. What "
             "these do not show cannot be found."
@@ -155,7 +162,8 @@ def caveats(seen: Selection, drawn: set[str]) -> Iterator[str]:
             "Labels were matched with the truth exactly, but for case and underscores: “car” for "
             "“automobile” counts as wrong. `neuronym evaluate --match synonyms` is milder."
         )
-    yield from filter(None, (manifest.target.note, manifest.encoder.note, facts.get("note")))
+    encoder = manifest.encoder.note if embedded else None
+    yield from filter(None, (manifest.target.note, encoder, facts.get("note")))
 
 
 def _layer_prior(facts: dict[str, Any]) -> bool:

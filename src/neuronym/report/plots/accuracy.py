@@ -68,5 +68,9 @@ def accuracy(seen: Selection) -> Figure:
     panels[1].set_xlabel("layer (interpretable neurons of known truth)", color=PALE)
     names = [shown(method, 60) for method in methods]
     key(panels[0], panels[0].containers, names, columns=2)
-    title(figure, f"How many labels are right, {seen.target}", seen.truth_note)
+    title(
+        figure,
+        f"How many labels are right, {seen.target}",
+        f"{seen.truth_note}; all labels count, whether or not they beat chance",
+    )
     return figure

@@ -68,6 +68,12 @@ class Selection:
         rows = self.best[layer]
         return rows["concept"][~rows["abstained"]]
 
+    def left_out(self, layers: Sequence[str]) -> str:
+        """`, without 871 neurons that abstain`: what counts of labels in these layers leave out."""
+        silent = sum(int(self.best[layer]["abstained"].sum()) for layer in layers)
+        verb = "abstains" if silent == 1 else "abstain"
+        return f", without {numbered(silent, 'neuron')} that {verb}" if silent else ""
+
     def chance(self, layer: str) -> float | None:
         """The score above which a unit of the layer beats chance, where that was examined."""
         key = schema.analysis_id("significance", self.method)

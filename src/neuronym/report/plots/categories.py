@@ -47,7 +47,8 @@ def categories(seen: Selection) -> Figure:
     else:
         nothing(axes, "no neuron is labelled")
         axes.set_xticks([])
-    title(figure, f"What labels name, {seen.target}", how)
+    note = f"first labels{seen.left_out(seen.layers)}; {how}"
+    title(figure, f"What labels name, {seen.target}", note)
     return figure
 
 

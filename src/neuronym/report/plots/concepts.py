@@ -45,7 +45,7 @@ def concepts(seen: Selection) -> Figure:
     title(
         figure,
         f"Which labels are given most often, {seen.target}",
-        f"neurons with this best label ({shown(seen.method, 60)}). {left}",
+        f"neurons with this first label ({shown(seen.method, 60)}){seen.left_out(layers)}. {left}",
     )
     return figure
 

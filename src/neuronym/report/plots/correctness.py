@@ -49,7 +49,7 @@ def correctness(seen: Selection) -> Figure:
         raise NeuronymError(f"The truth ({seen.truth}) says nothing about these layers.")
     layers, left = some([row["layer"] for row in rows])
     rows = [row for row in rows if row["layer"] in layers]
-    (units,), _notes = judge(evaluation, trust=False)
+    (units,), _notes = judge(evaluation)
     figure = new(figsize=(WIDE, 4.4), layout="constrained", dpi=120)
     means, curve = figure.subplots(1, 2, width_ratios=(1.15, 1))
     _means(means, seen, rows)

@@ -91,9 +91,9 @@ def chosen(seen: Selection) -> Iterator[Example]:
 def _by_truth(seen: Selection, silent: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], dict]:
     """Right, wrong and other units, best first; and by unit the words of the truth."""
     evaluation = seen.evaluation()
-    (units,), _notes = judge(evaluation, evaluation.abstains)
+    (units,), _notes = judge(evaluation)
     units = _highest_first(units[units["layer"].isin(seen.layers)])
-    sure = units[units["interpretable"] & units["labelled"]]
+    sure = units[units["interpretable"] & ~units["abstained"]]
     picks = {"Right": sure[sure["rank"] == 1], "Wrong": sure[sure["rank"] == 0]}
     blank = units[~units["interpretable"]]
     picks |= {"No label can be derived": blank} if len(blank) else {"No label": silent}

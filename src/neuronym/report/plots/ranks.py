@@ -54,7 +54,8 @@ def ranks(seen: Selection) -> Figure:
         axes.set_xticks([])
     axes.set_xlabel("place of the label in its layer")
     axes.set_ylabel("labelled neurons that have it (%)")
-    note = f"best labels ({shown(seen.method, 60)}); a steep line: few labels name most neurons"
+    note = f"first labels ({shown(seen.method, 60)}){seen.left_out(drawn)}"
+    note += "; a steep line: few labels name most neurons"
     title(figure, f"How unevenly labels are used, {seen.target}", note)
     return figure
 

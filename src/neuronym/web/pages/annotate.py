@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from neuronym._core.errors import UsageError
+from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.words import fold
 from neuronym.analysis.truth.base import Answer
 from neuronym.analysis.truth.store import Annotations
@@ -73,6 +73,7 @@ class AnnotatePage(Page):
     total: int
     earlier: Answer | None
     back: tuple[str, int] | None
+    refused: str = ""  # why no answer could be saved
 
 
 @page("annotate", every=None)
@@ -97,6 +98,7 @@ def annotate(view: View, parts: tuple[str, ...], query: Query) -> AnnotatePage:
             total,
             None,
             None,
+            _refused(store),
         )
     if not session.annotator:
         raise NotFoundError("Say who you are first.")
@@ -135,6 +137,15 @@ def annotate(view: View, parts: tuple[str, ...], query: Query) -> AnnotatePage:
         earlier,
         (last.layer, last.unit) if last else None,
     )
+
+
+def _refused(store: Annotations) -> str:
+    """Why no answer could be saved; empty: it could."""
+    try:
+        store.check_writable()
+    except NeuronymError as error:
+        return str(error)
+    return ""
 
 
 def following(

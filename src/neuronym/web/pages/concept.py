@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,18 +10,30 @@ from typing import ClassVar
 from neuronym._core.errors import NeuronymError
 from neuronym._core.terminal import counted
 from neuronym._core.words import fold
+from neuronym.atlas.reader import first_of
 from neuronym.web.addresses import segment
 from neuronym.web.pages.base import NotFoundError, Page, Query, page
 from neuronym.web.view import Card, View, by_layer, number
 
 _MOST = 60  # neurons shown
+RANKS = 20  # labels of each neuron that are looked at
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """The neurons that one method labels with a concept; `hidden`: how many chance explains."""
+    """The neurons that one method labels with a concept.
+
+    Attributes:
+        first: of each layer how many neurons have it as their first label, as the pages of the
+            network and of the layer say.
+        spellings: the same over all layers, by spelling; empty where there is one only.
+        found, layers, units: those that have it among their first `RANKS` labels.
+        hidden: how many chance explains.
+    """
 
     method: str
+    first: tuple[tuple[str, int], ...]
+    spellings: tuple[tuple[str, int], ...]
     found: int
     layers: tuple[tuple[str, int, float | None], ...]
     units: tuple[Card, ...]
@@ -36,6 +49,7 @@ class ConceptPage(Page):
     methods: tuple[Labelled, ...]
     images: tuple[str, ...]
     related: tuple[tuple[str, float], ...]
+    ranks: int = RANKS
 
 
 def every(view: View) -> Iterator[tuple[str, ...]]:
@@ -60,7 +74,8 @@ def concept(view: View, parts: tuple[str, ...], query: Query) -> ConceptPage:
     target = view.title
     return ConceptPage(
         f"{word} · {target}",
-        f"{counted(methods[0].found, 'neuron')} of {target} labelled with {word}.",
+        f"{counted(methods[0].found, 'neuron')} of {target} with {word} among the first {RANKS} "
+        "labels.",
         ("a", view.name, "concept", word),
         word,
         methods,
@@ -70,10 +85,20 @@ def concept(view: View, parts: tuple[str, ...], query: Query) -> ConceptPage:
 
 
 def _labelled(view: View, method: str, word: str) -> Labelled:
-    hits = view.searcher(method).find(word, match="exact", places=["labels"], top=20)
+    hits = view.searcher(method).find(word, match="exact", places=["labels"], top=RANKS)
     shown = hits.units.head(_MOST)
     cards = tuple(
         view.card(int(place), method, rank=int(row.rank), match=number(row.score))
         for place, row in zip(view.units.numbers(shown), shown.itertuples(), strict=True)
     )
-    return Labelled(method, len(hits.units), by_layer(hits), cards, hits.hidden)
+    own = first_of(hits.units)
+    of_layer, spelled = Counter(own["layer"]), Counter(own["concept"])
+    return Labelled(
+        method,
+        tuple((layer, of_layer[layer]) for layer in view.layers if layer in of_layer),
+        tuple(spelled.most_common()) if len(spelled) > 1 else (),
+        len(hits.units),
+        by_layer(hits),
+        cards,
+        hits.hidden,
+    )

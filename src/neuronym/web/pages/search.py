@@ -85,7 +85,7 @@ def search(view: View, parts: tuple[str, ...], query: Query) -> SearchPage:
         return SearchPage(
             f"Search · {view.title}", f"Search the neurons of {view.title}.", address, **asked
         )
-    number_of = _neuron(view, text)
+    number_of = _neuron(view, text, method)
     layer, named = number_of or ("", ())
     asked |= {"named": named, "exact": bool(layer and named)}
     where = [p for p in places if p in PLACES]
@@ -168,7 +168,7 @@ def _found(view: View, hits: Hits, method: str) -> dict[str, Any]:
     }
 
 
-def _neuron(view: View, text: str) -> tuple[str, tuple[Card, ...]] | None:
+def _neuron(view: View, text: str, method: str) -> tuple[str, tuple[Card, ...]] | None:
     """Of `layer4:1802`, `layer4 1802` or `1802`: the layer, or "", and the neurons of this number.
 
     None: the text names no neuron, nor a layer of the atlas with a number.
@@ -180,7 +180,7 @@ def _neuron(view: View, text: str) -> tuple[str, tuple[Card, ...]] | None:
     if layer and layer not in view.layers:
         return None
     return layer, tuple(
-        view.card(view.units.starts[name] + int(unit))
+        view.card(view.units.starts[name] + int(unit), method)
         for name in ([layer] if layer else view.layers)
         if int(unit) < view.layers[name]["units"]
     )

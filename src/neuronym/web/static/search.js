@@ -44,7 +44,7 @@ export async function run() {
     return;
   }
   const counts = index.layers.map(([layer, units], place) => [layer, sorted.filter((hit) => hit.unit >= starts[place] && hit.unit < starts[place] + units).length]);
-  found.before(say("p", counts.filter(([, count]) => count).map(([layer, count]) => `${layer} ${count}`).join(", "), "intro"));
+  found.before(say("p", "Among the first ten labels of " + counts.filter(([, count]) => count).map(([layer, count]) => `${layer} ${count}`).join(", "), "intro"));
   const cards = {};
   for (const hit of sorted.slice(0, SHOWN)) {
     const place = index.layers.findLastIndex((_, i) => starts[i] <= hit.unit);
