@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -32,8 +33,9 @@ def layers(
       neuronym layers efficientnet-lite0 --layers '_blocks.*'
     """
     from neuronym._core.torchvision_compat import prepare_torchvision
-    from neuronym.extraction.passes import default_layers
-    from neuronym.extraction.recording import describe_layers, resolve_layers
+    from neuronym.extraction.names import resolve_layers
+    from neuronym.extraction.passes import default_layers, described
+    from neuronym.extraction.recording import describe_layers
     from neuronym.inputs.targets.base import open_target
 
     prepare_torchvision()
@@ -41,10 +43,13 @@ def layers(
     infos = describe_layers(network)
     chosen = {info.name for info in default_layers(infos)}
     if pattern:
-        names = set(resolve_layers(network, pattern))
-        infos = [info for info in infos if info.name in names]
+        names = resolve_layers(network, pattern)
+        named = {name.strip() for name in pattern.split(",")}
+        infos = list(
+            described(network, describe_layers(network, calls=True), names, named).values()
+        )
     if json:
-        print_json([{**vars(info), "default": info.name in chosen} for info in infos])
+        print_json([_facts(info, info.name in chosen) for info in infos])
     else:
         _print_layers(network.name, infos, chosen)
 
@@ -59,8 +64,14 @@ def _print_layers(network: str, infos: Sequence[LayerInfo], chosen: Collection[s
     for info in infos:
         shape = " × ".join(map(str, info.shape)) if info.shape else "–"
         remarks = ["default"] if info.name in chosen else []
-        remarks += [f"called {info.calls} times, the last is recorded"] if info.calls > 1 else []
-        remarks += ["not called"] if info.calls == 0 else []
+        if info.calls > 1:
+            calls = f"{info.name}#1 … {info.name}#{info.calls}"
+            remarks += [f"runs {info.calls} times: {calls}; without a number the last"]
+        remarks += [info.note] if info.note else []
         units = f"{info.units:,}" if info.units else "–"
-        add_row(table, info.name, info.type, shape, info.layout, units, "; ".join(remarks))
+        add_row(table, info.name, info.type, shape, info.spelled, units, "; ".join(remarks))
     console().print(table)
+
+
+def _facts(info: LayerInfo, default: bool) -> dict[str, Any]:
+    return {**asdict(info), "layout": info.spelled, "default": default}

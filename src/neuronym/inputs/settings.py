@@ -82,7 +82,11 @@ class DissectSettings:
         "mean, max, cls. auto: mean for maps, cls for tokens with a class token.",
         "How",
     )
-    layout: str = _setting("auto", "Axes of 4-D outputs: auto, NCHW, NHWC.", "How")
+    layout: str = _setting(
+        "auto",
+        "Axes of outputs where shapes do not tell: auto, NCHW, NHWC, tokens, tokens-first, NCL.",
+        "How",
+    )
     limit: int | None = _setting(None, "Use only the first N images of the probe.", "How", "N")
     labels: int = _setting(20, "Labels kept per unit.", "How", "N")
     exemplars: int = _setting(20, "Highest activating images kept per unit.", "How", "N")
@@ -139,7 +143,7 @@ class DissectSettings:
         if self.limit is not None:
             object.__setattr__(self, "limit", integer("limit", self.limit, 1))
         choice("keep", self.keep, KEEP)
-        choice("layout", self.layout, ("auto", "NCHW", "NHWC"))
+        choice("layout", self.layout, ("auto", "NCHW", "NHWC", "tokens", "tokens-first", "NCL"))
 
     @property
     def threads(self) -> int:
