@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,6 +28,8 @@ def layers(
 ) -> None:
     """Show the layers of a network: names, unit counts, output shapes.
 
+    No weights are downloaded: what is not on this machine is drawn at random.
+
     Example:
 
       neuronym layers efficientnet-lite0 --layers '_blocks.*'
@@ -39,7 +41,7 @@ def layers(
     from neuronym.inputs.targets.base import open_target
 
     prepare_torchvision()
-    network = open_target(target, weights=weights)
+    network = open_target(target, weights=weights, download=False)
     infos = describe_layers(network)
     chosen = {info.name for info in default_layers(infos)}
     if pattern:
@@ -48,6 +50,8 @@ def layers(
         infos = list(
             described(network, describe_layers(network, calls=True), names, named).values()
         )
+    if not network.pretrained and "weights=random" not in network.name:
+        infos = [replace(info, checksum="") for info in infos]  # of weights that were drawn here
     if json:
         print_json([_facts(info, info.name in chosen) for info in infos])
     else:

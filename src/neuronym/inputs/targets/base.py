@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from neuronym._core.checks import Verbatim, misuse
 from neuronym._core.registry import Registry, parse
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.published import from_timm
+from neuronym.inputs.targets._options import without_downloads
 from neuronym.inputs.targets.weights import load_weights
 
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
@@ -126,6 +128,7 @@ def open_target(
     *,
     weights: str | Path | None = None,
     preprocess: Preprocess | None = None,
+    download: bool = True,
 ) -> Target:
     """Open the network under study.
 
@@ -134,6 +137,7 @@ def open_target(
             a torch module or a target (both set to evaluation mode).
         weights: a file of weights: safetensors, or a state dict or checkpoint of PyTorch.
         preprocess: in place of the preprocessing that comes with the network.
+        download: False: draw weights at random that would be downloaded; the layers are the same.
 
     Returns:
         The network in evaluation mode, on the CPU if it was opened by name.
@@ -154,7 +158,8 @@ def open_target(
             target = replace(target)  # a fingerprint taken before is that of other weights
     elif isinstance(spec, str):
         name = parse(TARGETS.expand(spec.strip()), "target")
-        target = TARGETS[name.kind].make(name, file)
+        with nullcontext() if download else without_downloads():
+            target = TARGETS[name.kind].make(name, file)
     elif isinstance(spec, torch.export.ExportedProgram):
         raise _exported(spec)
     else:
