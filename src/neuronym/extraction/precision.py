@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.backends import mha
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from neuronym._core import devices
@@ -399,16 +400,14 @@ def _folded(pair: _Pair) -> tuple[Tensor, Tensor]:
     """Weight and bias of the one convolution that computes both, rounded once."""
     assert pair.norm is not None
     mean, variance, gain, shift, eps = pair.norm
-    scale = (_exact(variance) + eps).rsqrt()
-    scale = scale if gain is None else scale * _exact(gain)
-    offset = -_exact(mean) if pair.bias is None else _exact(pair.bias) - _exact(mean)
-    bias = offset * scale + (0 if shift is None else _exact(shift))
-    weight = _exact(pair.weight) * scale.view(-1, *[1] * (pair.weight.ndim - 1))
+    tensors = (pair.weight, pair.bias, mean, variance, gain, shift)
+    exact = [None if tensor is None else _exact(tensor) for tensor in tensors]
+    weight, bias = fuse_conv_bn_weights(*exact[:4], eps, *exact[4:])  # type: ignore[arg-type]
     layout = torch.channels_last if weight.ndim == 4 else torch.contiguous_format
     # Parameters that require gradients: autocast keeps the half-precision form of no others.
     return (
-        torch.nn.Parameter(weight.to(pair.weight).contiguous(memory_format=layout)),
-        torch.nn.Parameter(bias.to(pair.weight)),
+        torch.nn.Parameter(weight.detach().to(pair.weight).contiguous(memory_format=layout)),
+        torch.nn.Parameter(bias.detach().to(pair.weight)),
     )
 
 
