@@ -216,7 +216,10 @@ class LayerNorm2d(nn.LayerNorm):
         (nn.GELU(), (9, 5), None, "tokens"),
         (nn.GELU(), (5,), None, "vector"),
         (nn.Conv3d(1, 1, 1), (5, 2, 3, 4), None, "other"),
-        (nn.Conv1d(1, 5, 1), (5, 9), None, "other"),
+        (nn.Conv1d(1, 5, 1), (5, 9), None, "NCL"),
+        (nn.GELU(), (5, 9), (5, 12), "NCL"),
+        (nn.GELU(), (9, 5), (12, 5), "tokens"),
+        (nn.Linear(1, 9), (5, 9), (5, 12), "tokens"),
         (nn.GELU(), (), None, "other"),
     ],
 )

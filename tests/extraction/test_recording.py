@@ -12,12 +12,12 @@ from torch import nn
 
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym.extraction.cache import Cache
+from neuronym.extraction.names import resolve_layers
 from neuronym.extraction.passes import TargetPass, choose_layers
 from neuronym.extraction.recording import (
     describe_layers,
     output_layer,
     record,
-    resolve_layers,
     tensor_of,
 )
 from neuronym.inputs.preprocess.base import Preprocess
@@ -316,8 +316,8 @@ def test_odd_outputs_are_described():
             return None, x
 
     table = {info.name: info for info in describe_layers(target(Odd()))}
-    assert "not the images" in table["windows"].note
-    assert "not the images" in table["scalar"].note
+    assert "takes windows or heads for images" in table["windows"].note
+    assert table["scalar"].note == "does not grow with the number of images"
     assert table["text"].note == "gives no tensor"
     assert table["tuple"].units == 3
     assert (table["volume"].layout, table["volume"].units) == ("other", None)

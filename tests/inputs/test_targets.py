@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+import commands
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.registry import parse
 from neuronym._core.torchvision_compat import prepare_torchvision
@@ -147,6 +148,36 @@ def test_without_a_network_the_embedded_way_is_named(name, offline, monkeypatch,
         open_target(name)
     assert e.value.exit_code == 1
     assert stated == constants.HF_HUB_OFFLINE
+
+
+@pytest.mark.parametrize(
+    ("name", "random", "size"),
+    [
+        ("resnet18", "resnet18:weights=random", 224),
+        ("vit_b_16:weights=IMAGENET1K_SWAG_E2E_V1", None, 384),
+        ("timm:test_vit.r160_in1k", "timm:test_vit,weights=random", 160),
+    ],
+)
+def test_layers_are_known_without_weights(name, random, size, offline, tmp_path, monkeypatch):
+    found = open_target(name, download=False)
+    assert found.name == TARGETS.expand(name)
+    assert not found.pretrained
+    assert found.preprocess.size == (size, size)
+    if random is not None:
+        one, two = (describe_layers(target) for target in (found, open_target(random)))
+        assert [(i.name, i.units, i.layout) for i in one] == [
+            (i.name, i.units, i.layout) for i in two
+        ]
+    with pytest.raises(NeuronymError, match="there is no network"):
+        open_target(name)
+
+
+def test_the_command_that_lists_layers_downloads_nothing(offline, tmp_path):
+    done = commands.run("layers", "squeezenet1_1", "--layers", "features.3", "--json", cwd=tmp_path)
+    assert done.code == 0
+    assert [(r["name"], r["units"], r["checksum"]) for r in json.loads(done.out)] == [
+        ("features.3", 128, "")
+    ]
 
 
 # Embedded networks.

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import subprocess
+import sys
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -49,6 +52,17 @@ WRAPPED = {
     "backbone.": {"state_dict": prefixed("backbone.")},
     "beside a number": {**TRAINED, "epoch": 3},
     "no counters": {k: v for k, v in TRAINED.items() if "num_batches" not in k},
+    "numbers of NumPy": {"state_dict": TRAINED, "best": np.float64(0.9), "epoch": np.int32(4)},
+    "arrays of NumPy": {
+        "model": TRAINED,
+        "mean": np.arange(6.0, dtype=np.float32).reshape(2, 3),
+        "classes": np.array(["cat", "dog"]),
+        "kind": np.dtype("float16"),
+        "when": np.datetime64("2026-01-02"),
+        "mixed": np.array([1, "a", None], dtype=object),
+        "history": [{"loss": np.float16(0.5), "right": np.bool_(True)}],
+        "args": argparse.Namespace(lr=np.float32(0.1)),
+    },
     "arguments": {"model": TRAINED, "args": argparse.Namespace(lr=0.1, layers=[1, 2])},
     "half": {k: v.half().float() if v.is_floating_point() else v for k, v in TRAINED.items()},
 }
@@ -60,6 +74,70 @@ def test_every_wrapping_opens(how, tmp_path):
     model = load_weights(small(), tmp_path / "w.pth")
     assert same(model) or how in ("no counters", "half")
     torch.testing.assert_close(model.fc.weight, TRAINED["fc.weight"], atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("how", ["numbers of NumPy", "arrays of NumPy"])
+def test_old_files_with_more_beside_the_weights_open(how, tmp_path):
+    torch.save(WRAPPED[how], tmp_path / "w.pt", _use_new_zipfile_serialization=False)
+    assert same(load_weights(small(), tmp_path / "w.pt"))
+
+
+def test_what_stands_in_for_numpy_runs_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    class Scalar:
+        def __reduce__(self):
+            return (np.dtype, (Bomb(),))
+
+    torch.save({"state_dict": TRAINED, "best": Scalar()}, "w.pth")
+    with pytest.raises(NeuronymError, match="holds more than weights"):
+        read_weights("w.pth")
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_one_of_several_state_dicts(tmp_path):
+    file = tmp_path / "w.pth"
+    twice = {k: v * 2 for k, v in TRAINED.items()}
+    torch.save(
+        {"model": {"student": TRAINED, "late": {"ema": prefixed("module.")}}, "ema": twice}, file
+    )
+    assert torch.equal(load_weights(small(), f"{file}#ema").fc.bias, TRAINED["fc.bias"] * 2)
+    assert same(load_weights(small(), f"{file}#model.student"))
+    assert same(load_weights(small(), f"{file}#model.late.ema"))
+    has = "It has these: w.pth#model.student, w.pth#model.late.ema, w.pth#ema."
+    with pytest.raises(UsageError, match=f"name a state dict of .*, got 'emma'. {has}"):
+        load_weights(small(), f"{file}#emma")
+    with pytest.raises(NeuronymError, match="its keys are one, two.*w.pth#one, w.pth#two"):
+        torch.save({"one": TRAINED, "two": TRAINED}, file)
+        read_weights(file)
+    with pytest.raises(UsageError, match=r"an existing file, got '.*gone.pth \(nothing there\)'"):
+        read_weights(tmp_path / "gone.pth#ema")
+
+
+def test_parts_of_safetensors_and_files_with_a_number_sign(tmp_path):
+    save_file({**prefixed("ema."), "other.weight": torch.ones(1)}, tmp_path / "w.safetensors")
+    assert same(load_weights(small(), f"{tmp_path / 'w.safetensors'}#ema"))
+    torch.save(TRAINED, tmp_path / "run#3.pth")
+    assert same(load_weights(small(), tmp_path / "run#3.pth"))
+    torch.save({"a": TRAINED, "b": {}}, tmp_path / "run#4.pth")
+    assert same(load_weights(small(), f"{tmp_path / 'run#4.pth'}#a"))
+
+
+@pytest.mark.parametrize("how", ["module", "in a dictionary", "beside a path"])
+def test_the_line_that_is_printed_takes_the_weights_out(how, tmp_path):
+    module = small()
+    module.load_state_dict(TRAINED)
+    whole = {
+        "module": module,
+        "in a dictionary": {"epoch": 3, "model": module},
+        "beside a path": {"net": TRAINED, "where": tmp_path},
+    }[how]
+    torch.save(whole, tmp_path / "w.pth")
+    with pytest.raises(NeuronymError, match="take the weights out of it: python -c ") as caught:
+        read_weights(tmp_path / "w.pth")
+    line = str(caught.value).partition('python -c "')[2].rstrip('"')
+    subprocess.run([sys.executable, "-c", line], check=True)
+    assert same(load_weights(small(), tmp_path / "w-weights.pth"))
 
 
 def test_old_files_of_torch_open(tmp_path):
@@ -115,7 +193,7 @@ def files(tmp_path):
         ("noise.pth", "noise.pth is not a PyTorch file. Save the weights"),
         (
             "module.pth",
-            "holds more than weights.*could run code, so neuronym does not. Save the weights",
+            "holds more than weights.*could run code, so neuronym does not. If you trust it, take",
         ),
         ("bomb.pth", "bomb.pth holds more than weights"),
         ("nothing.pth", r"holds no weights by name \(its keys are epoch, lr\)"),

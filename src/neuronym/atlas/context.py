@@ -339,7 +339,10 @@ class Sources:
                 pixels = np.stack([self.seen(row) for row in some])
                 batch = self.target.preprocess.normalise(torch.from_numpy(pixels).to(self.device))
                 with torch.no_grad(), precision(self.device, dtype):
-                    found = run_target(self.target, batch, layers)
+                    try:
+                        found = run_target(self.target, batch, layers)
+                    except RuntimeError:  # some networks want their images in the usual order
+                        found = run_target(self.target, batch.contiguous(), layers)
                 maps = {layer: _map(found[layer], plans[layer]).cpu() for layer in layers}
                 yield some, maps
                 tick.advance(len(some))
@@ -361,7 +364,7 @@ class Sources:
 
 def _map(output: torch.Tensor, plan: LayerPlan) -> torch.Tensor:
     """A layer's output as float32 `[image, unit, y, x]`."""
-    output = output.float()
+    output = plan.info.axes.arrange(output.float())
     if plan.info.layout == "NHWC":
         return output.permute(0, 3, 1, 2)
     if plan.info.layout == "tokens":

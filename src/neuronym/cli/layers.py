@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,26 +30,32 @@ def layers(
 ) -> None:
     """Show the layers of a network: names, unit counts, output shapes, and how they are pooled.
 
+    No weights are downloaded: what is not on this machine is drawn at random.
+
     Example:
 
       neuronym layers efficientnet-lite0 --layers '_blocks.*'
     """
     from neuronym._core.torchvision_compat import prepare_torchvision
-    from neuronym.extraction.passes import default_layers
-    from neuronym.extraction.recording import describe_layers, resolve_layers
+    from neuronym.extraction.names import resolve_layers
+    from neuronym.extraction.passes import default_layers, described
+    from neuronym.extraction.recording import describe_layers
     from neuronym.inputs.targets.base import open_target
 
     prepare_torchvision()
-    network = open_target(target, weights=weights, preprocess=preprocess)
+    network = open_target(target, weights=weights, preprocess=preprocess, download=False)
     infos = describe_layers(network)
     chosen = {info.name for info in default_layers(infos)}
     if pattern:
-        names = set(resolve_layers(network, pattern))
-        infos = [info for info in infos if info.name in names]
-    if json:
-        print_json(
-            [{**vars(i), "pooling": _pooling(i), "default": i.name in chosen} for i in infos]
+        names = resolve_layers(network, pattern)
+        named = {name.strip() for name in pattern.split(",")}
+        infos = list(
+            described(network, describe_layers(network, calls=True), names, named).values()
         )
+    if not network.pretrained and "weights=random" not in network.name:
+        infos = [replace(info, checksum="") for info in infos]  # of weights that were drawn here
+    if json:
+        print_json([_facts(info, info.name in chosen) for info in infos])
     else:
         _print_layers(network, infos, chosen)
 
@@ -76,17 +83,24 @@ def _print_layers(network: Target, infos: Sequence[LayerInfo], chosen: Collectio
     for info in infos:
         shape = " × ".join(map(str, info.shape)) if info.shape else "–"
         remarks = ["default"] if info.name in chosen else []
-        remarks += [f"called {info.calls} times, the last is recorded"] if info.calls > 1 else []
-        remarks += ["not called"] if info.calls == 0 else []
+        if info.calls > 1:
+            calls = f"{info.name}#1 … {info.name}#{info.calls}"
+            remarks += [f"runs {info.calls} times: {calls}; without a number the last"]
+        remarks += [info.note] if info.note else []
         units = f"{info.units:,}" if info.units else "–"
         add_row(
             table,
             info.name,
             info.type,
             shape,
-            info.layout,
+            info.spelled,
             units,
             _pooling(info),
             "; ".join(remarks),
         )
     console().print(table)
+
+
+def _facts(info: LayerInfo, default: bool) -> dict[str, Any]:
+    facts = {**asdict(info), "layout": info.spelled}
+    return {**facts, "pooling": _pooling(info), "default": default}

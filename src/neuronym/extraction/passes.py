@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,13 +14,25 @@ import torch
 
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym.extraction import pooling
+from neuronym.extraction.axes import FEW, Axes
 from neuronym.extraction.cache import Cache, CacheEntry
+from neuronym.extraction.names import Layers, resolve_layers, split_call
 from neuronym.extraction.pooling import pool
-from neuronym.extraction.precision import arithmetic, at_once, find_folding, on_device, precision
+from neuronym.extraction.precision import (
+    PRODUCTS,
+    VECTORS,
+    arithmetic,
+    at_once,
+    find_folding,
+    on_device,
+    outputs,
+    precision,
+)
 from neuronym.extraction.recording import (
+    Enough,
     LayerInfo,
+    Recording,
     describe_layers,
-    resolve_layers,
     run_target,
 )
 from neuronym.inputs.encoders.base import Encoder
@@ -30,19 +44,24 @@ IMAGES = ".image embeddings"
 T = TypeVar("T")
 #: How many layers are recorded when none are named, beside the output layer.
 _STAGES = 4
+#: Convolutions are about twice as fast with it.
+_CHANNELS_LAST = "channels last in memory"
 
 
 class _Pass:
     """What both networks have in common: how they are set up, named in the cache, and run.
 
     Args:
-        weights: the fingerprint of the network.
+        name: of the network, for messages.
+        weights: its fingerprint.
         preprocess: from an image to its input.
         run: a forward of the network, for finding the batch norms that can be folded.
+        without: what is done for speed and fails with this network.
     """
 
     def __init__(
         self,
+        name: str,
         weights: str,
         preprocess: Preprocess,
         run: Callable[[torch.Tensor], list[torch.Tensor]],
@@ -50,11 +69,19 @@ class _Pass:
         device: torch.device,
         dtype: str,
         batch_size: int,
+        without: Sequence[str] = (),
     ) -> None:
         self.preprocess, self.device, self.dtype = preprocess, device, dtype
         self.at_once = at_once(batch_size, device)
         self._folding = find_folding(run, preprocess.size, device, dtype, preprocess.count)
-        self.arithmetic = arithmetic(device, dtype, len(self._folding.places))
+        failing = [*without, *(["batch norms folded"] if self._folding.error else [])]
+        if failing:
+            warnings.warn(
+                f"{name} does not run with {' and '.join(failing)}, so it runs without, which may "
+                "be slower.",
+                stacklevel=3,
+            )
+        self.arithmetic = arithmetic(device, dtype, len(self._folding.places), without)
         #: What decides the values that it computes, for the cache.
         self._about = {
             "weights": weights,
@@ -74,11 +101,15 @@ class _Pass:
     def _input(self, pixels: np.ndarray) -> torch.Tensor:
         return self.preprocess.normalise(on_device(pixels, self.device))
 
-    def _folded(self, run: Callable[[], T]) -> T:
-        """What `run` gives with batch norms folded; without, where it passes some of them over."""
+    def _folded(self, run: Callable[[], T], ahead: frozenset[int] = frozenset()) -> T:
+        """What `run` gives with batch norms folded; without, where it passes some of them over.
+
+        Args:
+            ahead: places of convolutions whose batch norms come after the end of `run`.
+        """
         with self._folding.applied():
             found = run()
-            skipped = self._folding.skipped
+            skipped = self._folding.waiting - ahead
         if skipped:  # it takes other ways for some images than for noise
             self._folding.stop()
             return self._folded(run)
@@ -104,20 +135,52 @@ class TargetPass(_Pass):
     ) -> None:
         self.target, self.plans = target, {plan.info.name: plan for plan in plans}
         self.arrays = {plan.info.name: plan.arrays for plan in plans}
+        self.device, self.dtype = device, dtype
+        self._without: tuple[str, ...] = ()
+        #: By what is wanted how a pass for it can end early; None: not at all.
+        self._ends: dict[tuple[str, ...], frozenset[int] | None] = {}
         with self._named():
-            # Convolutions are about twice as fast with the channels last in memory.
-            target.model.to(device, memory_format=torch.channels_last)
-        how = {"device": device, "dtype": dtype, "batch_size": batch_size}
-        super().__init__(target.fingerprint, target.preprocess, self._recorded, **how)
+            target.model.to(device)
+            without = self._settle()
+        how = {"device": device, "dtype": dtype, "batch_size": batch_size, "without": without}
+        super().__init__(target.name, target.fingerprint, target.preprocess, self._recorded, **how)
         common = {"target": target.name, **self._about}
-        self.entries: Mapping[str, CacheEntry] = {
-            plan.info.name: cache.entry(
-                "activations",
-                # The checksum is not part of the plan: other machines round otherwise.
-                {**common, **plan.to_dict(), "grid": plan.grid, "checksum": plan.info.checksum},
-            )
-            for plan in plans
-        }
+        spelled = {name: text for text, name in Layers(target.model).spelled.items()}
+        self.entries: dict[str, CacheEntry] = {}
+        for plan in plans:
+            # The checksum is not part of the plan: other machines round otherwise.
+            about = {**common, **plan.to_dict(), "grid": plan.grid, "checksum": plan.info.checksum}
+            # Earlier versions named the layers of wrapped networks as torch does.
+            former = {**about, "layer": spelled.get(plan.info.name, plan.info.name)}
+            self.entries[plan.info.name] = cache.entry("activations", about, former)
+
+    def _settle(self) -> list[str]:
+        """Set up what is done for speed; returns what of it the network does not run with."""
+        linear = PRODUCTS if self.dtype == "float32" else VECTORS
+        for without in ((), (_CHANNELS_LAST,), (linear,), (_CHANNELS_LAST, linear)):
+            if self._runs(without):
+                return list(without)
+        self._runs(())  # the fault is the network's own: the pass will meet it
+        return []
+
+    def _runs(self, without: tuple[str, ...]) -> bool:
+        """Whether it runs set up like this, in which it is left."""
+        self._without = without
+        _order(self.target.model, self._memory)
+        generator = torch.Generator().manual_seed(0)
+        shape = (FEW, self.target.preprocess.count, *self.target.preprocess.size)
+        noise = torch.rand(shape, generator=generator)
+        try:
+            with self.running():
+                outputs(self._recorded, noise.to(self.device, memory_format=self._memory))
+        except Exception:
+            return False
+        return True
+
+    @property
+    def _memory(self) -> torch.memory_format:
+        plain = _CHANNELS_LAST in self._without
+        return torch.contiguous_format if plain else torch.channels_last
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -127,7 +190,8 @@ class TargetPass(_Pass):
         try:
             for parameter in frozen:
                 parameter.requires_grad_(True)  # see `precision`
-            with precision(self.device, self.dtype):
+            plain = bool({PRODUCTS, VECTORS} & set(self._without))
+            with precision(self.device, self.dtype, plain=plain):
                 yield
         finally:
             for parameter in frozen:
@@ -146,20 +210,33 @@ class TargetPass(_Pass):
 
     def _part(self, pixels: np.ndarray, wanted: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
         batch = self._input(pixels)
+        if self._without:
+            batch = batch.contiguous(memory_format=self._memory)
+        key = tuple(wanted)
+        early = self._ends.get(key)
+        ahead: list[frozenset[int]] = []
         found: dict[str, dict[str, np.ndarray]] = {}
         got: dict[str, tuple[int, tuple[int, int] | None, tuple[int, ...]]] = {}
+        calls: Counter[str] = Counter()
 
         def reduce(layer: str, output: torch.Tensor) -> None:
             plan = self.plans[layer]
-            pooled = pool(
-                output,
-                plan.mode,
-                plan.info.layout,
-                plan.info.prefix_tokens,
-                layer=layer,
-                images=len(pixels),
-                grid=plan.grid,
-            )
+            calls[layer] += 1
+            try:
+                output = plan.info.axes.arrange(output)
+                pooled = pool(
+                    output,
+                    plan.mode,
+                    plan.info.layout,
+                    plan.info.prefix_tokens,
+                    layer=layer,
+                    images=len(pixels),
+                    grid=plan.grid,
+                )
+            except (UsageError, RuntimeError, IndexError):
+                if calls[layer] < plan.info.calls:
+                    return  # not the last call, which may well give something else
+                raise
             arrays = {"values": pooled.values.float().cpu().numpy()}
             if pooled.peak is not None:
                 _, kind = plan.arrays.get("peaks", (0, np.int32))
@@ -167,13 +244,22 @@ class TargetPass(_Pass):
             found[layer] = arrays
             got[layer] = (pooled.values.shape[1], pooled.grid, tuple(output.shape[1:]))
 
-        def run() -> None:
-            with self._full_vectors(wanted), self._named():
-                run_target(self.target, batch, wanted, reduce)
+        def whole() -> None:
+            if early is not None:
+                raise Enough
+            ahead.append(self._folding.waiting)
 
-        self._folded(run)
-        for layer, (units, grid, shape) in got.items():  # of the last call, like the values
+        def run() -> Recording:
+            calls.clear()
+            with self._full_vectors(wanted), self._named():
+                return run_target(self.target, batch, wanted, reduce, whole)
+
+        ran = self._folded(run, early or frozenset())
+        if key not in self._ends:  # it ran as a whole, and showed where it could have ended
+            self._ends[key] = ahead[-1] if ran.repeats_nothing else None
+        for layer in wanted:
             info = self.plans[layer].info
+            units, grid, shape = got.get(layer, (None, None, None))  # of the last call
             if (units, grid) != (info.units, info.grid):
                 raise NeuronymError(
                     f"The layer {layer} of {self.target.name} gives other numbers of units or "
@@ -186,8 +272,9 @@ class TargetPass(_Pass):
     def _full_vectors(self, wanted: Sequence[str]) -> Iterator[None]:
         """Recorded operations that give one number per image and unit compute in float32."""
         handles = []
+        layers = Layers(self.target.model)
         for layer in wanted if self.dtype != "float32" else ():
-            info, module = self.plans[layer].info, self.target.model.get_submodule(layer)
+            info, module = self.plans[layer].info, layers.module(layer)
             if info.grid not in (None, (1, 1)) or any(module.children()):
                 continue
             if not info.params:
@@ -221,13 +308,21 @@ class TargetPass(_Pass):
             ) from error
 
 
+def _order(model: torch.nn.Module, memory: torch.memory_format) -> None:
+    """Order weights of maps in memory, as `Module.to` would do, which refuses those of volumes."""
+    for tensor in [*model.parameters(), *model.buffers()]:
+        if not torch.nn.parameter.is_lazy(tensor) and tensor.ndim == 4:
+            tensor.data = tensor.data.to(memory_format=memory)
+
+
 def _could_learn(parameter: torch.Tensor) -> bool:
     frozen = parameter.is_leaf and not parameter.requires_grad and not parameter.is_inference()
     return frozen and parameter.is_floating_point()
 
 
 def _in_full(values: tuple) -> tuple:
-    return tuple(v.float() if isinstance(v, torch.Tensor) else v for v in values)
+    tensors = [isinstance(v, torch.Tensor) and not v.is_quantized for v in values]
+    return tuple(v.float() if t else v for t, v in zip(tensors, values, strict=True))
 
 
 def _from_full(module: torch.nn.Module, inputs: tuple) -> tuple:
@@ -235,7 +330,9 @@ def _from_full(module: torch.nn.Module, inputs: tuple) -> tuple:
 
 
 def _again_in_full(module: torch.nn.Module, inputs: tuple, output: Any) -> Any:
-    if not isinstance(output, torch.Tensor) or output.dtype == torch.float32:
+    if not isinstance(output, torch.Tensor) or not output.is_floating_point():
+        return output
+    if output.dtype == torch.float32:
         return output
     with torch.autocast(output.device.type, enabled=False):
         return module.forward(*_in_full(inputs))
@@ -249,7 +346,9 @@ class EncoderPass(_Pass):
     ) -> None:
         self.encoder = encoder.to(device)
         how = {"device": device, "dtype": dtype, "batch_size": batch_size}
-        super().__init__(encoder.fingerprint, encoder.preprocess, self._embedded, **how)
+        super().__init__(
+            encoder.name, encoder.fingerprint, encoder.preprocess, self._embedded, **how
+        )
         about = {"encoder": encoder.name, **self._about}
         # 0.1.0 did not say which norms were folded: what it computed is taken all the same.
         former = {name: value for name, value in about.items() if name != "folded"}
@@ -304,7 +403,8 @@ class LayerPlan:
 
     def to_dict(self) -> dict[str, Any]:
         """What decides the values, as JSON-able data."""
-        return {
+        axes = self.info.axes
+        return ({"axes": asdict(axes)} if axes != Axes() else {}) | {
             "layer": self.info.name,
             "units": self.info.units,
             "shape": list(self.info.shape),
@@ -324,27 +424,20 @@ def choose_layers(
     Raises:
         UsageError: an unknown layer, one without units, or a pooling that does not fit.
     """
-    infos = describe_layers(target, None if layout == "auto" else layout)
     if patterns:
+        infos = describe_layers(target, layout, calls=True)
         named = {part.strip() for pattern in patterns for part in pattern.split(",")}
         named |= set(patterns)  # a name may hold a comma
-        # A module with several names is described under the first.
-        modules = target.model.named_modules(remove_duplicate=False)
-        first = {id(module): name for name, module in target.model.named_modules()}
-        names = {name: first[id(module)] for name, module in modules}
-        wanted = {names[name] for name in resolve_layers(target, patterns)}
-        named = {names.get(name, name) for name in named}
-        chosen = [info for info in infos if info.name in wanted]
-        for info in chosen:
-            if info.layout == "other" and info.name in named:
+        found = described(target, infos, resolve_layers(target, patterns), named)
+        for name, info in found.items():
+            if not info.usable and name in named:
                 raise UsageError(
-                    f"Expected `layers` to name layers with units, got {info.name!r}, which "
-                    f"{info.note or f'puts out the shape {info.shape}'}. "
-                    f"See `neuronym layers {target.name}`."
+                    f"Expected `layers` to name layers with units, got {name!r}, which "
+                    f"{info.note}. See `neuronym layers {target.name}`."
                 )
-        chosen = [info for info in chosen if info.layout != "other"]
+        chosen = list({info.name: info for info in found.values() if info.usable}.values())
     else:
-        chosen = default_layers(infos)
+        chosen = default_layers(describe_layers(target, layout))
     if not chosen and not patterns:
         raise UsageError(f"No layer of {target.name} has units that can be recorded.")
     if not chosen:
@@ -353,6 +446,35 @@ def choose_layers(
             f"none has any. See `neuronym layers {target.name}`."
         )
     return [LayerPlan(info, _mode(pool, info)) for info in chosen]
+
+
+def described(
+    target: Target, infos: Sequence[LayerInfo], names: Sequence[str], named: Collection[str]
+) -> dict[str, LayerInfo]:
+    """By name as given what is known of each layer.
+
+    A module with several names is described under the first. Names with wrappers in them
+    (`module.layer1`), as earlier versions listed them, stay what they are.
+    """
+    known, layers = {info.name: info for info in infos}, Layers(target.model)
+    found = {}
+    for name in names:
+        plain, call = layers.find(name) or (name, None)
+        first = layers.first[id(layers[plain])]
+        info = known[first]
+        if call is not None and 0 < info.calls < call:
+            if name not in named:
+                continue  # a pattern found it
+            raise UsageError(
+                f"Expected `layers` to name a call that happens, got {name!r}, but {plain} runs "
+                f"{'once' if info.calls == 1 else f'{info.calls} times'} for a batch of images."
+            )
+        shown = split_call(name)[0] if name not in layers else name
+        shown = shown if shown in layers.spelled and shown not in layers else first
+        if call is not None:
+            info, shown = known.get(f"{first}#{call}", info), f"{shown}#{call}"
+        found[name] = replace(info, name=shown)
+    return found
 
 
 def _mode(pool: str, info: LayerInfo) -> str:

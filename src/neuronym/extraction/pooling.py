@@ -15,7 +15,7 @@ from neuronym._core.registry import Registry
 
 POOLINGS = Registry("pool", "poolings")
 
-Layout = Literal["NCHW", "NHWC", "tokens", "vector", "other"]
+Layout = Literal["NCHW", "NHWC", "NCL", "tokens", "vector", "other"]
 LAYOUTS: tuple[Layout, ...] = ("NCHW", "NHWC", "tokens", "vector")
 _CHANNELS_FIRST = (
     nn.modules.conv._ConvNd,
@@ -61,10 +61,11 @@ class Pooled:
 
 
 class Guess(NamedTuple):
-    """A layout, and a note where it is no more than a guess."""
+    """A layout, a note where it is no more than a guess, and whether a larger image may tell."""
 
     layout: Layout
     note: str = ""
+    unsure: bool = False
 
 
 @POOLINGS.register("mean")
@@ -278,8 +279,9 @@ def layout_of(
     shape: Sequence[int],
     other: Sequence[int] | None = None,
     size: tuple[int, int] | None = None,
+    stated: str | None = None,
 ) -> Guess:
-    """The layout of a module's output.
+    """The layout of a module's output whose first dimension is the images.
 
     By the module's type where that is certain, then by what changed when the input did, then, with
     a note, by which two dimensions have the input's proportions, else NCHW.
@@ -289,34 +291,41 @@ def layout_of(
         shape: its output's shape without the image dimension.
         other: the same for an input of another height and width, if the network takes one.
         size: height and width of the input; None: a square.
+        stated: how the user names the axes, of maps in any case, of tokens where types do not tell.
     """
+    # Exact types: libraries derive a channels-first "LayerNorm2d" from LayerNorm.
+    last = type(module) in (nn.Linear, nn.LayerNorm)
+    first = isinstance(module, _CHANNELS_FIRST)
+    same = other is not None and len(other) == len(shape)
+    changed = tuple(a != b for a, b in zip(shape, other or (), strict=True)) if same else ()
     if len(shape) == 1:
         return Guess("vector")
-    kind = type(module)
     if len(shape) == 2:
-        if isinstance(module, _CHANNELS_FIRST):
-            return Guess("other", "units before positions: choose a layer after it")
-        return Guess("tokens")
+        if last or first:
+            return Guess("NCL" if first else "tokens")
+        if stated in ("NCL", "tokens"):
+            return Guess("NCL" if stated == "NCL" else "tokens")
+        return Guess("NCL" if changed == (False, True) else "tokens", unsure=not changed)
     if len(shape) != 3:
-        return Guess("other", f"{len(shape) + 1} dimensions")
-    # Exact types: libraries derive a channels-first "LayerNorm2d" from LayerNorm.
-    if kind in (nn.Linear, nn.LayerNorm):
+        count = {0: "one dimension", 4: "five dimensions"}.get(len(shape), "many dimensions")
+        return Guess("other", f"gives outputs of {count}: choose a layer with maps or tokens")
+    if stated in ("NCHW", "NHWC"):
+        return Guess("NCHW" if stated == "NCHW" else "NHWC")
+    if last:
         return Guess("NHWC")
-    if isinstance(module, _CHANNELS_FIRST) or kind.__name__.endswith("2d"):
+    if first or type(module).__name__.endswith("2d"):
         return Guess("NCHW")
-    if other is not None and len(other) == 3:
-        changed = tuple(a != b for a, b in zip(shape, other, strict=True))
-        if changed == (False, True, True):
-            return Guess("NCHW")
-        if changed == (True, True, False):
-            return Guess("NHWC")
+    if changed == (False, True, True):
+        return Guess("NCHW")
+    if changed == (True, True, False):
+        return Guess("NHWC")
     a, b, c = shape
-    first, last = _fits(a, b, *(size or (1, 1))), _fits(b, c, *(size or (1, 1)))
-    if last and not first:
-        return Guess("NCHW", "taken for [unit, y, x] by its proportions; see --layout")
-    if first and not last:
-        return Guess("NHWC", "taken for [y, x, unit] by its proportions; see --layout")
-    return Guess("NCHW", "taken for [unit, y, x]: the shape does not tell; see --layout")
+    alike, behind = _fits(a, b, *(size or (1, 1))), _fits(b, c, *(size or (1, 1)))
+    if behind and not alike:
+        return Guess("NCHW", "is taken for [unit, y, x] by its proportions; see --layout", True)
+    if alike and not behind:
+        return Guess("NHWC", "is taken for [y, x, unit] by its proportions; see --layout", True)
+    return Guess("NCHW", "is taken for [unit, y, x]: the shape does not tell; see --layout", True)
 
 
 def prefix_tokens_of(model: nn.Module) -> int | None:

@@ -6,7 +6,7 @@ import functools
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 from torch.backends import mha
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from neuronym._core import devices
 
 _lock = threading.Lock()
 _users: Counter[str] = Counter()
-_before: dict[str, Any] = {}
+_changes: dict[str, AbstractContextManager[Any]] = {}
 #: Images that a network sees at once on a CPU. Measured with ResNet-50 on 2 cores with 32 MB of
 #: cache: 42 images/s with 8, 33 with 32, whose maps go through memory between any two layers.
 AT_ONCE_ON_CPU = 8
@@ -28,6 +29,8 @@ AT_ONCE_ON_CPU = 8
 AT_ONCE_ON_ONE_THREAD = 16
 #: Outputs may change by this share of their largest value; rounding changes them by about 1e-6.
 TOLERANCE = 1e-4
+#: What is done with linear layers in float32 and in half precision, in words.
+PRODUCTS, VECTORS = "linear layers by oneDNN", "linear layers on vectors in float32"
 Run = Callable[[Tensor], Iterable[Tensor]]
 
 
@@ -49,7 +52,7 @@ def replaced(**functions: Callable[..., Any]) -> Iterator[None]:
     """
     with ExitStack() as stack:
         for name, function in functions.items():
-            stack.enter_context(_open(name))
+            stack.enter_context(shared(name, functools.partial(_open, name)))
             _local.replacements[name].append(function)
             stack.callback(_local.replacements[name].pop)
         yield
@@ -58,37 +61,46 @@ def replaced(**functions: Callable[..., Any]) -> Iterator[None]:
 @contextmanager
 def no_fused_attention() -> Iterator[None]:
     """Attention step by step, in all threads: torch's fused one calls no function of Python."""
-    with _shared("mha", mha.get_fastpath_enabled, mha.set_fastpath_enabled, lambda _: False):
+    with shared("attention", _stepwise):
         yield
 
 
-def _open(name: str) -> Any:
-    """Let replacements take the place of a function."""
-    return _shared(
-        name,
-        lambda: getattr(functional, name),
-        lambda value: setattr(functional, name, value),
-        lambda plain: _replaceable(name, plain),
-    )
+@contextmanager
+def _stepwise() -> Iterator[None]:
+    before = mha.get_fastpath_enabled()
+    mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        mha.set_fastpath_enabled(before)
 
 
 @contextmanager
-def _shared(
-    name: str, get: Callable[[], Any], put: Callable[[Any], None], change: Callable[[Any], Any]
-) -> Iterator[None]:
-    """Change something of the whole process: the first one in does, the last one out undoes."""
+def _open(name: str) -> Iterator[None]:
+    """Let replacements take the place of a function."""
+    plain = getattr(functional, name)
+    setattr(functional, name, _replaceable(name, plain))
+    try:
+        yield
+    finally:
+        setattr(functional, name, plain)
+
+
+@contextmanager
+def shared(name: str, change: Callable[[], AbstractContextManager[Any]]) -> Iterator[None]:
+    """A change of the whole process: the first one in makes it, the last one out undoes it."""
     with _lock:
         _users[name] += 1
         if _users[name] == 1:
-            _before[name] = get()
-            put(change(_before[name]))
+            _changes[name] = change()
+            _changes[name].__enter__()
     try:
         yield
     finally:
         with _lock:
             _users[name] -= 1
             if not _users[name]:
-                put(_before.pop(name))
+                _changes.pop(name).__exit__(None, None, None)
 
 
 def _replaceable(name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
@@ -120,28 +132,32 @@ def on_device(pixels: Any, device: torch.device) -> Tensor:
     return batch.to(device)
 
 
-def arithmetic(device: torch.device, dtype: str, folded: int) -> str:
+def arithmetic(device: torch.device, dtype: str, folded: int, without: Sequence[str] = ()) -> str:
     """How a network computes here, in words: for manifests and the keys of caches.
 
     Args:
         device, dtype: as for `precision`.
         folded: how many of its batch norms are folded into convolutions.
+        without: what else is done for speed, and not with this network.
     """
     words = [dtype]
     if dtype != "float32":
-        words = [f"{dtype} by autocast", "linear layers on vectors in float32"]
+        words = [f"{dtype} by autocast", VECTORS]
     elif device.type == "cpu" and devices.onednn():
-        words.append("linear layers by oneDNN")
+        words.append(PRODUCTS)
     elif device.type == "cuda" and torch.backends.cudnn.allow_tf32:
         words.append("convolutions in TF32")
+    words = [word for word in words if word not in without]
     if folded:
         words.append(f"{folded} batch norms folded")
-    return ", ".join(words)
+    return ", ".join([*words, *(f"without {what}" for what in without)])
 
 
 @contextmanager
-def precision(device: torch.device, dtype: str) -> Iterator[None]:
+def precision(device: torch.device, dtype: str, *, plain: bool = False) -> Iterator[None]:
     """The context in which a network runs, without gradients.
+
+    `plain` leaves torch's functions what they are, for networks that do not run otherwise.
 
     Half precision is autocast, which keeps normalisations, sums along the network and softmax in
     float32. Linear layers that see one vector per image compute in float32 all the same: their
@@ -156,9 +172,10 @@ def precision(device: torch.device, dtype: str) -> Iterator[None]:
     """
     with torch.no_grad():
         if dtype != "float32":
-            with torch.autocast(device.type, getattr(torch, dtype)), replaced(linear=_linear_half):
+            own = {} if plain else {"linear": _linear_half}
+            with torch.autocast(device.type, getattr(torch, dtype)), replaced(**own):
                 yield
-        elif device.type == "cpu" and devices.onednn():
+        elif device.type == "cpu" and not plain and devices.onednn():
             with replaced(linear=_linear_full), no_fused_attention(), devices.full_precision():
                 yield
         else:
@@ -201,13 +218,15 @@ class Folding:
 
     Attributes:
         places: which ones, by their place in the order in which convolutions are called.
+        error: of a network that fails with it.
     """
 
-    def __init__(self, pairs: Sequence[_Pair] = ()) -> None:
+    def __init__(self, pairs: Sequence[_Pair] = (), error: Exception | None = None) -> None:
+        self.error = error
         self.places = tuple(pair.place for pair in pairs)
         # The weight is kept beside its number, so that no other tensor can get the same number.
-        self._folded = {id(pair.weight): (pair.weight, *_folded(pair)) for pair in pairs}
-        self._waiting: dict[int, Tensor] = {}
+        self._folded = {id(p.weight): (p.weight, *_folded(p), p.place) for p in pairs}
+        self._waiting: dict[int, tuple[Tensor, int]] = {}
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -222,9 +241,9 @@ class Folding:
             self._waiting.clear()
 
     @property
-    def skipped(self) -> bool:
-        """Whether a convolution has run, but not the batch norm that belongs to it."""
-        return bool(self._waiting)
+    def waiting(self) -> frozenset[int]:
+        """Places of convolutions that have run, but not yet the batch norms that belong to them."""
+        return frozenset(place for _, place in self._waiting.values())
 
     def stop(self) -> None:
         """Fold nothing any more."""
@@ -241,9 +260,9 @@ class Folding:
     ) -> Tensor:
         if id(weight) not in self._folded:
             return plain(input, weight, bias, *args, **kwargs)
-        _, weight, bias = self._folded[id(weight)]
+        _, weight, bias, place = self._folded[id(weight)]
         output = plain(input, weight, bias, *args, **kwargs)
-        self._waiting[id(output)] = output
+        self._waiting[id(output)] = (output, place)
         return output
 
     def _normalise(
@@ -277,21 +296,25 @@ def find_folding(
     try:
         watch = _Watch()
         with _watching(watch.convolve, watch.normalise), watch:
-            _outputs(run, noise)
+            outputs(run, noise)
         folding = Folding(watch.pairs())
         if not folding.places:
             return folding
         del watch  # and with it the outputs of all convolutions
-        before = _outputs(run, noise)
-        with folding.applied():
-            after = _outputs(run, noise)
+        before = outputs(run, noise)
     except Exception:  # the pass will meet it too, and say whose it is
         return Folding()
+    try:
+        with folding.applied():
+            after = outputs(run, noise)
+    except Exception as error:
+        return Folding(error=error)
     same = len(before) == len(after) and all(map(_close, before, after))
     return folding if same else Folding()
 
 
-def _outputs(run: Run, noise: Tensor) -> list[Tensor]:
+def outputs(run: Run, noise: Tensor) -> list[Tensor]:
+    """What a run puts out for noise; the numbers that it draws itself are the same every time."""
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)  # some networks draw numbers of their own
         return list(run(noise.clone()))
@@ -380,16 +403,14 @@ def _folded(pair: _Pair) -> tuple[Tensor, Tensor]:
     """Weight and bias of the one convolution that computes both, rounded once."""
     assert pair.norm is not None
     mean, variance, gain, shift, eps = pair.norm
-    scale = (_exact(variance) + eps).rsqrt()
-    scale = scale if gain is None else scale * _exact(gain)
-    offset = -_exact(mean) if pair.bias is None else _exact(pair.bias) - _exact(mean)
-    bias = offset * scale + (0 if shift is None else _exact(shift))
-    weight = _exact(pair.weight) * scale.view(-1, *[1] * (pair.weight.ndim - 1))
+    tensors = (pair.weight, pair.bias, mean, variance, gain, shift)
+    exact = [None if tensor is None else _exact(tensor) for tensor in tensors]
+    weight, bias = fuse_conv_bn_weights(*exact[:4], eps, *exact[4:])  # type: ignore[arg-type]
     layout = torch.channels_last if weight.ndim == 4 else torch.contiguous_format
     # Parameters that require gradients: autocast keeps the half-precision form of no others.
     return (
-        torch.nn.Parameter(weight.to(pair.weight).contiguous(memory_format=layout)),
-        torch.nn.Parameter(bias.to(pair.weight)),
+        torch.nn.Parameter(weight.detach().to(pair.weight).contiguous(memory_format=layout)),
+        torch.nn.Parameter(bias.detach().to(pair.weight)),
     )
 
 

@@ -13,97 +13,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neuronym._core.checks import Verbatim, misuse, nearest
+from neuronym._core.checks import Verbatim, misuse
 from neuronym._core.errors import NeuronymError
 from neuronym._core.terminal import counted
 from neuronym.extraction import pooling
-from neuronym.inputs.targets.base import Target
+from neuronym.extraction.axes import FEW, FOLDED, MORE, Axes, Seen, find_axes, layout_named, look
+from neuronym.extraction.names import Layers, eager, on_one_device, unknown_layer
+from neuronym.inputs.targets.base import Target, unwrapped
 from neuronym.inputs.targets.guess import guess
 
 Reduce = Callable[[str, Tensor], Any]
-# Two, so that an output whose first dimension is not the images gives itself away.
-_IMAGES = 2
-
-
-def unknown_layer(pattern: str, known: Iterable[str], model: object, name: str) -> Exception:
-    near = nearest(pattern, [k for k in known if k])
-    what = name or type(model).__name__
-    remedy = f"Nearest: {', '.join(near)}. " if near else ""
-    command = f"neuronym layers {what}" if name else "neuronym layers TARGET"
-    return misuse(
-        "layers", f"name modules of {what}", pattern, f"{remedy}List them with `{command}`."
-    )
-
-
-def resolve_layers(model: Any, patterns: str | Iterable[str]) -> list[str]:
-    r"""The layers that names and patterns stand for, in the network's order, without repeats.
-
-    `*` and `?` stand for anything but a dot, `**` for anything, `[...]` for one of some characters.
-    Patterns pass over containers that cannot run, such as ModuleList.
-
-    >>> resolve_layers(nn.Sequential(nn.ReLU(), nn.Linear(3, 2)), "1, *")
-    ['0', '1']
-
-    Args:
-        model: a torch module, or a target (its name then appears in messages).
-        patterns: exact dotted names or patterns, as a list or separated by commas.
-
-    Raises:
-        UsageError: nothing has such a name, or there is no name at all.
-    """
-    network, title = (model, "") if isinstance(model, nn.Module) else (model.model, model.name)
-    wanted = [patterns] if isinstance(patterns, str) else list(patterns)
-    every = {name: m for name, m in network.named_modules(remove_duplicate=False) if name}
-    parts = [[text] if text in every else str(text).split(",") for text in wanted]
-    wanted = [part.strip() for texts in parts for part in texts if part.strip()]
-    if not wanted:
-        given = patterns if isinstance(patterns, str) else ",".join(map(str, patterns))
-        raise misuse("layers", "name at least one layer", given, "Or leave it out altogether.")
-    once = {name for name, _ in network.named_modules()}
-    chosen: set[str] = set()
-    for pattern in wanted:
-        if pattern in every:
-            found = {pattern}
-        else:
-            shape = re.compile(_regex(pattern))
-            found = {
-                name
-                for name, module in every.items()
-                if name in once and _runs(module) and shape.fullmatch(name)
-            }
-        if not found:
-            raise unknown_layer(pattern, every, network, title)
-        chosen |= found
-    return [name for name in every if name in chosen]
-
-
-def _runs(module: nn.Module) -> bool:
-    return type(module).forward is not nn.Module.forward
-
-
-def _regex(pattern: str) -> str:
-    parts = []
-    for token in re.findall(r"\*\*\.|\*\*|\*|\?|\[!?[^\]]+\]|.", pattern):
-        if token == "**.":
-            parts.append(r"(?:.*\.)?")
-        elif token == "**":
-            parts.append(".*")
-        elif token == "*":
-            parts.append(r"[^.]*")
-        elif token == "?":
-            parts.append(r"[^.]")
-        elif len(token) > 1:
-            inner = token[1:-1].replace("\\", r"\\")
-            parts.append("[^" + inner[1:] + "]" if inner.startswith("!") else f"[{inner}]")
-        else:
-            parts.append(re.escape(token))
-    return "".join(parts)
 
 
 def tensor_of(output: object) -> Tensor | None:
-    """The first tensor in a module's output: of mappings logits, then last_hidden_state, first."""
+    """The first tensor in a module's output: of mappings logits, then last_hidden_state, first.
+
+    A quantised one comes as the numbers that it stands for.
+    """
     if isinstance(output, Tensor):
-        return output
+        return output.dequantize() if output.is_quantized else output
     if isinstance(output, Mapping):
         first = [output[k] for k in ("logits", "last_hidden_state") if k in output]
         parts: Iterable[object] = [*first, *output.values()]
@@ -123,42 +51,69 @@ def in_precision_of(model: nn.Module, batch: Tensor) -> Tensor:
     return batch.to(next(kinds, batch.dtype))
 
 
+class Enough(BaseException):
+    """Ends a forward pass of which nothing more is wanted; networks do not catch it."""
+
+
 def run_target(
-    target: Target, batch: Tensor, layers: Iterable[str] = (), reduce: Reduce | None = None
+    target: Target,
+    batch: Tensor,
+    layers: Iterable[str] = (),
+    reduce: Reduce | None = None,
+    whole: Callable[[], None] | None = None,
 ) -> Recording:
     """A forward pass of a target over a batch of its input; returns what layers put out.
 
-    Args: `layers` and `reduce` as for `record`.
+    Args:
+        layers, reduce: as for `record`.
+        whole: called inside the pass as soon as every layer has put something out. If it raises
+            `Enough`, the pass ends there.
     """
-    with record(target.model, layers, reduce) as found:
-        target.forward(target.model, in_precision_of(target.model, batch))
+    # A function of the user's own knows what it was given.
+    own = target.forward is not Target.forward
+    model = target.model if own else unwrapped(target.model)
+    with Recording(target.model, layers, reduce, whole) as found:
+        with contextlib.suppress(Enough), on_one_device(target.model):
+            target.forward(model, in_precision_of(target.model, batch))
     return found
 
 
 class Recording(Mapping[str, Any]):
     """What layers put out in the latest forward pass; attached while its `with` block runs.
 
+    Compiled networks run uncompiled inside the block, so that each of their layers is seen.
+
     Attributes:
-        calls: how often each layer ran in the latest forward pass; its last output is kept.
+        calls: how often each layer ran in the latest forward pass; its last output is kept, or
+            that of the call that its name says (`relu#2`).
+        passes: how often the network as a whole was called.
     """
 
-    def __init__(self, model: nn.Module, layers: Iterable[str], reduce: Reduce | None) -> None:
-        modules = dict(model.named_modules(remove_duplicate=False))
-        self._model, self._reduce = model, reduce
-        self._modules = {name: _lookup(modules, name, model) for name in layers}
-        self._handles: list[Any] = []
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Iterable[str],
+        reduce: Reduce | None,
+        whole: Callable[[], None] | None = None,
+    ) -> None:
+        self._model, self._reduce, self._whole = unwrapped(model), reduce, whole
+        known = Layers(model)
+        self._modules = {name: _lookup(name, known, model) for name in layers}
+        self._open = contextlib.ExitStack()
+        self._attached, self.passes = False, 0
         self.clear()
 
     def __enter__(self) -> Recording:
-        if self._handles:
+        if self._attached:
             raise RuntimeError("this recording is already attached")
+        self._attached, self.passes = True, 0
         try:
             # Values of an earlier pass must never be taken for those of the current one.
-            attach = self._model.register_forward_pre_hook
-            self._handles.append(attach(lambda *_: self.clear()))
-            for name, module in self._modules.items():
-                self._handles.append(module.register_forward_hook(self._hook(name)))
-            self._handles.append(self._model.register_forward_hook(lambda *_: self._complete()))
+            self._attach(self._model.register_forward_pre_hook(lambda *_: self._begin()))
+            for name, (module, call) in self._modules.items():
+                self._attach(module.register_forward_hook(self._hook(name, call)))
+            self._attach(self._model.register_forward_hook(lambda *_: self._complete()))
+            self._open.enter_context(eager())
         except BaseException:
             self._detach()
             raise
@@ -169,41 +124,65 @@ class Recording(Mapping[str, Any]):
         if kind is None:
             self._complete()
 
+    @property
+    def repeats_nothing(self) -> bool:
+        """Whether every value was the only one that could be meant, so that none replaced it."""
+        calls = self._modules.items()
+        once = all(call is not None or self.calls[name] == 1 for name, (_, call) in calls)
+        return once and self.passes == 1
+
+    def _attach(self, handle: Any) -> None:
+        self._open.callback(handle.remove)
+
     def _detach(self) -> None:
-        while self._handles:
-            self._handles.pop().remove()
+        self._open.close()
+        self._attached = False
+
+    def _begin(self) -> None:
+        self.passes += 1
+        self.clear()
 
     def clear(self) -> None:
         """Forget everything recorded so far."""
         self._values: dict[str, Any] = {}
         self.calls: dict[str, int] = dict.fromkeys(self._modules, 0)
 
-    def _hook(self, name: str) -> Callable[..., None]:
+    def _hook(self, name: str, call: int | None) -> Callable[..., None]:
         def keep(module: nn.Module, inputs: object, output: object) -> None:
+            self.calls[name] += 1
+            if call not in (None, self.calls[name]):
+                return
             found = tensor_of(output)
             if found is None:
                 raise NeuronymError(
                     f"The layer {name} gives {type(output).__name__}, which holds no tensor: "
                     "choose another one."
                 )
-            self.calls[name] += 1
             # Here and not after the pass: a following in-place operation (ReLU) would change it.
             if self._reduce is None:
                 self._values[name] = found.detach().clone()
-                return
-            value = self._reduce(name, found.detach())
-            if isinstance(value, Tensor) and _shares_memory(value, found):
-                value = value.clone()
-            self._values[name] = value
+            else:
+                value = self._reduce(name, found.detach())
+                if isinstance(value, Tensor) and _shares_memory(value, found):
+                    value = value.clone()
+                self._values[name] = value
+            if self._whole is not None and len(self._values) == len(self._modules):
+                self._whole()
 
         return keep
 
     def _complete(self) -> None:
-        for name, count in self.calls.items():
-            if not count:
+        for name in self._modules:
+            if name not in self._values:
                 raise self._never(name)
 
     def _never(self, name: str) -> NeuronymError:
+        if count := self.calls[name]:
+            times = "once" if count == 1 else f"{count} times"
+            return NeuronymError(
+                f"The layer {name} is a call that does not happen: when the network sees an image, "
+                f"{name.rpartition('#')[0]} runs {times}."
+            )
         return NeuronymError(
             f"The layer {name} exists but does not run when the network sees an image, so it has "
             "no activations: leave it out of `layers`."
@@ -228,7 +207,8 @@ def record(model: nn.Module, layers: Iterable[str], reduce: Reduce | None = None
 
     Args:
         model: the network.
-        layers: exact dotted names; `resolve_layers` expands patterns.
+        layers: exact dotted names; `resolve_layers` expands patterns. `relu#2` is the second call
+            of a module that runs several times.
         reduce: `reduce(layer, output)` is called inside the pass, and what it returns is kept in
             place of a copy of the output. A module that runs several times keeps the last.
 
@@ -249,10 +229,12 @@ def _shares_memory(a: Tensor, b: Tensor) -> bool:
         return True
 
 
-def _lookup(modules: Mapping[str, nn.Module], name: str, model: nn.Module) -> nn.Module:
-    if name == "" or name not in modules:
-        raise unknown_layer(name, modules, model, "")
-    return modules[name]
+def _lookup(layer: str, known: Layers, model: nn.Module) -> tuple[nn.Module, int | None]:
+    """A layer's module, and which of its calls is meant."""
+    found = known.find(layer)
+    if found is None:
+        raise unknown_layer(layer, known, model, "")
+    return known[found[0]], found[1]
 
 
 @dataclass(frozen=True)
@@ -260,18 +242,20 @@ class LayerInfo:
     """One module of a network and what it puts out.
 
     Attributes:
-        name: dotted.
+        name: dotted; `relu#2` is the second call of a module that runs several times.
         type: its class.
-        shape: of its output, without the image dimension; None: it does not run, or gives none.
+        shape: of its output for one image, as `axes` arranges it; None: it does not run, or gives
+            none.
         units: how many neurons it has, or None.
         layout: NCHW, NHWC, tokens, vector, or other (which cannot be pooled).
-        calls: how often it runs in one pass.
+        calls: how often the module runs in one pass.
         depth: how many dots its name has.
         params: how many parameters it and its children have.
         prefix_tokens: class and register tokens before the patches; None: unknown.
-        note: what is uncertain about it, or "".
+        note: what is uncertain about it, or why it cannot be pooled, as a verb phrase; or "".
         positions: height and width of the map that its tokens form; None: they form none.
         checksum: of its output for noise, rounded; it changes with what the layer computes.
+        axes: where the output holds the images.
     """
 
     name: str
@@ -286,6 +270,17 @@ class LayerInfo:
     note: str = ""
     positions: tuple[int, int] | None = None
     checksum: str = ""
+    axes: Axes = Axes()
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can be recorded and pooled."""
+        return self.layout != "other"
+
+    @property
+    def spelled(self) -> str:
+        """The layout as `--layout` names it."""
+        return self.axes.spell(self.layout)
 
     @property
     def grid(self) -> tuple[int, int] | None:
@@ -299,21 +294,19 @@ class LayerInfo:
         return self.positions if self.layout == "tokens" else None
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """A layer's output for noise: shape with the images, mean, spread and mean size."""
-
-    shape: tuple[int, ...]
-    statistics: torch.Tensor | None
-    odd: str = ""
+#: By module what each of its calls put out; None: no tensor.
+_Outputs = dict[str, list[Seen | None]]
 
 
-def describe_layers(target: Any, layout: str | None = None) -> list[LayerInfo]:
-    """Every module of a target in order, with its output as seen in a pass over two noise images.
+def describe_layers(
+    target: Any, layout: str | None = None, *, calls: bool = False
+) -> list[LayerInfo]:
+    """Every module of a target in order, with its output as seen in passes over noise images.
 
     Args:
         target: the network under study.
-        layout: NCHW or NHWC, where the guess for four-dimensional outputs would be wrong.
+        layout: NCHW, NHWC, tokens, tokens-first or NCL, where the guess would be wrong.
+        calls: before a module that runs several times, describe each of its calls (`relu#1`, …).
 
     Raises:
         NeuronymError: the network cannot run on images of its preprocessing's size.
@@ -324,54 +317,102 @@ def describe_layers(target: Any, layout: str | None = None) -> list[LayerInfo]:
             f"{target.name} is or holds a TorchScript module, and these cannot be recorded: give "
             "the Python module that it was made from."
         )
-    seen, calls = _shapes(target, size)
-    changed: dict[str, _Seen | None] = {}
-    modules = [(name, module) for name, module in model.named_modules() if name]
-    if layout is None and any(_unsure(module, seen.get(name), size) for name, module in modules):
+    layout = layout_named(layout)
+    few = _outputs(target, size)
+    more, larger = _with_more(target, size), None
+    modules = Layers(model).once()
+    if layout is None and any(_unsure(m, few[name], size) for name, m in modules.items()):
         with contextlib.suppress(NeuronymError):  # many networks take one size only
-            changed, _ = _shapes(target, (size[0] + 64, size[1] + 64))
+            larger = _outputs(target, (size[0] + 64, size[1] + 64))
+    described = []
+    for name, module in modules.items():
+        count = len(few[name])
+        for call in [*range(count if calls and count > 1 else 0), None]:
+            looks = [_call_of(outputs, name, call, count) for outputs in (few, more, larger)]
+            if more is not None and looks[0] is not None and looks[1] is None:
+                looks[1] = Seen((), odd="runs another number of times for other images")
+            info = _describe(name, module, count, *looks, layout, size)
+            if info.axes.rows > 1 and not _same_features(name, modules, few):
+                none = {"units": None, "prefix_tokens": None, "positions": None}
+                info = replace(info, layout="other", axes=Axes(), note=FOLDED, **none)
+            one = {} if call is None else {"name": f"{name}#{call + 1}", "calls": 1}
+            described.append(replace(info, **one))
     prefix = pooling.prefix_tokens_of(model)
-    described = [
-        _describe(name, module, seen.get(name), changed.get(name), calls[name], layout, size)
-        for name, module in modules
-    ]
-    counts = {info.shape[0] for info in described if info.layout == "tokens" and info.shape}
+    tokens = [i for i in described if i.layout == "tokens" and i.shape and i.axes.rows == 1]
+    counts = {info.shape[0] for info in tokens if info.shape}
     return [_with_positions(info, prefix, size, counts) for info in described]
 
 
-def _unsure(module: nn.Module, seen: _Seen | None, size: tuple[int, int]) -> bool:
-    if seen is None or len(seen.shape) != 4:
-        return False
-    return bool(pooling.layout_of(module, seen.shape[1:], size=size).note)
+def _with_more(target: Any, size: tuple[int, int]) -> _Outputs | None:
+    """What it puts out for another number of images, or None where it takes even ones only, say."""
+    try:
+        return _outputs(target, size, MORE)
+    except NeuronymError as error:
+        try:
+            _outputs(target, size, 1)
+        except NeuronymError:
+            raise NeuronymError(
+                f"{target.name} runs on {FEW} images at once but neither on 1 nor on {MORE}, and "
+                "batches have other sizes: make it take any number (exported networks: with "
+                f"dynamic_shapes). {str(error.__cause__).strip().splitlines()[0]}"
+            ) from error
+        return None
+
+
+def _call_of(outputs: _Outputs | None, name: str, call: int | None, count: int) -> Seen | None:
+    """The output of one call, or of the last; None also where it ran another number of times."""
+    if outputs is None or len(outputs[name]) != count or not count:
+        return None
+    return outputs[name][-1 if call is None else call]
+
+
+def _unsure(module: nn.Module, calls: Sequence[Seen | None], size: tuple[int, int]) -> bool:
+    shapes = [seen.shape[1:] for seen in calls if seen is not None]
+    return any(pooling.layout_of(module, shape, size=size).unsure for shape in shapes)
+
+
+def _same_features(name: str, modules: Mapping[str, nn.Module], few: _Outputs) -> bool:
+    """Whether all rows of an output hold the same features: a layer on its last dimension made it.
+
+    So it is with windows, but not with heads, each of which has features of its own.
+    """
+    wanted = {seen.shape for seen in few[name] if seen is not None}
+    inside = [n for n in modules if n == name or n.startswith(f"{name}.")]
+    made = [few[n] for n in inside if type(modules[n]) in (nn.Linear, nn.LayerNorm)]
+    return any(seen is not None and seen.shape in wanted for calls in made for seen in calls)
 
 
 def _describe(
     name: str,
     module: nn.Module,
-    seen: _Seen | None,
-    other: _Seen | None,
     calls: int,
+    few: Seen | None,
+    more: Seen | None,
+    larger: Seen | None,
     layout: str | None,
     size: tuple[int, int],
 ) -> LayerInfo:
     params = sum(p.numel() for p in module.parameters() if not nn.parameter.is_lazy(p))
     common = (calls, name.count("."), params)
     kind = type(module).__name__
-    if seen is None:
+    if few is None:
         note = "gives no tensor" if calls else "does not run"
         return LayerInfo(name, kind, None, None, "other", *common, note=note)
-    own = seen.shape[1:]
-    note = seen.odd
-    if not seen.shape or seen.shape[0] != _IMAGES:
-        note = note or "its first dimension is not the images"
-    if note:
-        return LayerInfo(name, kind, own, None, "other", *common, note=note)
-    guess = pooling.layout_of(module, own, None if other is None else other.shape[1:], size)
-    if layout is not None and guess.layout in ("NCHW", "NHWC"):
-        guess = pooling.Guess("NHWC" if layout.upper() == "NHWC" else "NCHW")
+    axes = few.odd or (more.odd if more else "") or find_axes(few, more, layout)
+    if isinstance(axes, str):
+        return LayerInfo(name, kind, few.shape[1:], None, "other", *common, note=axes)
+    own = axes.shape_of(few.shape)
+    alike = larger is not None and axes.rows == 1 and len(larger.shape) == len(few.shape)
+    other = axes.shape_of(larger.shape) if larger is not None and alike else None
+    guess = pooling.layout_of(module, own, other, size, layout)
+    if guess.layout == "NCL":
+        axes, guess = replace(axes, units_first=True), pooling.Guess("tokens")
+        own = own[::-1]
     units = {"NCHW": own[0] if own else None, "other": None}.get(
         guess.layout, own[-1] if own else None
     )
+    # Neither in windows nor in what 1-D convolutions put out there is a class token.
+    bare = axes.units_first or (axes.rows > 1 and len(few.shape) > 2)
     return LayerInfo(
         name,
         kind,
@@ -379,8 +420,10 @@ def _describe(
         units,
         guess.layout,
         *common,
+        prefix_tokens=0 if bare else None,
         note=guess.note,
-        checksum=_checksum(seen.statistics),
+        checksum=_checksum(few.statistics),
+        axes=axes,
     )
 
 
@@ -390,22 +433,12 @@ def _with_positions(
     """A layer of tokens with its prefix, and the map that its patches form."""
     if info.layout != "tokens" or info.shape is None:
         return info
-    before = pooling.prefix_tokens_at(info.shape[0], prefix, size, counts)
+    before = info.prefix_tokens
+    if before is None:
+        before = pooling.prefix_tokens_at(info.shape[0], prefix, size, counts)
     positions = pooling.grid_of(info.shape[0] - (before or 0), size)
-    return replace(info, prefix_tokens=before, positions=positions)
-
-
-def _look(output: torch.Tensor) -> _Seen:
-    shape = tuple(output.shape)
-    if output.is_complex():
-        return _Seen(shape, None, "gives complex numbers")
-    if output.layout != torch.strided:
-        return _Seen(shape, None, "gives a sparse tensor")
-    if not output.numel() or output.is_meta or output.is_quantized:
-        return _Seen(shape, None)
-    values = output.detach().float()
-    found = [values.mean(), values.std(correction=0), values.abs().mean()]
-    return _Seen(shape, torch.stack(found))
+    # Windows are not in the order of the map.
+    return replace(info, prefix_tokens=before, positions=positions if info.axes.rows == 1 else None)
 
 
 def _checksum(statistics: torch.Tensor | None) -> str:
@@ -418,28 +451,30 @@ def _checksum(statistics: torch.Tensor | None) -> str:
     return " ".join(str(round(v, digits) + 0.0) for v in found)
 
 
-def _shapes(target: Any, size: tuple[int, int]) -> tuple[dict[str, _Seen | None], dict[str, int]]:
-    """Outputs and numbers of calls of all modules in one pass."""
+def _outputs(target: Any, size: tuple[int, int], images: int = FEW) -> _Outputs:
+    """What every call of every module puts out in one pass."""
     model = target.model
-    names = [name for name, _ in model.named_modules() if name]
-    seen: dict[str, _Seen | None] = {}
-    calls = dict.fromkeys(names, 0)
-    handles = []
+    modules = Layers(model).once()
+    seen: _Outputs = {name: [] for name in modules}
 
     def hook(name: str) -> Callable[..., None]:
         def keep(module: nn.Module, inputs: object, output: object) -> None:
             found = tensor_of(output)
-            seen[name] = None if found is None else _look(found)
-            calls[name] += 1
+            seen[name].append(None if found is None else look(found))
 
         return keep
 
     some = next(model.parameters(), torch.empty(0))
-    shape = (_IMAGES, target.preprocess.count, *size)
-    noise = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(some.device)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.rand((FEW, target.preprocess.count, *size), generator=generator)
+    if images > FEW:  # the same and others
+        others = torch.rand((images - FEW, *noise.shape[1:]), generator=generator)
+        noise = torch.cat([noise, others])
+    noise = noise[:images].to(some.device)
+    handles = []
     try:
-        for name in names:
-            handles.append(model.get_submodule(name).register_forward_hook(hook(name)))
+        for name, module in modules.items():
+            handles.append(module.register_forward_hook(hook(name)))
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)  # some networks draw numbers of their own
             run_target(target, noise)
@@ -450,7 +485,7 @@ def _shapes(target: Any, size: tuple[int, int]) -> tuple[dict[str, _Seen | None]
     finally:
         for handle in handles:
             handle.remove()
-    return seen, calls
+    return seen
 
 
 def _does_not_run(target: Any, size: tuple[int, int], error: Exception) -> str:

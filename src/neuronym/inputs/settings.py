@@ -90,7 +90,11 @@ class DissectSettings:
         "mean, max, cls. auto: mean for maps, cls for tokens with a class token.",
         "How",
     )
-    layout: str = _setting("auto", "Axes of 4-D outputs: auto, NCHW, NHWC.", "How")
+    layout: str = _setting(
+        "auto",
+        "Axes of outputs where shapes do not tell: auto, NCHW, NHWC, tokens, tokens-first, NCL.",
+        "How",
+    )
     limit: str | int | None = _setting(
         None,
         "Use a sample of N images, evenly over sub-folders or classes; first:N: the first N.",
@@ -173,7 +177,7 @@ class DissectSettings:
             count = integer("limit", str(self.limit).removeprefix(first), 1)
             object.__setattr__(self, "limit", f"{first}{count}" if first else count)
         choice("keep", self.keep, KEEP)
-        choice("layout", self.layout, ("auto", "NCHW", "NHWC"))
+        choice("layout", self.layout, ("auto", "NCHW", "NHWC", "tokens", "tokens-first", "NCL"))
 
     @property
     def threads(self) -> int:

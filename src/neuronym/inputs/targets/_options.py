@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import torch
 
 from neuronym._core.checks import integer, misuse, nearest
 from neuronym._core.registry import Name, escape
+from neuronym.inputs.targets.weights import split_path
 
+#: Whether a network is wanted for its layers alone: no weights are downloaded for it.
+_untrained: ContextVar[bool] = ContextVar("untrained", default=False)
 _WEIGHTS = {
     "weights": "random, or a file",
     "seed": "of random weights",
@@ -53,12 +57,13 @@ def source(name: Name, weights: Path | None, extra: Mapping[str, str] | None = N
         raise misuse("seed", "given with weights=random only", name.params["seed"])
     if weights is not None:
         return Source(weights, None, None)
-    if given is not None and (_pathlike(given) or Path(given).expanduser().exists()):
+    if given is not None and (_pathlike(given) or split_path(given)[0].exists()):
         return Source(Path(given), None, None)
     return Source(None, given, None)
 
 
 def _pathlike(text: str) -> bool:
+    text = str(split_path(text)[0])  # file.pth#ema
     return "/" in text or "\\" in text or text.endswith((".pth", ".pt", ".bin", ".safetensors"))
 
 
@@ -86,6 +91,21 @@ def spell(name: Name, weights: Path | None = None) -> str:
     parts = [part for part in parts if part]
     parts += [f"{key}={escape(value)}" for key, value in params.items()]
     return f"{name.kind}:{','.join(parts)}" if parts else name.kind
+
+
+@contextmanager
+def without_downloads() -> Iterator[None]:
+    """Networks that are opened inside get random numbers for weights that would be downloaded."""
+    token = _untrained.set(True)
+    try:
+        yield
+    finally:
+        _untrained.reset(token)
+
+
+def downloads() -> bool:
+    """Whether published weights may be downloaded here."""
+    return not _untrained.get()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,16 +12,19 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from neuronym._core import module_fingerprint
-from neuronym._core.checks import misuse
+from neuronym._core.checks import Verbatim, misuse
 from neuronym._core.registry import Registry, parse
 from neuronym._core.terminal import counted
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.given import over, settings_of, with_channels
 from neuronym.inputs.preprocess.published import from_timm
+from neuronym.inputs.targets._options import without_downloads
 from neuronym.inputs.targets.weights import load_weights
 
+_WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
 TARGETS = Registry("target", "targets", "neuronym.inputs.targets")
 
 
@@ -104,7 +108,10 @@ class Target:
     origin: Origin = GIVEN
 
     def __post_init__(self) -> None:
-        self.model.eval()
+        try:
+            self.model.eval()
+        except NotImplementedError:  # the module of an exported program
+            raise _exported(self.model) from None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -114,6 +121,31 @@ class Target:
     def _makers_file(self) -> Any:
         # The module, and not the function: two functions may make the same network.
         return None if self.maker is None else sys.modules.get(self.maker.__module__)
+
+
+def wrapping(module: nn.Module) -> str | None:
+    """The name under which a wrapper keeps what it wraps; None: it is no wrapper."""
+    if isinstance(module, _WRAPPERS):
+        return "module"
+    # By its name, because importing its class takes a second.
+    return "_orig_mod" if type(module).__name__ == "OptimizedModule" else None
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The network without the wrappers around it."""
+    while (part := wrapping(model)) is not None:
+        model = model.get_submodule(part)
+    return model
+
+
+def _exported(program: Any) -> Exception:
+    return misuse(
+        "target",
+        "a network made of modules",
+        Verbatim(f"{type(program).__name__} from torch.export, which has no layers"),
+        "Give the Python module that it was exported from, or torch.export.unflatten(program) if "
+        "it was exported with dynamic_shapes for the batch.",
+    )
 
 
 def of_module(model: nn.Module, preprocess: Any = None, name: str = "") -> Target:
@@ -228,6 +260,7 @@ def open_target(
     *,
     weights: str | Path | None = None,
     preprocess: Any = None,
+    download: bool = True,
 ) -> Target:
     """Open the network under study.
 
@@ -238,6 +271,7 @@ def open_target(
         preprocess: in place of the preprocessing that comes with the network, whole or in part:
             `size=32,mean=0.5,std=0.25`, the same as a dictionary, a `Preprocess`, a transform of
             torchvision, an image processor of transformers (see `settings_of`).
+        download: False: draw weights at random that would be downloaded; the layers are the same.
 
     Returns:
         The network in evaluation mode, on the CPU if it was opened by name.
@@ -254,11 +288,14 @@ def open_target(
         target = spec if isinstance(spec, Target) else of_module(spec)
         target.model.eval()  # also where it was trained further since
         if file is not None:
-            load_weights(target.model, file, name=target.name)
+            load_weights(unwrapped(target.model), file, name=target.name)
             target = replace(target)  # a fingerprint taken before is that of other weights
     elif isinstance(spec, str):
         name = parse(TARGETS.expand(spec.strip()), "target")
-        target = TARGETS[name.kind].make(name, file)
+        with nullcontext() if download else without_downloads():
+            target = TARGETS[name.kind].make(name, file)
+    elif isinstance(spec, torch.export.ExportedProgram):
+        raise _exported(spec)
     else:
         raise misuse("target", "a name, a torch module or a Target", spec)
     target = own_channels(target)

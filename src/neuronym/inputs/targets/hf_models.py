@@ -15,7 +15,7 @@ from neuronym._core.registry import Name
 from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.published import from_hf
-from neuronym.inputs.targets._options import seeded, source, spell
+from neuronym.inputs.targets._options import downloads, seeded, source, spell
 from neuronym.inputs.targets.base import PARTS, TARGETS, UNKNOWN, Origin, Target
 from neuronym.inputs.targets.weights import load_weights
 
@@ -58,12 +58,12 @@ def hf_target(name: Name, weights: Path | None) -> Target:
             Verbatim(spell(name)),
         )
 
+    trained = not where.random and (downloads() or place.is_dir())
+
     def load(at: str, **options: Any) -> tuple[nn.Module, Any, Any]:
         if "revision" in name.params:
             options["revision"] = name.params["revision"]
-        return _load(
-            at, trained=where.file is None and not where.random, seed=where.seed, **options
-        )
+        return _load(at, trained=trained and where.file is None, seed=where.seed, **options)
 
     if place.is_dir():
         try:
@@ -97,7 +97,7 @@ def hf_target(name: Name, weights: Path | None) -> Target:
         tower.eval(),
         preprocess,
         None if where.random else class_names(config, tower),
-        pretrained=not where.random,
+        pretrained=trained or where.file is not None,
         origin=origin,
     )
 

@@ -17,7 +17,7 @@ from neuronym._core.errors import NeuronymError
 from neuronym._core.hub import reason
 from neuronym._core.registry import Name
 from neuronym.inputs.targets._options import only, spell
-from neuronym.inputs.targets.base import TARGETS, Target, of_module
+from neuronym.inputs.targets.base import TARGETS, Target, of_module, unwrapped
 from neuronym.inputs.targets.weights import load_weights
 
 _FORM = "python:MODULE:FUNCTION, such as python:mynets:small_cnn"
@@ -65,7 +65,7 @@ def python_target(name: Name, weights: Path | None) -> Target:
             Verbatim(f"{spell(name)}, which returns {type(made).__name__}"),
         )
     if weights is not None:
-        load_weights(target.model, weights, name=spell(name))
+        load_weights(unwrapped(target.model), weights, name=spell(name))
     return replace(target, name=shown, maker=maker)
 
 

@@ -10,7 +10,7 @@ from neuronym._core.hub import hub, quiet
 from neuronym._core.registry import Name
 from neuronym._core.torchvision_compat import imagenet_names, prepare_torchvision
 from neuronym.inputs.preprocess.published import from_timm
-from neuronym.inputs.targets._options import seeded, source, spell
+from neuronym.inputs.targets._options import downloads, seeded, source, spell
 from neuronym.inputs.targets.base import PARTS, TARGETS, Origin, Target
 from neuronym.inputs.targets.weights import load_weights
 
@@ -62,9 +62,9 @@ def timm_target(name: Name, weights: Path | None) -> Target:
             build(), where.file, name=spell(name), rebuild=lambda n: build(num_classes=n)
         )
     else:
-        with hub(f"The network {spell(name)}", _OTHERWISE):
-            model = timm.create_model(name.detail, pretrained=True)
-    trained = not where.random
+        with hub(f"The network {spell(name)}", _OTHERWISE), seeded(0):
+            model = timm.create_model(name.detail, pretrained=downloads())
+    trained = not where.random and (where.file is not None or downloads())
     names = imagenet_names() if trained and getattr(model, "num_classes", 0) == 1000 else None
     whose = "timm's configuration of the network"
     return Target(

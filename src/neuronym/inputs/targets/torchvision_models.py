@@ -20,7 +20,7 @@ from neuronym._core.storage import cannot_write
 from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.published import from_torchvision
-from neuronym.inputs.targets._options import seeded, source, spell
+from neuronym.inputs.targets._options import downloads, seeded, source, spell
 from neuronym.inputs.targets.base import PARTS, TARGETS, UNKNOWN, Origin, Target
 from neuronym.inputs.targets.weights import load_weights
 
@@ -101,18 +101,22 @@ def torchvision_target(name: Name, weights: Path | None) -> Target:
         entry = known or (published[0] if published else None)
     else:
         entry = known = _entry(name, where.published, published)
-        file = _download(name, entry)
+        file = _download(name, entry) if downloads() else None
 
     def rebuild(classes: int) -> nn.Module:
         return _build(name.detail, entry, num_classes=classes)
 
     shown = spell(name)
-    model = load_weights(_build(name.detail, entry), file, name=shown, rebuild=rebuild).eval()
+    with seeded(0):
+        model = _build(name.detail, entry)
+    if file is not None:
+        model = load_weights(model, file, name=shown, rebuild=rebuild).eval()
     names = tuple(entry.meta["categories"]) if entry is not None else None
     if names is not None and _outputs(model) not in (None, len(names)):
         names = None  # a head for other classes
     seen = _seen(entry, assumed=known is None)
-    return Target(spell(name, where.file), model, class_names=names, **seen)
+    shown = spell(name, where.file)
+    return Target(shown, model, class_names=names, pretrained=file is not None, **seen)
 
 
 def _known(detail: str) -> None:

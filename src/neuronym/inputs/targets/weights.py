@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import pickletools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +46,38 @@ PREFIXES = (
 
 _HOW = "Save the weights alone: torch.save(model.state_dict(), 'weights.pth') or safetensors."
 
+#: What training scripts keep beside the weights. Nothing of it is called: `_Beside` stands in its
+#: place, and what that is given is dropped.
+_NUMPY = ("scalar", "_reconstruct")
+#: Bytes of a file among which the names of its parts stand.
+_LOOKED_THROUGH = 1 << 22
+_BESIDE = (
+    "argparse.Namespace",
+    "numpy.dtype",
+    "numpy.ndarray",
+    "_codecs.encode",
+    *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in _NUMPY),
+)
+
 # torchvision's published densenet files write "norm.1" for what is now called "norm1".
 _DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)")
+
+
+class _Beside:
+    """In the place of something that is no weight; it keeps nothing of what it is made from."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+def split_path(path: str | Path) -> tuple[Path, str]:
+    """`file.pth#ema` → the file, and which of its state dicts; "" for the usual one."""
+    whole = Path(path).expanduser()
+    file, mark, part = str(whole).rpartition("#")
+    return (Path(file), part) if mark and file and part and not whole.is_file() else (whole, "")
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -57,13 +86,14 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     PyTorch files are read with `weights_only=True`: nothing in them is executed.
 
     Args:
-        path: the file; what it holds decides, not what it is called.
+        path: the file; what it holds decides, not what it is called. `file.pth#ema` takes the
+            state dict under that key, or keys with dots between them, of a checkpoint.
 
     Raises:
-        UsageError: there is no such file.
+        UsageError: there is no such file, or nothing under that key in it.
         NeuronymError: it is empty, cut off, text, or holds no weights or more than weights.
     """
-    path = Path(path).expanduser()
+    path, part = split_path(path)
     if not path.is_file():
         what = "a folder" if path.is_dir() else "nothing there"
         raise misuse("weights", "an existing file", f"{path} ({what})")
@@ -76,10 +106,45 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             f"{path} is only a pointer of git-lfs to the weights: fetch them with `git lfs pull`."
         )
     if len(head) > 9 and head[8:9] == b"{":
-        return _read_safetensors(path)
-    if head[:2] != b"PK" and head[:1] != b"\x80" and b"\0" not in head:
+        data: Any = _read_safetensors(path)
+    elif head[:2] != b"PK" and head[:1] != b"\x80" and b"\0" not in head:
         raise NeuronymError(f"{path} is a text file, no weights. {_HOW}")
-    return _unwrap(_read_torch(path), path)
+    else:
+        data = _read_torch(path)
+    return _part(data, part, path) if part else _unwrap(data, path)
+
+
+def _part(data: Any, part: str, path: Path) -> dict[str, Tensor]:
+    """The state dict under a key."""
+    known = {name: _tensors(found) for name, found in _state_dicts(data)}
+    if part in known:
+        return known[part]
+    # safetensors files have no dicts in them, but may have such prefixes.
+    inner = {
+        k.removeprefix(f"{part}."): v for k, v in _tensors(data).items() if k.startswith(f"{part}.")
+    }
+    if inner:
+        return inner
+    names = ", ".join(f"{path.name}#{name}" for name in known) or "none"
+    raise misuse("weights", f"name a state dict of {path}", part, f"It has these: {names}.")
+
+
+def _state_dicts(data: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Mappings that hold tensors by name, with their keys, dots between them."""
+    if not isinstance(data, Mapping) or above.count(".") > 3:
+        return
+    for key, inner in data.items():
+        if isinstance(key, str) and isinstance(inner, Mapping):
+            name = f"{above}.{key}" if above else key
+            if _tensors(inner):
+                yield name, inner
+            yield from _state_dicts(inner, name)
+
+
+def _tensors(data: Any) -> dict[str, Tensor]:
+    """Of a mapping the tensors that have names."""
+    items = data.items() if isinstance(data, Mapping) else ()
+    return {k: v for k, v in items if isinstance(k, str) and isinstance(v, Tensor)}
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -95,10 +160,10 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_torch(path: Path) -> Any:
-    # Published checkpoints often hold the training arguments; this class can only keep values.
-    allowed = getattr(torch.serialization, "safe_globals", lambda _: contextlib.nullcontext())
+    safe = getattr(torch.serialization, "safe_globals", None)
+    beside = [(_Beside, name) for name in _BESIDE]
     try:
-        with allowed([argparse.Namespace]):
+        with safe(beside) if safe else contextlib.nullcontext():
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of many kinds, among them those for TorchScript archives
         text = str(error)
@@ -109,7 +174,7 @@ def _read_torch(path: Path) -> Any:
             also = f" ({named[1]})" if named else ""
             raise NeuronymError(
                 f"{path} holds more than weights{also}, and loading that could run code, so "
-                f"neuronym does not. {_HOW}"
+                f"neuronym does not. If you trust it, take the weights out of it: {_convert(path)}"
             ) from error
         with open(path, "rb") as file:
             if file.read(2) != b"PK":  # no archive either
@@ -117,6 +182,22 @@ def _read_torch(path: Path) -> Any:
         raise NeuronymError(
             f"{path} is not a complete PyTorch file: {reason(error)}. Was it cut off?"
         ) from error
+
+
+def _convert(path: Path) -> str:
+    """A line for the shell that writes the weights in a file beside it, running what it holds."""
+    with open(path, "rb") as file:
+        text = file.read(_LOOKED_THROUGH)
+    key = next((k for k in WRAPPERS if b"\x00\x00\x00" + k.encode() + b"q" in text), WRAPPERS[0])
+    out = str(path.with_name(f"{path.stem}-weights.pth"))
+    steps = (
+        "import torch",
+        f"d = torch.load({str(path)!r}, 'cpu', weights_only=False)",
+        f"d = d.get({key!r}, d) if isinstance(d, dict) else d",
+        "d = d.state_dict() if hasattr(d, 'state_dict') else d",
+        f"torch.save({{k: v for k, v in d.items() if torch.is_tensor(v)}}, {out!r})",
+    )
+    return f'python -c "{"; ".join(steps)}"'
 
 
 def _names_code(path: Path) -> bool:
@@ -139,7 +220,7 @@ def _unwrap(data: Any, path: Path) -> dict[str, Tensor]:
     for _ in range(4):
         if not isinstance(found, Mapping):
             break
-        tensors = {k: v for k, v in found.items() if isinstance(k, str) and isinstance(v, Tensor)}
+        tensors = _tensors(found)
         inner = next((found[k] for k in WRAPPERS if isinstance(found.get(k), Mapping)), None)
         if inner is None or (tensors and not _has_tensors(inner)):
             if tensors:
@@ -147,7 +228,9 @@ def _unwrap(data: Any, path: Path) -> dict[str, Tensor]:
             break
         found = inner
     keys = f" (its keys are {', '.join(map(str, list(data)[:5]))})" if _keyed(data) else ""
-    raise NeuronymError(f"{path} holds no weights by name{keys}. {_HOW}")
+    others = ", ".join(f"{path.name}#{name}" for name, _ in _state_dicts(data))
+    how = f"It has these state dicts: {others}." if others else _HOW
+    raise NeuronymError(f"{path} holds no weights by name{keys}. {how}")
 
 
 def _has_tensors(data: Any) -> bool:
