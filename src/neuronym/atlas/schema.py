@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from neuronym._core.errors import NeuronymError
 from neuronym._core.former import UNTIL
+from neuronym._core.terminal import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,17 +51,17 @@ def tables() -> dict[str, pa.Schema]:
         [("category", pa.string()), ("name", pa.string()), ("area", pa.float32())]
     )
     unit = [("layer", pa.string()), ("unit", pa.int32())]
+    image = [
+        ("image_id", pa.string()),
+        ("source", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("content_hash", pa.string()),
+        ("annotations", pa.list_(annotation)),
+    ]
     return {
-        "images": pa.schema(
-            [
-                ("image_id", pa.string()),
-                ("source", pa.string()),
-                ("width", pa.int32()),
-                ("height", pa.int32()),
-                ("content_hash", pa.string()),
-                ("annotations", pa.list_(annotation)),
-            ]
-        ),
+        "images": pa.schema([*image, ("copies", pa.int32())]),
+        "copies": pa.schema([*image, ("of", pa.string()), ("equal", pa.bool_())]),
         "units": pa.schema(
             [
                 *unit,
@@ -250,7 +251,12 @@ class TargetFacts(Facts):
 
 @dataclass(kw_only=True)
 class ProbeFacts(Facts):
-    """The images: how many were given and readable, and which were not."""
+    """The images: how many were given, which could not be read, and how many have a row.
+
+    `duplicates`: groups of images that are one picture: `counted` "once" or "all"; how many
+    `groups` there are, how many `images` they hold, and how many of these are `equal` to the one
+    that stands for their group; from which `cosine` and `likeness` on images are nearly equal.
+    """
 
     name: str
     given: int | None = None
@@ -258,6 +264,25 @@ class ProbeFacts(Facts):
     skipped: list[list[str]] = field(default_factory=list)
     unannotated: list[list[str]] = field(default_factory=list)
     fingerprint: str | None = None
+    duplicates: dict[str, Any] | None = None
+
+    def about_copies(self) -> str | None:
+        """What whoever reads the atlas should know of equal and nearly equal images."""
+        if not self.duplicates or not self.duplicates["groups"]:
+            return None
+        groups, images = self.duplicates["groups"], self.duplicates["images"]
+        once, rows = self.duplicates["counted"] == "once", self.images or 0
+        readable = rows + images - groups if once else rows
+        what = (
+            f"{images:,} of the {readable:,} images are copies or near-copies of one another, in "
+            f"{counted(groups, 'group')}"
+        )
+        if once:
+            return (
+                f"{what}. Each group counts as one image, so {rows:,} count; copies.parquet lists "
+                "those left out, and --duplicates all counts every image."
+            )
+        return f"{what}, and each counts as evidence; --duplicates once counts a group as one."
 
 
 @dataclass(kw_only=True)

@@ -26,6 +26,11 @@ _RESUME = "Go on with the atlas at --out, also when it is complete."
 _OVERWRITE = "Replace the atlas at --out."
 _DRY_RUN = "Say what would be done, how long it would take and how much disk, and stop."
 
+_COPIES = {
+    "once": "Equal and nearly equal images will count as one (--duplicates once).",
+    "all": "Every image will count, copies of others too (--duplicates all).",
+}
+
 
 @from_settings(DissectSettings, positional="target")
 def dissect(
@@ -81,6 +86,8 @@ def run(
     shown = progress.automatic(quiet)
     atlas = pipeline.run(plan, resume=resume, overwrite=overwrite, progress=shown)
     _tell_losses(atlas)
+    if (quiet or json) and (copies := atlas.manifest.probe.about_copies()):
+        print(copies, file=sys.stderr)  # the summary has it, too
     if json:
         from neuronym.report.summary import facts
 
@@ -115,6 +122,7 @@ def _announce(plan: Plan) -> None:
     line("target", f"{plan.target.name}{random}")
     line("layers", f"{shown}{more}: {counted(plan.units, 'unit')}")
     line("probe", f"{plan.probe.name}: {counted(len(plan.probe), 'image')}")
+    line("copies", f"{_COPIES[plan.settings.duplicates]}")
     line("concepts", plan.concepts.summary)
     line("encoder", plan.encoder.name)
     line("similarity", plan.similarity.spec)
@@ -134,5 +142,6 @@ def _dry_run(plan: Plan, json: bool) -> None:
         f"Would label {cost.units:,} units from {cost.images:,} images into {plan.out}: about "
         f"{duration(cost.seconds)} for the pass at {cost.images_per_second:,.1f} images/s (less "
         f"for what is cached), {size(cost.cache_bytes)} in the cache and {size(cost.atlas_bytes)} "
-        f"in the atlas; {size(cost.free_bytes)} are free. Nothing was written."
+        f"in the atlas; {size(cost.free_bytes)} are free. {_COPIES[plan.settings.duplicates]} "
+        "Nothing was written."
     )

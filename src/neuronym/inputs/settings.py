@@ -14,6 +14,7 @@ from neuronym._core.checks import choice, integer, misuse, nearest
 from neuronym._core.errors import UsageError
 
 KEEP = ("auto", "none", "topk", "all")
+DUPLICATES = ("once", "all")
 #: Settings that change where and how fast a run goes, not what comes out beyond rounding.
 EXECUTION = ("out", "device", "workers", "cache", "batch_size")
 
@@ -84,6 +85,12 @@ class DissectSettings:
     )
     layout: str = _setting("auto", "Axes of 4-D outputs: auto, NCHW, NHWC.", "How")
     limit: int | None = _setting(None, "Use only the first N images of the probe.", "How", "N")
+    duplicates: str = _setting(
+        "once",
+        "Equal and nearly equal images: once: a group of them counts as one image; all: every "
+        "image counts.",
+        "How",
+    )
     labels: int = _setting(20, "Labels kept per unit.", "How", "N")
     exemplars: int = _setting(20, "Highest activating images kept per unit.", "How", "N")
     keep: str = _setting(
@@ -139,6 +146,7 @@ class DissectSettings:
         if self.limit is not None:
             object.__setattr__(self, "limit", integer("limit", self.limit, 1))
         choice("keep", self.keep, KEEP)
+        choice("duplicates", self.duplicates, DUPLICATES)
         choice("layout", self.layout, ("auto", "NCHW", "NHWC"))
 
     @property

@@ -13,6 +13,7 @@ import numpy as np
 
 from neuronym._core.errors import CorruptImageError, NeuronymError
 from neuronym.extraction.cache import Cache
+from neuronym.extraction.duplicates import SIDE
 from neuronym.inputs.probes.base import Probe
 from neuronym.pipeline import run as pipeline
 from neuronym.pipeline.run import Plan, make_feeds
@@ -65,7 +66,7 @@ def estimate(plan: Plan) -> Estimate:
             clock.append(time.perf_counter())
     images, dim = len(plan.probe), plan.encoder.dim
     each = [images * float(seconds) / len(raws) for seconds in np.diff(clock)]
-    arrays = [images * plan.units * 6, images * dim * 4]
+    arrays = [images * plan.units * 6, images * (dim * 4 + SIDE * SIDE * 3)]
     kept = images * plan.units * 4
     if s.keep in ("none", "topk") or (s.keep == "auto" and kept > pipeline.KEEP_BYTES):
         kept = 0

@@ -51,6 +51,7 @@ def facts(atlas: Atlas, method: str | None = None) -> dict[str, Any]:
         "probe": manifest.probe.name,
         "images": manifest.probe.images,
         "skipped": manifest.probe.skipped,
+        "duplicates": manifest.probe.duplicates,
         "concepts": manifest.concepts.name,
         "encoder": manifest.encoder.name,
         "methods": {name: facts.to_data() for name, facts in manifest.methods.items()},
@@ -180,7 +181,9 @@ def print_summary(atlas: Atlas, seconds: float | None = None) -> None:
     )
     _print_layers(out, found)
     _print_top_scoring(out, atlas, found)
-    for note in (atlas.manifest.encoder.note, about.get("note"), *found["caveats"]):
+    manifest = atlas.manifest
+    copies = manifest.probe.about_copies()
+    for note in (copies, manifest.encoder.note, about.get("note"), *found["caveats"]):
         if note:
             out.print(f"Note: {note}", style="dim")
     first = found["top_scoring"][0] if found["top_scoring"] else None

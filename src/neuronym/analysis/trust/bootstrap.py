@@ -241,7 +241,7 @@ class Bootstrap(Analysis):
         halves = self.halves if quick else min(self.halves, _SEARCHES // 4)
         counts = np.concatenate(
             [draws(context.count, resamples, rng), split(context.count, halves, rng)]
-        )
+        )[:, context.tie]
         words = np.array(context.words, dtype=object)
         columns = {}
         for layer, found in relabel(similarity, context, layers, counts, self.candidates).items():
@@ -302,7 +302,7 @@ def bootstrap_labels(
         UsageError: the method is not clip-dissect.
         NeuronymError: the activations are not to be had.
     """
-    counts = draws(context.count, resamples, np.random.default_rng(seed))
+    counts = draws(context.count, resamples, np.random.default_rng(seed))[:, context.tie]
     return relabel(similarity_of(context, method), context, layers, counts, candidates)
 
 

@@ -129,13 +129,14 @@ class Faithfulness(Analysis):
         return [*names, *(f"random_{name}" for name in names)]
 
     def _split(self, context: LabelContext) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Images to label from and images to measure on, in the order of the probe."""
+        """Images to label from and images to measure on, in the order of content hashes."""
         if context.count < 2 * self.folds:
             raise misuse(
                 "folds", f"at most half the number of images ({context.count})", self.folds
             )
         fold = np.random.default_rng(self.seed).permutation(context.count) % self.folds
-        return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(self.folds)]
+        order = context.by_content
+        return [(order[fold != k], order[fold == k]) for k in range(self.folds)]
 
     def _measure(
         self,

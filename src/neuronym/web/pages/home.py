@@ -89,6 +89,7 @@ def home(view: View, parts: tuple[str, ...], query: Query) -> Home:
         "notes": [
             n
             for n in (
+                manifest.probe.about_copies(),
                 manifest.encoder.note,
                 manifest.methods[view.methods[0]].get("note"),
                 *found["caveats"],
