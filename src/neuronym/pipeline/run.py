@@ -21,7 +21,6 @@ from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
 from neuronym._core.numerics.topk import Ranked, UnitStats, topk
 from neuronym._core.progress import Progress, automatic, silent
 from neuronym._core.registry import parse
-from neuronym._core.terminal import counted
 from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym._core.types import Rows
 from neuronym.atlas import schema
@@ -464,12 +463,11 @@ def _check_enough(plan: Plan, done: Extraction) -> None:
     try:
         plan.similarity.with_defaults(len(done.images), 1.0)
     except UsageError as error:
-        copies = len(done.copies)
-        if not copies:
+        if not done.copies:
             raise
         raise UsageError(
-            f"{error} {counted(copies, 'image')} of {plan.probe.name} are copies or near-copies of "
-            "others and do not count: --duplicates all counts them."
+            f"{error} Copies of other images ({len(done.copies):,} of {len(plan.probe):,}) do not "
+            "count; --duplicates all counts them."
         ) from error
 
 
