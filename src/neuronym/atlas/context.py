@@ -101,7 +101,7 @@ class Sources:
 
     @functools.cached_property
     def images(self) -> pd.DataFrame:
-        """image_id, source, width, height, content_hash, annotations."""
+        """image_id, source, width, height, content_hash, annotations, copies."""
         return self.atlas.images
 
     @property
@@ -300,7 +300,13 @@ class Sources:
             workers=s.threads,
             progress=self.progress,
         )
-        if [i.content_hash for i in done.images] != list(self.images["content_hash"]):
+        own = dict(zip(self.images["image_id"], self.images["content_hash"], strict=True))
+        copies = self.atlas.copies
+        known = own | dict(zip(copies["image_id"], copies["content_hash"], strict=True))
+        same = {i.image_id: i.content_hash for i in done.images} == known
+        rows = [row for row, image in enumerate(done.images) if image.image_id in own]
+        done = done.only(np.array(rows, np.int64))
+        if not same or [i.image_id for i in done.images] != list(own):
             raise NeuronymError(
                 f"The images of {self.probe.name} have changed since {self.atlas.folder} was made. "
                 "Make the atlas anew with --overwrite."
@@ -402,12 +408,12 @@ class LabelContext:
 
     @functools.cached_property
     def images(self) -> pd.DataFrame:
-        """image_id, source, width, height, content_hash, annotations."""
+        """image_id, source, width, height, content_hash, annotations, copies."""
         return self.atlas.images
 
     @property
     def count(self) -> int:
-        """Number of images."""
+        """Number of images that count: of a group of copies one."""
         return len(self.images)
 
     @property
@@ -419,6 +425,14 @@ class LabelContext:
     def tie(self) -> np.ndarray:
         """int64 `[image]`: of equal activations the image with the smaller one comes first."""
         return self.atlas.tie
+
+    @functools.cached_property
+    def by_content(self) -> np.ndarray:
+        """int64 `[image]`: the rows in the order of content hashes.
+
+        What is drawn at random is drawn from this, so that the order of the images changes nothing.
+        """
+        return np.argsort(self.tie)
 
     @functools.cached_property
     def words(self) -> tuple[str, ...]:

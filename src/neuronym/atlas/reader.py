@@ -143,8 +143,23 @@ class Atlas:
 
     @functools.cached_property
     def images(self) -> pd.DataFrame:
-        """image_id, source, width, height, content_hash, annotations; in probe order."""
-        return self._table("images.parquet")
+        """image_id, source, width, height, content_hash, annotations, copies; in probe order.
+
+        `copies`: for how many images beside itself it stands; see `copies`.
+        """
+        found = self._table("images.parquet")
+        return found if "copies" in found else found.assign(copies=0)  # schema 2 of before
+
+    @functools.cached_property
+    def copies(self) -> pd.DataFrame:
+        """Images without a row in `images`, because an equal or nearly equal one stands for them.
+
+        image_id, source, width, height, content_hash, annotations, of (the `image_id` of the one
+        that stands for it), equal (its content is the same); in probe order.
+        """
+        if not (self.folder / "copies.parquet").exists():  # made before there were any
+            return schema.tables()["copies"].empty_table().to_pandas()
+        return self._table("copies.parquet")
 
     @functools.cached_property
     def units(self) -> pd.DataFrame:

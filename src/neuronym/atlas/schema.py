@@ -16,6 +16,7 @@ from urllib.parse import quote
 from neuronym._core import storage
 from neuronym._core.errors import NeuronymError
 from neuronym._core.former import UNTIL
+from neuronym._core.terminal import counted
 from neuronym.inputs.settings import first_images, of_first_images
 
 if TYPE_CHECKING:
@@ -53,17 +54,17 @@ def tables() -> dict[str, pa.Schema]:
         [("category", pa.string()), ("name", pa.string()), ("area", pa.float32())]
     )
     unit = [("layer", pa.string()), ("unit", pa.int32())]
+    image = [
+        ("image_id", pa.string()),
+        ("source", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("content_hash", pa.string()),
+        ("annotations", pa.list_(annotation)),
+    ]
     return {
-        "images": pa.schema(
-            [
-                ("image_id", pa.string()),
-                ("source", pa.string()),
-                ("width", pa.int32()),
-                ("height", pa.int32()),
-                ("content_hash", pa.string()),
-                ("annotations", pa.list_(annotation)),
-            ]
-        ),
+        "images": pa.schema([*image, ("copies", pa.int32())]),
+        "copies": pa.schema([*image, ("of", pa.string()), ("equal", pa.bool_())]),
         "units": pa.schema(
             [
                 *unit,
@@ -269,9 +270,12 @@ class TargetFacts(Facts):
 
 @dataclass(kw_only=True)
 class ProbeFacts(Facts):
-    """The images: how many were given and readable, which were not, and how they were chosen.
+    """The images: how many were given, which were not readable, and how they were chosen.
 
     `sample`: of limits, `values`: what became of those that are not 8 bit, `left_out`: files.
+    `duplicates`: groups of images that are one picture: `counted` "once" or "all"; how many
+    `groups` there are, how many `images` they hold, and how many of these are `equal` to the one
+    that stands for their group; from which `cosine` and `likeness` on images are nearly equal.
     """
 
     name: str
@@ -283,6 +287,25 @@ class ProbeFacts(Facts):
     sample: list[dict[str, Any]] = field(default_factory=list)
     values: dict[str, Any] | None = None
     left_out: dict[str, int] = field(default_factory=dict)
+    duplicates: dict[str, Any] | None = None
+
+    def about_copies(self) -> str | None:
+        """What whoever reads the atlas should know of equal and nearly equal images."""
+        if not self.duplicates or not self.duplicates["groups"]:
+            return None
+        groups, images = self.duplicates["groups"], self.duplicates["images"]
+        once, rows = self.duplicates["counted"] == "once", self.images or 0
+        readable = rows + images - groups if once else rows
+        what = (
+            f"{images:,} of the {readable:,} images are copies or near-copies of one another, in "
+            f"{counted(groups, 'group')}"
+        )
+        if once:
+            return (
+                f"{what}. Each group counts as one image, so {rows:,} count; copies.parquet lists "
+                "those left out, and --duplicates all counts every image."
+            )
+        return f"{what}, and each counts as evidence; --duplicates once counts a group as one."
 
 
 @dataclass(kw_only=True)

@@ -26,6 +26,11 @@ _RESUME = "Go on with the atlas at --out, also when it is complete."
 _OVERWRITE = "Replace the atlas at --out."
 _DRY_RUN = "Say what would be done, how long it would take and how much disk, and stop."
 
+_COPIES = {
+    "once": "Equal and nearly equal images will count as one (--duplicates once).",
+    "all": "Every image will count, copies of others too (--duplicates all).",
+}
+
 
 @from_settings(DissectSettings, positional="target")
 def dissect(
@@ -83,6 +88,8 @@ def run(
     _tell_losses(atlas)
     if (quiet or json) and plan.note:  # else the summary says it
         print(printable(f"note: {plan.note}"), file=sys.stderr)
+    if (quiet or json) and (copies := atlas.manifest.probe.about_copies()):
+        print(copies, file=sys.stderr)  # the summary has it, too
     if json:
         from neuronym.report.summary import facts
 
@@ -131,6 +138,7 @@ def _announce(plan: Plan) -> None:
     line("probe", f"{plan.probe.name}: {counted(len(plan.probe), 'image')}")
     for sentence in sentences(plan.probe.facts()):
         line("", sentence)
+    line("copies", f"{_COPIES[plan.settings.duplicates]}")
     line("concepts", plan.concepts.summary)
     line("encoder", plan.encoder.name)
     line("similarity", plan.similarity.spec)
@@ -154,5 +162,6 @@ def _dry_run(plan: Plan, json: bool) -> None:
         f"{cost.images_per_second:,.1f} a second (less for what is cached) and "
         f"{duration(cost.text_seconds)} for {texts}; labelling comes on top. It takes "
         f"{size(cost.cache_bytes)} in the cache and {size(cost.atlas_bytes)} in the atlas; "
-        f"{size(cost.free_bytes)} are free. Nothing was written."
+        f"{size(cost.free_bytes)} are free. {_COPIES[plan.settings.duplicates]} Nothing was "
+        "written."
     )

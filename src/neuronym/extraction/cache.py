@@ -216,16 +216,23 @@ class ShardedRows:
         array: the name of the array inside the files.
         columns: width of the array.
         dtype: element type.
+        kept: places of the rows that there are, ascending; None: all.
     """
 
     def __init__(
-        self, parts: Sequence[tuple[Path, int]], array: str, columns: int, dtype: np.dtype | type
+        self,
+        parts: Sequence[tuple[Path, int]],
+        array: str,
+        columns: int,
+        dtype: np.dtype | type,
+        kept: np.ndarray | None = None,
     ) -> None:
         self._parts = [(path, rows) for path, rows in parts if rows]
         self._ends = list(accumulate(rows for _, rows in self._parts))
-        self._array = array
+        self._array, self._kept = array, kept
         self.dtype = np.dtype(dtype)
-        self.shape = (self._ends[-1] if self._ends else 0, columns)
+        whole = self._ends[-1] if self._ends else 0
+        self.shape = (whole if kept is None else len(kept), columns)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -251,12 +258,17 @@ class ShardedRows:
         if step != 1:
             raise ValueError("ShardedRows is read by slices with step 1")
         out = np.empty((max(high - low, 0), self.shape[1]), self.dtype)
-        at, place = low, bisect.bisect_right(self._ends, low)
+        at = low
         while at < high:
+            place = bisect.bisect_right(self._ends, at if self._kept is None else self._kept[at])
             part, start = self._open(place)
-            stop = min(high, start + len(part))
-            out[at - low : stop - low] = part[at - start : stop - start]
-            at, place = stop, place + 1
+            if self._kept is None:
+                stop = min(high, start + len(part))
+                out[at - low : stop - low] = part[at - start : stop - start]
+            else:
+                stop = at + int(np.searchsorted(self._kept[at:high], start + len(part)))
+                out[at - low : stop - low] = part[self._kept[at:stop] - start]
+            at = stop
         return out
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:

@@ -184,14 +184,28 @@ class Skipped:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A readable image for which another one stands, and that one's id."""
+
+    image: ImageRow
+    of: str
+    equal: bool  # the same content, not just nearly
+
+
 @dataclass
 class Extraction:
     """What a pass leaves: image rows, skipped images, and the shards of every output.
 
-    `unannotated` images were read, but not their labels or masks.
+    `unannotated` images were read, but not their labels or masks. `copies` were read, but have no
+    row of their own; `kept` are then the places, among all readable images, of those that have.
+    `duplicates` says what is known of groups of images: see `ProbeFacts`.
     """
 
     images: list[ImageRow] = field(default_factory=list)
+    copies: list[Copy] = field(default_factory=list)
+    kept: np.ndarray | None = None
+    duplicates: dict[str, Any] | None = None
     skipped: list[Skipped] = field(default_factory=list)
     unannotated: list[Skipped] = field(default_factory=list)
     parts: dict[str, list[tuple[Path, int]]] = field(default_factory=dict)
@@ -199,9 +213,41 @@ class Extraction:
     computed: int = 0
 
     def rows(self, output: str, array: str = "values") -> ShardedRows:
-        """One array of one output over all images, `[image, column]`."""
+        """One array of one output over the images, `[image, column]`."""
         columns, kind = self.arrays[output][array]
-        return ShardedRows(self.parts[output], array, columns, kind)
+        return ShardedRows(self.parts[output], array, columns, kind, self.kept)
+
+    def grouped(self, stands: np.ndarray, *, once: bool, **levels: float) -> Extraction:
+        """The same, knowing of groups of images that are one picture.
+
+        Args:
+            stands: int64 `[image]`: the row of the image that stands for each; see `duplicates`.
+            once: leave one row per group, that of the image that stands for it.
+            levels: from which on images are nearly equal; goes into `duplicates`.
+        """
+        images = self.images
+        copies = [
+            Copy(image, images[of].image_id, image.content_hash == images[of].content_hash)
+            for row, (image, of) in enumerate(zip(images, stands.tolist(), strict=True))
+            if of != row
+        ]
+        groups = len({copy.of for copy in copies})
+        facts = {
+            "counted": "once" if once else "all",
+            "groups": groups,
+            "images": groups + len(copies),
+            "equal": sum(copy.equal for copy in copies),
+            **levels,
+        }
+        if not once:
+            return replace(self, duplicates=facts)
+        own = self.only(np.flatnonzero(stands == np.arange(len(images))))
+        return replace(own, copies=copies, duplicates=facts)
+
+    def only(self, rows: np.ndarray) -> Extraction:
+        """The same with some of the rows, int64 and ascending."""
+        images = [self.images[row] for row in rows.tolist()]
+        return replace(self, images=images, kept=rows)
 
     @functools.cached_property
     def tie(self) -> np.ndarray:
@@ -248,11 +294,15 @@ def extract(
     consumers: Sequence[Consumer],
     cache: Cache,
     *,
+    aside: Sequence[Consumer] = (),
     batch_size: int = 32,
     workers: int = 2,
     progress: Progress = silent,
 ) -> Extraction:
     """Feed all images to all consumers, keeping finished shards in the cache.
+
+    Consumers `aside` get what is decoded for the others: of shards that those have in the cache
+    already they may lack theirs.
 
     Raises:
         UsageError: the probe is empty or repeats an image id.
@@ -273,6 +323,7 @@ def extract(
         )
     # What can be decoded depends on Pillow and its plugins; installing one makes a new entry.
     sizes = cache.entry("images", {"what": "sizes and errors of images", "decoder": decoder()})
+    needed, consumers = len(consumers), [*consumers, *aside]
     done = Extraction(
         parts={name: [] for consumer in consumers for name in consumer.entries},
         arrays={name: arrays for one in consumers for name, arrays in one.arrays.items()},
@@ -284,7 +335,7 @@ def extract(
         behind = stack.enter_context(_Behind())
         tick = stack.enter_context(progress("reading the probe", len(probe)))
         lookahead = max(2, -(-2 * workers // batch_size) + 1)
-        batches = _ahead(_batches(probe, consumers, sizes, loader, batch_size), lookahead)
+        batches = _ahead(_batches(probe, consumers, needed, sizes, loader, batch_size), lookahead)
         collected: _Collected = {}
         decoded: list[Decoded] = []
         for shard, futures, last in batches:
@@ -324,9 +375,15 @@ _Step = tuple[_Shard, "list[Future[Decoded]] | None", bool]
 
 
 def _batches(
-    probe: Probe, consumers: Sequence[Consumer], sizes: CacheEntry, loader: Loader, batch_size: int
+    probe: Probe,
+    consumers: Sequence[Consumer],
+    needed: int,
+    sizes: CacheEntry,
+    loader: Loader,
+    batch_size: int,
 ) -> Iterator[_Step]:
-    """Shards cut into batches whose decoding has been started; None for a shard from the cache."""
+    """Shards cut into batches whose decoding has been started; None for a shard of which the first
+    `needed` consumers lack nothing."""
     length = max(batch_size, SHARD_IMAGES // batch_size * batch_size)
     ranges = [range(s, min(s + length, len(probe))) for s in range(0, len(probe), length)]
     waiting: deque[list[Future[Header]]] = deque()
@@ -335,7 +392,7 @@ def _batches(
             waiting.append(loader.header(ranges[number + len(waiting)]))
         headers = [future.result() for future in waiting.popleft()]
         shard = _plan(headers, consumers, sizes)
-        if shard.known and not any(shard.wanted):
+        if shard.known and not any(shard.wanted[:needed]):
             yield shard, None, True
             continue
         for start in range(0, len(headers), batch_size):

@@ -68,7 +68,7 @@ class WordGroups:
         return found
 
 
-def find_groups(
+def find_word_groups(
     concepts: ConceptSet, vectors: Float[np.ndarray, "word dim"], encoder: Encoder
 ) -> tuple[WordGroups, Float[np.ndarray, "word dim"]]:
     """Which words an encoder cannot tell apart, or not read as they are.

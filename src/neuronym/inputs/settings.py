@@ -15,6 +15,7 @@ from neuronym._core.checks import choice, integer, misuse, nearest
 from neuronym._core.errors import UsageError
 
 KEEP = ("auto", "none", "topk", "all")
+DUPLICATES = ("once", "all")
 #: Settings that change where and how fast a run goes, not what comes out beyond rounding.
 EXECUTION = ("out", "device", "workers", "cache", "batch_size")
 
@@ -116,6 +117,12 @@ class DissectSettings:
         "How",
         "B,…",
     )
+    duplicates: str = _setting(
+        "once",
+        "Equal and nearly equal images: once: a group of them counts as one image; all: every "
+        "image counts.",
+        "How",
+    )
     labels: int = _setting(20, "Labels kept per unit.", "How", "N")
     exemplars: int = _setting(20, "Highest activating images kept per unit.", "How", "N")
     keep: str = _setting(
@@ -177,6 +184,7 @@ class DissectSettings:
             count = integer("limit", str(self.limit).removeprefix(first), 1)
             object.__setattr__(self, "limit", f"{first}{count}" if first else count)
         choice("keep", self.keep, KEEP)
+        choice("duplicates", self.duplicates, DUPLICATES)
         choice("layout", self.layout, ("auto", "NCHW", "NHWC", "tokens", "tokens-first", "NCL"))
 
     @property

@@ -107,6 +107,7 @@ def write(
         **{n: [getattr(f, n) for f in facts] for n in ("source", "width", "height")},
         "content_hash": [fact.content_hash for fact in facts],
         "annotations": [[] for _ in listed],
+        "copies": [0] * len(listed),
     }
     file = writer.table("images.parquet", "images", columns)
     texts = [f"{name}\0{fact.content_hash}" for name, fact in zip(listed, facts, strict=True)]

@@ -14,6 +14,7 @@ import numpy as np
 
 from neuronym._core.errors import CorruptImageError, NeuronymError
 from neuronym.extraction.cache import Cache
+from neuronym.extraction.duplicates import SIDE
 from neuronym.extraction.texts import cached
 from neuronym.inputs.probes.base import Probe, RawImage
 from neuronym.pipeline import run as pipeline
@@ -54,7 +55,7 @@ def estimate(plan: Plan) -> Estimate:
     s, images, dim = plan.settings, len(plan.probe), plan.encoder.dim
     count, text_seconds = _texts(plan)
     decoding, target, encoder = _images(plan)
-    arrays = [images * plan.units * 6, images * dim * 4]
+    arrays = [images * plan.units * 6, images * (dim * 4 + SIDE * SIDE * 3)]
     kept = images * plan.units * 4
     if s.keep in ("none", "topk") or (s.keep == "auto" and kept > pipeline.KEEP_BYTES):
         kept = 0

@@ -6,6 +6,7 @@ import functools
 import re
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -29,6 +30,7 @@ from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas, open_atlas
 from neuronym.atlas.writer import AtlasWriter, check_free, save_thumb
 from neuronym.extraction.cache import Cache
+from neuronym.extraction.duplicates import LEVELS, SmallCopies, find_groups
 from neuronym.extraction.passes import (
     IMAGES,
     EncoderPass,
@@ -36,9 +38,9 @@ from neuronym.extraction.passes import (
     TargetPass,
     choose_layers,
 )
-from neuronym.extraction.run import Extraction, extract
+from neuronym.extraction.run import Extraction, ImageRow, extract
 from neuronym.extraction.texts import concept_embeddings
-from neuronym.extraction.word_groups import FEW_IMAGES, FEW_WORDS, WordGroups, find_groups
+from neuronym.extraction.word_groups import FEW_IMAGES, FEW_WORDS, WordGroups, find_word_groups
 from neuronym.inputs.concepts.base import ConceptSet, open_concepts
 from neuronym.inputs.encoders.base import Encoder, open_encoder
 from neuronym.inputs.preprocess.base import Preprocess
@@ -58,30 +60,32 @@ _BLOCK = 4096
 
 
 def write_images(writer: AtlasWriter, done: Extraction) -> None:
-    """images.parquet; on a resumed run, checks that the probe is still the same."""
-    rows = done.images
+    """images.parquet and copies.parquet; on a resumed run, checks that the probe is the same."""
+    rows, copies = done.images, done.copies
     fingerprint = hashing.of_texts([f"{r.image_id}\0{r.content_hash}" for r in rows])
     if writer.has("images"):
         if writer.manifest.probe.fingerprint != fingerprint:
             raise NeuronymError(
-                f"The images of {writer.manifest.probe.name} have changed since "
-                f"{writer.folder} was begun. Make it anew with --overwrite."
+                f"The images of {writer.manifest.probe.name}, or which of them count as copies "
+                f"(--duplicates), have changed since {writer.folder} was begun. Make it anew with "
+                "--overwrite."
             )
         return
-    file = writer.table(
-        "images.parquet",
-        "images",
-        {
-            "image_id": [r.image_id for r in rows],
-            "source": [r.source for r in rows],
-            "width": [r.width for r in rows],
-            "height": [r.height for r in rows],
-            "content_hash": [r.content_hash for r in rows],
-            "annotations": [
-                [{"category": c, "name": n, "area": a} for c, n, a in r.annotations] for r in rows
-            ],
-        },
-    )
+    of = [copy.of for copy in copies]
+    count = Counter(of)
+    files = [
+        writer.table(
+            "images.parquet",
+            "images",
+            _image_columns(rows) | {"copies": [count[r.image_id] for r in rows]},
+        ),
+        writer.table(
+            "copies.parquet",
+            "copies",
+            _image_columns([copy.image for copy in copies])
+            | {"of": of, "equal": [copy.equal for copy in copies]},
+        ),
+    ]
     skipped = [[s.image_id, s.reason] for s in done.skipped]
     unannotated = [[s.image_id, s.reason] for s in done.unannotated]
     probe = replace(
@@ -90,8 +94,19 @@ def write_images(writer: AtlasWriter, done: Extraction) -> None:
         skipped=skipped,
         unannotated=unannotated,
         fingerprint=fingerprint,
+        duplicates=done.duplicates,
     )
-    writer.finish("images", [file], probe=probe)
+    writer.finish("images", files, probe=probe)
+
+
+def _image_columns(rows: Sequence[ImageRow]) -> dict[str, list[Any]]:
+    """The columns that images.parquet and copies.parquet share."""
+    plain = ("image_id", "source", "width", "height", "content_hash")
+    columns: dict[str, list[Any]] = {name: [getattr(r, name) for r in rows] for name in plain}
+    columns["annotations"] = [
+        [{"category": c, "name": n, "area": a} for c, n, a in r.annotations] for r in rows
+    ]
+    return columns
 
 
 def write_concepts(
@@ -499,10 +514,12 @@ def _run(plan: Plan, writer: AtlasWriter, progress: Progress) -> None:
     target, encoder = feeds
     writer.manifest.arithmetic = {"target": target.arithmetic, "encoder": encoder.arithmetic}
     made = concept_embeddings(plan.encoder, plan.concepts, cache, progress)
-    groups, texts = find_groups(plan.concepts, made, plan.encoder)
-    done = extract(
-        plan.probe, feeds, cache, batch_size=s.batch_size, workers=s.threads, progress=progress
-    )
+    groups, texts = find_word_groups(plan.concepts, made, plan.encoder)
+    how = {"batch_size": s.batch_size, "workers": s.threads, "progress": progress}
+    done = extract(plan.probe, feeds, cache, aside=[SmallCopies(cache)], **how)
+    stands = find_groups(plan.probe, done, device=plan.device, **how)
+    done = done.grouped(stands, once=s.duplicates == "once", **LEVELS)
+    _check_enough(plan, done)
     write_images(writer, done)
     write_concepts(writer, plan, done, groups, texts)
     write_units(writer, plan, done, progress)
@@ -510,6 +527,19 @@ def _run(plan: Plan, writer: AtlasWriter, progress: Progress) -> None:
     write_activations(writer, plan, done, progress)
     write_thumbs(writer, plan, done, progress)
     writer.complete()
+
+
+def _check_enough(plan: Plan, done: Extraction) -> None:
+    """Refuse a top_k over the number of images that count, before anything is written."""
+    try:
+        plan.similarity.with_defaults(len(done.images), 1.0)
+    except UsageError as error:
+        if not done.copies:
+            raise
+        raise UsageError(
+            f"{error} Copies of other images ({len(done.copies):,} of {len(plan.probe):,}) do not "
+            "count; --duplicates all counts them."
+        ) from error
 
 
 def _label(writer: AtlasWriter, plan: Plan, done: Extraction, progress: Progress) -> None:
@@ -614,6 +644,8 @@ def dissect(
         )
     if planned.note:
         warnings.warn(f"These labels rest on an assumption. {planned.note}", stacklevel=2)
+    if copies := atlas.manifest.probe.about_copies():
+        warnings.warn(copies, stacklevel=2)
     return atlas
 
 

@@ -58,6 +58,7 @@ def facts(atlas: Atlas, method: str | None = None) -> dict[str, Any]:
         "images": manifest.probe.images,
         "skipped": manifest.probe.skipped,
         "chosen": sentences(manifest.probe.to_data()),
+        "duplicates": manifest.probe.duplicates,
         "concepts": manifest.concepts.name,
         "encoder": manifest.encoder.name,
         "input": network_input(atlas),
@@ -76,7 +77,8 @@ def notes(atlas: Atlas, about: Any, found: dict[str, Any]) -> list[str]:
     """What to know before relying on labels: of the network's input, the encoder, the method."""
     seen = embeds(atlas, found["method"]) and not about.get("encoder")
     encoder = atlas.manifest.encoder.note if seen else None
-    own = (atlas.manifest.target.note, encoder, about.get("note"))
+    copies = atlas.manifest.probe.about_copies()
+    own = (copies, atlas.manifest.target.note, encoder, about.get("note"))
     return [note for note in (*found["chosen"], *own, *found["notes"], *found["caveats"]) if note]
 
 

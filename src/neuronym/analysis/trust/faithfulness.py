@@ -154,7 +154,7 @@ class Faithfulness(Analysis):
 
         Images are drawn by the order of their content hashes: that of the probe plays no part.
         """
-        by_hash = np.argsort(context.tie)
+        by_hash = context.by_content
         for split in range(self.splits):
             half = np.empty(context.count, bool)
             drawn = np.random.default_rng(self.seed + split).permutation(context.count)
@@ -175,7 +175,7 @@ class Faithfulness(Analysis):
             return {}
         every = np.arange(context.count)
         order = np.empty(context.count, np.int64)
-        by_hash = np.argsort(context.tie)
+        by_hash = context.by_content
         order[by_hash] = by_hash[np.random.default_rng(self.seed + 2).permutation(context.count)]
         shown = _label(labeller, View(context, every, permuted=order), layers, words)
         found = {layer: _Halves() for layer in layers}

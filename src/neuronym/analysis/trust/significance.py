@@ -124,8 +124,11 @@ def _permuted(
     units: Int64[np.ndarray, " active"],
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "image active"]:
-    rows = context.activations(layer)
-    return rng.permuted(as_array(rows[0 : rows.shape[0]])[:, units], axis=0)
+    rows, order = context.activations(layer), context.by_content
+    values = as_array(rows[0 : rows.shape[0]])[:, units]
+    permuted = np.empty_like(values)
+    permuted[order] = rng.permuted(values[order], axis=0)
+    return permuted
 
 
 def standardised(
@@ -231,7 +234,7 @@ class Significance(Analysis):
         assert similarity.top_k is not None
         counts = {layer: len(units) for layer, units in active.items()}
         draws = self._draws(max(counts.values()), 10_000)
-        sets = random_sets(context.count, similarity.top_k, draws, self.seed)
+        sets = context.by_content[random_sets(context.count, similarity.top_k, draws, self.seed)]
         best = best_of_sets(similarity, context, method, counts, sets)
         return {
             layer: _Comparison(scores[layer][units] - _ACCURACY, best[layer], best[layer])
