@@ -18,7 +18,7 @@ from neuronym.inputs.settings import DissectSettings, from_file
 
 if TYPE_CHECKING:
     from neuronym.atlas.reader import Atlas
-    from neuronym.pipeline.run import Plan
+    from neuronym.pipeline.plan import Plan
 
 
 _CONFIG = "Settings from a TOML or JSON file or an atlas; options given here go first."

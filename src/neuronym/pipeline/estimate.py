@@ -17,8 +17,9 @@ from neuronym.extraction.cache import Cache
 from neuronym.extraction.duplicates import SIDE
 from neuronym.extraction.texts import cached
 from neuronym.inputs.probes.base import Probe, RawImage
-from neuronym.pipeline import run as pipeline
-from neuronym.pipeline.run import Plan, make_feeds
+from neuronym.pipeline import stages
+from neuronym.pipeline.plan import Plan
+from neuronym.pipeline.run import make_feeds
 
 #: Seconds after which nothing further is timed, for each of: images, either network, texts.
 PATIENCE = 0.7
@@ -57,7 +58,7 @@ def estimate(plan: Plan) -> Estimate:
     decoding, target, encoder = _images(plan)
     arrays = [images * plan.units * 6, images * (dim * 4 + SIDE * SIDE * 3)]
     kept = images * plan.units * 4
-    if s.keep in ("none", "topk") or (s.keep == "auto" and kept > pipeline.KEEP_BYTES):
+    if s.keep in ("none", "topk") or (s.keep == "auto" and kept > stages.KEEP_BYTES):
         kept = 0
     texts = len(plan.concepts) * dim * 4
     thumbs = min(images, plan.units * s.exemplars) * 9_000

@@ -1,0 +1,195 @@
+"""A run with every name resolved: whatever is wrong is said before anything expensive."""
+
+from __future__ import annotations
+
+import functools
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from neuronym._core.devices import resolve_device, resolve_dtype
+from neuronym._core.errors import CorruptImageError, UsageError
+from neuronym._core.registry import parse
+from neuronym._core.torchvision_compat import prepare_torchvision
+from neuronym.atlas import schema
+from neuronym.extraction.passes import (
+    LayerPlan,
+    choose_layers,
+)
+from neuronym.inputs.concepts.base import ConceptSet, open_concepts
+from neuronym.inputs.encoders.base import Encoder, open_encoder
+from neuronym.inputs.preprocess.base import Preprocess
+from neuronym.inputs.probes.base import Probe, open_probe
+from neuronym.inputs.probes.values import Values
+from neuronym.inputs.settings import DissectSettings
+from neuronym.inputs.targets.base import Target, open_target
+from neuronym.inputs.targets.guess import guess
+from neuronym.similarity.base import Similarity, name_of, open_similarity
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A run with every name resolved, ready to go."""
+
+    settings: DissectSettings
+    target: Target
+    layers: list[LayerPlan]
+    probe: Probe
+    concepts: ConceptSet
+    encoder: Encoder
+    similarity: Similarity
+    device: Any
+    dtype: str
+
+    @property
+    def out(self) -> Path:
+        """Where the atlas goes."""
+        if self.settings.out:
+            return Path(self.settings.out)
+        try:
+            name = parse(self.target.name)
+            text = name.detail or name.kind
+        except UsageError:  # a module's own name
+            text = self.target.name
+        tail = "".join(c if c.isalnum() or c in "-_." else "-" for c in text)
+        return Path(f"{tail.strip('-.')}-atlas")
+
+    @property
+    def units(self) -> int:
+        """Units of all chosen layers."""
+        return sum(plan.info.units for plan in self.layers)
+
+    @functools.cached_property
+    def note(self) -> str | None:
+        """What is assumed of the target's input, and a guess at what it is; None: nothing is."""
+        assumed = self.target.origin.assumed
+        if not assumed:
+            return None
+        parts = f"{', '.join(assumed[:-1])} and {assumed[-1]}" if assumed[1:] else assumed[0]
+        are, them = ("are", "them") if assumed[1:] else ("is", "it")
+        offer = guess(self.target)
+        return (
+            f"The {parts} of what {self.target.name} sees {are} assumed, "
+            f"{self.target.origin.basis}: nothing states {them}. If it was trained on other input, "
+            "its labels are wrong. "
+            + (offer.words if offer else "Then give --preprocess size=…,mean=…,std=….")
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """What must agree for a run to go on where another stopped."""
+        s = self.settings
+        return {
+            "target": self.target.fingerprint,
+            "layers": [plan.to_dict() for plan in self.layers],
+            "preprocess": self.target.preprocess.to_dict(),
+            "probe": [self.probe.name, len(self.probe), *self._values()],
+            "concepts": self.concepts.fingerprint,
+            "encoder": self.encoder.fingerprint,
+            "similarity": name_of(self.similarity),
+            "dtype": self.dtype,
+            "batch_size": s.batch_size,
+            "labels": s.labels,
+            "exemplars": s.exemplars,
+            "keep": s.keep,
+        }
+
+    def _values(self) -> list[dict[str, Any]]:
+        """What becomes of values that are not 8 bit, if there are any."""
+        return [self.probe.values.to_data()] if self.probe.values.matter else []
+
+    def manifest(self) -> schema.Manifest:
+        """The head of atlas.json."""
+        from neuronym import __version__
+
+        target, concepts, encoder = self.target, self.concepts, self.encoder
+        return schema.Manifest(
+            neuronym=__version__,
+            created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            config=self.settings.to_dict(),
+            identity=self.identity(),
+            target=schema.TargetFacts(
+                name=target.name,
+                fingerprint=target.fingerprint,
+                pretrained=target.pretrained,
+                preprocess=target.preprocess.to_dict(),
+                class_names=list(target.class_names) if target.class_names else None,
+                layers=[plan.to_dict() for plan in self.layers],
+                preprocess_origin=target.origin.words,
+                preprocess_assumed=list(target.origin.assumed),
+                note=self.note,
+            ),
+            probe=schema.ProbeFacts(
+                name=self.probe.name, given=len(self.probe), **self.probe.facts()
+            ),
+            concepts=schema.ConceptFacts(
+                name=concepts.name,
+                count=len(concepts),
+                templates=list(concepts.templates),
+                fingerprint=concepts.fingerprint,
+                cleaning=asdict(concepts.cleaning),
+            ),
+            encoder=schema.EncoderFacts(
+                name=encoder.name,
+                fingerprint=encoder.fingerprint,
+                dim=encoder.dim,
+                logit_scale=encoder.logit_scale,
+                preprocess=encoder.preprocess.to_dict(),
+                note=encoder.note,
+            ),
+            device=self.device.type,
+            dtype=self.dtype,
+            stages={},
+        )
+
+
+def plan(
+    settings: DissectSettings,
+    *,
+    target: Target | Any = None,
+    probe: Probe | Any = None,
+    concepts: Any = None,
+    encoder: Encoder | None = None,
+    similarity: Similarity | None = None,
+) -> Plan:
+    """Resolve every name; whatever is wrong is said before anything expensive starts.
+
+    Objects take the place of the names in `settings`.
+    """
+    prepare_torchvision()
+    device, dtype = resolve_device(settings.device), resolve_dtype(settings.dtype)
+    # The cheap names first: a typo in the last argument should not cost a model download.
+    similar = open_similarity(similarity if similarity is not None else settings.similarity)
+    images = open_probe(
+        probe if probe is not None else settings.probe,
+        limit=settings.limit,
+        seed=settings.seed,
+        values=Values.asked(settings.value_range, settings.bands),
+    )
+    words = open_concepts(
+        concepts if concepts is not None else settings.concepts,
+        probe=images,
+        templates=tuple(settings.template),
+        exclude=settings.exclude,
+    )
+    similar.with_defaults(len(images), 1.0)  # refuses a top_k over the number of images
+    network = open_target(
+        target if target is not None else settings.target,
+        weights=settings.weights,
+        preprocess=settings.preprocess,
+    )
+    if network.preprocess.channels == "bands":
+        _check_bands(images, network.preprocess)
+    layers = choose_layers(network, settings.layers, settings.pool, settings.layout)
+    model = open_encoder(encoder if encoder is not None else settings.encoder)
+    return Plan(settings, network, layers, images, words, model, similar, device, dtype)
+
+
+def _check_bands(probe: Probe, preprocess: Preprocess) -> None:
+    """Refuse images without the bands that the target sees, before anything else runs."""
+    for index in range(len(probe)):
+        try:
+            probe.read(index).seen(preprocess)
+            return
+        except CorruptImageError:
+            continue

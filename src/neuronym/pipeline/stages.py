@@ -1,0 +1,289 @@
+"""What a run writes, stage by stage: the tables and arrays of an atlas."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from neuronym._core import hashing, storage
+from neuronym._core.errors import CorruptImageError, NeuronymError
+from neuronym._core.numerics.topk import Ranked, UnitStats, topk
+from neuronym._core.progress import Progress
+from neuronym._core.terminal import counted
+from neuronym._core.types import Rows
+from neuronym.atlas import schema
+from neuronym.atlas.writer import AtlasWriter, save_thumb
+from neuronym.extraction.passes import (
+    IMAGES,
+    LayerPlan,
+)
+from neuronym.extraction.run import Extraction, ImageRow
+from neuronym.extraction.word_groups import FEW_IMAGES, FEW_WORDS, WordGroups
+from neuronym.inputs.preprocess.base import Preprocess
+from neuronym.pipeline.plan import Plan
+
+#: With `keep="auto"`, activations are kept up to this size.
+KEEP_BYTES = 2 << 30
+_BLOCK = 4096
+
+
+def write_images(writer: AtlasWriter, done: Extraction) -> None:
+    """images.parquet and copies.parquet; on a resumed run, checks that the probe is the same."""
+    rows, copies = done.images, done.copies
+    fingerprint = hashing.of_texts([f"{r.image_id}\0{r.content_hash}" for r in rows])
+    if writer.has("images"):
+        if writer.manifest.probe.fingerprint != fingerprint:
+            raise NeuronymError(
+                f"The images of {writer.manifest.probe.name}, or which of them count as copies "
+                f"(--duplicates), have changed since {writer.folder} was begun. Make it anew with "
+                "--overwrite."
+            )
+        return
+    of = [copy.of for copy in copies]
+    count = Counter(of)
+    files = [
+        writer.table(
+            "images.parquet",
+            "images",
+            _image_columns(rows) | {"copies": [count[r.image_id] for r in rows]},
+        ),
+        writer.table(
+            "copies.parquet",
+            "copies",
+            _image_columns([copy.image for copy in copies])
+            | {"of": of, "equal": [copy.equal for copy in copies]},
+        ),
+    ]
+    skipped = [[s.image_id, s.reason] for s in done.skipped]
+    unannotated = [[s.image_id, s.reason] for s in done.unannotated]
+    probe = replace(
+        writer.manifest.probe,
+        images=len(rows),
+        skipped=skipped,
+        unannotated=unannotated,
+        fingerprint=fingerprint,
+        duplicates=done.duplicates,
+    )
+    writer.finish("images", files, probe=probe)
+
+
+def _image_columns(rows: Sequence[ImageRow]) -> dict[str, list[Any]]:
+    """The columns that images.parquet and copies.parquet share."""
+    plain = ("image_id", "source", "width", "height", "content_hash")
+    columns: dict[str, list[Any]] = {name: [getattr(r, name) for r in rows] for name in plain}
+    columns["annotations"] = [
+        [{"category": c, "name": n, "area": a} for c, n, a in r.annotations] for r in rows
+    ]
+    return columns
+
+
+def write_concepts(
+    writer: AtlasWriter, plan: Plan, done: Extraction, groups: WordGroups, texts: np.ndarray
+) -> None:
+    """concepts.parquet and arrays/embeddings.safetensors."""
+    if writer.has("concepts"):
+        return
+    words = list(plan.concepts.words)
+    table = {
+        "concept": words,
+        "row": np.arange(len(words), dtype=np.int32),
+        "same_as": groups.same_as,
+        "cut": groups.cut,
+        "unknown": groups.unknown,
+    }
+    file = writer.table("concepts.parquet", "concepts", table)
+    arrays = "arrays/embeddings.safetensors"
+    images = done.rows(IMAGES)
+    storage.write_array_blocks(
+        writer.folder / arrays,
+        {
+            "images": (np.float32, images.shape, _blocks(images)),
+            "concepts": (np.float32, texts.shape, [texts]),
+        },
+        {},
+    )
+    notes = [*groups.notes(words, plan.encoder), *_too_few(len(words), len(done.images))]
+    writer.finish("concepts", [file, arrays], notes=[*writer.manifest.notes, *notes])
+
+
+def _too_few(words: int, images: int) -> Iterator[str]:
+    if words < FEW_WORDS:
+        yield (
+            f"Only {words} words: a label is the best of these, and may be the best of a bad lot. "
+            f"Take {FEW_WORDS} or more."
+        )
+    if images < FEW_IMAGES:
+        yield (
+            f"Only {counted(images, 'image')}: few of them can show what a neuron responds to. "
+            f"Take {FEW_IMAGES} or more."
+        )
+
+
+def _blocks(rows: Rows) -> Iterator[np.ndarray]:
+    for start in range(0, rows.shape[0], _BLOCK):
+        yield rows[start : start + _BLOCK]
+
+
+def write_units(writer: AtlasWriter, plan: Plan, done: Extraction, progress: Progress) -> None:
+    """units.parquet and exemplars.parquet, from one streaming look at the activations.
+
+    Exemplars are images above the unit's minimum: a unit that responds to three images has three.
+    """
+    if writer.has("units"):
+        return
+    exemplars = plan.settings.exemplars
+    units: dict[str, list[Any]] = {name: [] for name in schema.tables()["units"].names}
+    rows: dict[str, list[Any]] = {name: [] for name in schema.tables()["exemplars"].names}
+    broken = 0
+    with progress("highest activating images", len(plan.layers)) as tick:
+        for layer in plan.layers:
+            stats = UnitStats(layer.info.units)
+            best = topk(done.rows(layer.info.name), max(exemplars, 1), done.tie, stats=stats)
+            units["layer"] += [layer.info.name] * layer.info.units
+            units["unit"] += range(layer.info.units)
+            for column, values in _statistics(stats).items():
+                units[column] += values.tolist()
+            broken += int(np.count_nonzero(stats.nonfinite))
+            if exemplars:
+                _exemplar_rows(done, layer, plan.target.preprocess, stats, best, rows)
+            tick.advance()
+    total = plan.units
+    if broken == total:
+        raise NeuronymError(
+            f"Every unit of {', '.join(p.info.name for p in plan.layers)} has NaN or infinite "
+            f"activations on {len(done.images):,} images: check the weights and the "
+            "preprocessing, or use --dtype float32."
+        )
+    files = [
+        writer.table("units.parquet", "units", units),
+        writer.table("exemplars.parquet", "exemplars", rows),
+    ]
+    writer.finish("units", files, units=total, nonfinite_units=broken)
+
+
+def _statistics(stats: UnitStats) -> dict[str, np.ndarray]:
+    """The columns of units.parquet that describe activations."""
+    return {
+        "min": stats.minimum,
+        "mean": np.where(stats.finite > 0, stats.mean, np.nan),
+        "max": stats.maximum,
+        "std": np.where(stats.finite > 0, stats.std, np.nan),
+        "positive": stats.fraction_positive,
+        "nonfinite": stats.nonfinite,
+        "dead": stats.dead,
+    }
+
+
+def _exemplar_rows(
+    done: Extraction,
+    layer: LayerPlan,
+    preprocess: Preprocess,
+    stats: UnitStats,
+    best: Ranked,
+    rows: dict[str, list[Any]],
+) -> None:
+    """Append the exemplars of one layer."""
+    shown = np.isfinite(best.values) & (best.values > stats.minimum[:, None])
+    where, grid = None, layer.grid
+    if grid is not None:
+        where = _gather(done.rows(layer.info.name, "peaks"), best.indices, shown)
+    for unit, rank in np.argwhere(shown).tolist():
+        image = done.images[int(best.indices[unit, rank])]
+        y = x = None
+        if grid is not None and where is not None:
+            down, across = divmod(int(where[unit, rank]), grid[1])
+            y, x = preprocess.on_image(
+                (down + 0.5) / grid[0],
+                (across + 0.5) / grid[1],
+                image.width,
+                image.height,
+            )
+        value = float(best.values[unit, rank])
+        row = (layer.info.name, unit, rank + 1, image.image_id, value, y, x)
+        for column, entry in zip(rows.values(), row, strict=True):
+            column.append(entry)
+
+
+def _gather(rows: Rows, indices: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """rows[indices[unit, place], unit], in one pass over blocks of rows."""
+    found = np.zeros(indices.shape, np.int64)
+    for start in range(0, rows.shape[0], _BLOCK):
+        block = rows[start : start + _BLOCK]
+        unit, place = np.nonzero(wanted & (indices >= start) & (indices < start + len(block)))
+        found[unit, place] = block[indices[unit, place] - start, unit]
+    return found
+
+
+def write_activations(
+    writer: AtlasWriter, plan: Plan, done: Extraction, progress: Progress
+) -> None:
+    """arrays/activations-<layer>.safetensors: all, those of the highest images, or none."""
+    if writer.has("activations"):
+        return
+    keep, exemplars = plan.settings.keep, plan.settings.exemplars
+    size = len(done.images) * plan.units * 4
+    if keep == "auto":
+        keep = "all" if size <= KEEP_BYTES else "topk"
+    files = []
+    with progress("keeping activations", len(plan.layers)) as tick:
+        for layer in plan.layers if keep != "none" else []:
+            rows = done.rows(layer.info.name)
+            files.append(schema.activations_file(layer.info.name))
+            path = writer.folder / files[-1]
+            if keep == "all":
+                whole = {"activations": (np.float32, rows.shape, _blocks(rows))}
+                storage.write_array_blocks(path, whole, {})
+            else:
+                best = topk(rows, _highest(writer, layer, exemplars), done.tie)
+                indices = best.indices.astype(np.int32)
+                storage.write_arrays(path, {"values": best.values, "indices": indices}, {})
+            tick.advance()
+    writer.finish("activations", files, kept=keep)
+
+
+def _highest(writer: AtlasWriter, layer: LayerPlan, exemplars: int) -> int:
+    """How many images per unit the exemplars and the similarities look at."""
+    widths = [max(exemplars, 1)]
+    for method in writer.manifest.methods:
+        path = writer.folder / schema.method_file(method)
+        if path.exists():
+            arrays = storage.read_arrays(path)[0]
+            widths += [a.shape[1] for n, a in arrays.items() if n == f"{layer.info.name}/indices"]
+    return max(widths)
+
+
+def write_thumbs(writer: AtlasWriter, plan: Plan, done: Extraction, progress: Progress) -> None:
+    """thumbs/<content hash>.jpg for every image that is some unit's exemplar."""
+    if writer.has("thumbs"):
+        return
+    folder, probe = writer.folder, plan.probe
+    shown = set(storage.read_table(folder / "exemplars.parquet", ["image_id"])[0].to_pylist())
+    hashes = {r.image_id: r.content_hash for r in done.images if r.image_id in shown}
+    places = {probe.image_id(i): i for i in range(len(probe)) if probe.image_id(i) in hashes}
+
+    def make(image_id: str) -> str | None:
+        name = schema.thumb_file(hashes[image_id])
+        if not (folder / name).exists() or not (folder / name).stat().st_size:
+            try:
+                image = probe.read(places[image_id]).decode()
+            except CorruptImageError:
+                return None  # it was readable in the pass and is not any more
+            save_thumb(image, folder / name)
+        return name
+
+    files = set()
+    threads = ThreadPoolExecutor(plan.settings.threads)
+    try:
+        with progress("small copies of images", len(hashes)) as tick:
+            for name in threads.map(make, sorted(hashes)):
+                files |= {name} if name else set()
+                tick.advance()
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+    # One entry for the folder: the manifest does not list thousands of images.
+    writer.finish("thumbs", ["thumbs"] if files else [])
