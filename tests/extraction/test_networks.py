@@ -128,6 +128,7 @@ def test_names_with_wrappers_in_them_stay_what_they_are(tmp_path: Path) -> None:
     # What an earlier version has cached under torch's name is found under either.
     before = feed(model, ["module.5"], tmp_path)
     assert list(before.entries) == ["module.5"]
+    before.entries["module.5"].write("shard", {"values": np.zeros((2, 3))}, {})
     now = feed(model, ["5"], tmp_path)
     assert now.entries["5"].folder == before.entries["module.5"].folder
     with pytest.raises(UsageError, match="to name modules of DataParallel, got 'module.9'"):

@@ -239,7 +239,7 @@ def test_the_command_line_says_it(
     noise(0).save(tmp_path / "again.png", compress_level=0)  # other bytes, the same picture
     (tmp_path / "twice.png").hardlink_to(tmp_path / "1.png")
     monkeypatch.setattr("neuronym.cli._leave", lambda code: None)
-    monkeypatch.setattr("neuronym.pipeline.run.open_target", lambda *a, **k: build())
+    monkeypatch.setattr("neuronym.pipeline.plan.open_target", lambda *a, **k: build())
     monkeypatch.setattr("neuronym.pipeline.run.open_encoder", lambda *a, **k: Right())
     words = tmp_path / "words.txt"
     words.write_text("\n".join(WORDS))
