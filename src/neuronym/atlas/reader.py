@@ -31,8 +31,12 @@ def opened(atlas: Atlas | str | Path) -> Atlas:
     return open_atlas(atlas) if isinstance(atlas, str | Path) else atlas
 
 
-def open_atlas(path: str | Path) -> Atlas:
+def open_atlas(path: str | Path, *, significant: bool = False) -> Atlas:
     """Open an atlas read-only.
+
+    Args:
+        path: its folder.
+        significant: units whose labels do not beat chance, by the analysis `significance`, abstain.
 
     Raises:
         UsageError: there is no atlas at `path`.
@@ -51,7 +55,7 @@ def open_atlas(path: str | Path) -> Atlas:
             str(path),
             f"There is {what}. Make one with `neuronym dissect`.",
         )
-    return Atlas(folder, manifest)
+    return Atlas(folder, manifest, significant)
 
 
 def first_of(labels: pd.DataFrame, *, abstaining: bool = True) -> pd.DataFrame:
@@ -74,8 +78,9 @@ def _readable(path: Path) -> bool:
 class Atlas:
     """One finished run: tables as pandas frames, arrays memory-mapped."""
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, only_significant: bool = False) -> None:
         self.folder, self.manifest = folder, manifest
+        self.only_significant = only_significant
         self._searchers: dict[str, Any] = {}
 
     def __repr__(self) -> str:
@@ -200,8 +205,9 @@ class Atlas:
         Args:
             layer, unit: only this layer or unit.
             method: whose labels. None: the first method's.
-            trust: join what analyses found about each unit: `p`, `q`, `stability`, `confidence`,
-                as far as they were run. Units that do not beat chance are then marked as
+            trust: join what analyses found about each unit, as far as they were run:
+                `confidence`, `effect`, `stability`, `p`, `q`, `significant`, … In an atlas that
+                was opened with `significant=True`, units that do not beat chance are marked as
                 abstained, with the reason; their rows keep concept and score.
         """
         method = self.method(method)
@@ -216,8 +222,9 @@ class Atlas:
                 labels = labels.merge(found, "left", _KEYS, suffixes=("", "_by_chance"))
         if "reason_by_chance" in labels:
             chance = labels.pop("reason_by_chance")
-            labels["reason"] = labels["reason"].fillna(chance)
-            labels["abstained"] |= chance.notna()
+            if self.only_significant:
+                labels["reason"] = labels["reason"].fillna(chance)
+                labels["abstained"] |= chance.notna()
         return labels
 
     def first_labels(

@@ -29,13 +29,14 @@ VERSION = 2
 MANIFEST = "atlas.json"
 #: What each analysis contributes to the table of labels.
 JOINED = {
-    "significance": ["p", "q", "reason"],
+    "significance": ["p", "q", "significant", "reason"],
     "bootstrap": ["stability"],
     "confidence": ["confidence"],
     "faithfulness": ["effect", "held_out_q", "agreement"],
 }
 #: Those of its columns that are numbers about the unit, not about one of its labels.
-TRUST = [name for columns in JOINED.values() for name in columns if name != "reason"]
+_NO_NUMBERS = ("significant", "reason")
+TRUST = [name for names in JOINED.values() for name in names if name not in _NO_NUMBERS]
 #: Keys of schema 1 and what they are called now.
 _RENAMED = {
     "sharpness": "logit_scale",
@@ -379,6 +380,7 @@ class Manifest(Facts):
     notes: list[str] = field(default_factory=list)
     methods: dict[str, MethodFacts] = field(default_factory=dict)
     analyses: dict[str, AnalysisFacts] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
     stages: dict[str, dict[str, int]]
     complete: bool = False
 

@@ -52,7 +52,9 @@ class Unit:
     def labels(self, method: str | None = None) -> pd.DataFrame:
         """rank, concept, score, abstained, reason, and what else the method tells of its labels."""
         frame = self.atlas.labels(self.layer, self.index, method=method)
-        return frame.drop(columns=["layer", "unit", *TRUST], errors="ignore").reset_index(drop=True)
+        return frame.drop(
+            columns=["layer", "unit", *TRUST, "significant"], errors="ignore"
+        ).reset_index(drop=True)
 
     def trust(self, method: str | None = None) -> dict[str, float]:
         """`p`, `q`, `stability`, `confidence` of its labels, as far as they are known."""

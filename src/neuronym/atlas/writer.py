@@ -184,6 +184,12 @@ class AtlasWriter:
         self.manifest.stages[stage] = {f: _size(self.folder / f) for f in sorted(files)}
         self._save()
 
+    def note(self, **facts: Any) -> None:
+        """Enter facts that are no stage of their own."""
+        for name, value in facts.items():
+            setattr(self.manifest, name, value)
+        self._save()
+
     def drop_analyses(self, method: str) -> None:
         """Remove what was found about labels that are about to change."""
         entries = self.manifest.analyses

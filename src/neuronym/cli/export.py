@@ -12,7 +12,7 @@ from neuronym._core import progress
 from neuronym._core.checks import misuse
 from neuronym._core.terminal import counted
 from neuronym.cli.import_ import refuse
-from neuronym.cli.options import JsonOption, MethodOption, QuietOption
+from neuronym.cli.options import JsonOption, MethodOption, QuietOption, SignificantOption
 from neuronym.cli.output import print_json, print_lines
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def export(
         ),
     ],
     method: MethodOption = None,
+    significant: SignificantOption = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that are there.")
     ] = False,
@@ -74,7 +75,7 @@ def export(
     chosen = open_format(kind)
     if len(atlas) > 1:
         raise misuse("atlas", f"one for the format {kind}; only site takes several", len(atlas))
-    opened = open_atlas(atlas[0])
+    opened = open_atlas(atlas[0], significant=significant)
     if isinstance(chosen, AnnotationsFile):
         refuse("annotations", method=method)
         written = chosen.write(opened, out, overwrite)

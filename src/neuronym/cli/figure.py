@@ -12,6 +12,7 @@ from neuronym.cli.options import (
     JsonOption,
     LayersOption,
     MethodOption,
+    SignificantOption,
     TruthOption,
     listed,
 )
@@ -29,6 +30,7 @@ def figure(
     ] = None,
     layers: LayersOption = None,
     method: MethodOption = None,
+    significant: SignificantOption = False,
     truth: TruthOption = None,
     unit: Annotated[
         str | None,
@@ -59,7 +61,7 @@ def figure(
     path = out or Path(f"{name}.png")
     check_format(path)
     how = {"method": method, "truth": truth, "unit": unit, "images": images}
-    seen = select(open_atlas(atlas), layers=listed(layers), **how)
+    seen = select(open_atlas(atlas, significant=significant), layers=listed(layers), **how)
     with aside(), style():
         save(draw(name, seen), path)
     if json:

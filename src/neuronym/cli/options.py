@@ -41,6 +41,14 @@ MethodsOption = Annotated[
     str | None,
     typer.Option("--methods", "--method", metavar="M,…", help="Only these. Default: all."),
 ]
+SignificantOption = Annotated[
+    bool,
+    typer.Option(
+        "--significant",
+        help="Only labels whose score is higher than by chance, by the analysis significance; the "
+        "other neurons abstain.",
+    ),
+]
 LayersOption = Annotated[
     str | None,
     typer.Option(metavar="L,…", help="Only these layers, by exact name. Default: all."),
@@ -217,7 +225,10 @@ def _parameter(field: Field, hint: Any, positional: bool) -> inspect.Parameter:
             help=about["help"], metavar=about["metavar"], show_default=False
         )
     else:
-        option = typer.Option(f"--{field.name.replace('_', '-')}", show_default=False, **about)
+        name = f"--{field.name.replace('_', '-')}"
+        if hint is bool:
+            name, about["metavar"] = f"{name}/--no-{name[2:]}", None
+        option = typer.Option(name, show_default=False, **about)
     kind = hint
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         kind = next(a for a in typing.get_args(hint) if a is not type(None))

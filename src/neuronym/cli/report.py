@@ -17,6 +17,7 @@ from neuronym.cli.options import (
     LayersOption,
     MethodOption,
     QuietOption,
+    SignificantOption,
     TruthOption,
     listed,
 )
@@ -43,6 +44,7 @@ def report(
     ] = None,
     layers: LayersOption = None,
     method: MethodOption = None,
+    significant: SignificantOption = False,
     truth: TruthOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -64,7 +66,12 @@ def report(
         out = out if out != Path("report.html") else Path(f"report{compose.FORMATS[form]}")
     compose.prepare(out, form)
     shown = progress.automatic(quiet or json)
-    seen = select(open_atlas(atlas), layers=listed(layers), method=method, truth=truth)
+    seen = select(
+        open_atlas(atlas, significant=significant),
+        layers=listed(layers),
+        method=method,
+        truth=truth,
+    )
     with aside():
         made = compose.build(seen, shown)
         files = compose.write(made, out, form)

@@ -12,7 +12,7 @@ import typer
 from neuronym._core.checks import choice, misuse
 from neuronym._core.errors import CorruptImageError, UsageError
 from neuronym._core.terminal import command, printable
-from neuronym.cli.options import AtlasArgument, JsonOption, MethodOption, listed
+from neuronym.cli.options import AtlasArgument, JsonOption, MethodOption, SignificantOption, listed
 from neuronym.cli.output import aside, print_json
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def search(
     ] = None,
     limit: Annotated[int, typer.Option(metavar="N", help="Show at most N neurons.", min=1)] = 20,
     method: MethodOption = None,
+    significant: SignificantOption = False,
     abstained: Annotated[
         bool, typer.Option("--abstained", help="Also neurons that do not beat chance.")
     ] = False,
@@ -82,7 +83,7 @@ def search(
     from neuronym.search.searcher import Searcher
 
     _check(text, image, like, by, form)
-    searcher = Searcher(open_atlas(atlas), method)
+    searcher = Searcher(open_atlas(atlas, significant=significant), method)
     named = listed(layers)
     within = searcher.layers_like(named) if named else None
     with aside():

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from neuronym._core.checks import misuse
-from neuronym.cli.options import AtlasArgument, DrawingOption, JsonOption, MethodOption
+from neuronym.cli.options import (
+    AtlasArgument,
+    DrawingOption,
+    JsonOption,
+    MethodOption,
+    SignificantOption,
+)
 from neuronym.cli.output import print_json
 
 if TYPE_CHECKING:
@@ -25,6 +31,7 @@ def show(
     figure: DrawingOption = None,
     images: Annotated[int, typer.Option(metavar="N", help="Images in the figure.", min=1)] = 16,
     method: MethodOption = None,
+    significant: SignificantOption = False,
     json: JsonOption = False,
 ) -> None:
     """Print an atlas or a neuron, with the labels of one method: the first, or --method.
@@ -39,7 +46,7 @@ def show(
     """
     from neuronym.atlas.reader import open_atlas
 
-    opened = open_atlas(atlas)
+    opened = open_atlas(atlas, significant=significant)
     if unit is None and figure is not None:
         raise misuse("unit", "given with --figure, such as layer4:1802", unit)
     if unit is None:

@@ -6,7 +6,13 @@ from typing import Annotated
 
 import typer
 
-from neuronym.cli.options import AtlasArgument, JsonOption, LayersOption, MethodOption
+from neuronym.cli.options import (
+    AtlasArgument,
+    JsonOption,
+    LayersOption,
+    MethodOption,
+    SignificantOption,
+)
 from neuronym.cli.output import print_json, print_tables
 
 
@@ -25,6 +31,7 @@ def top(
         ),
     ] = None,
     method: MethodOption = None,
+    significant: SignificantOption = False,
     json: JsonOption = False,
 ) -> None:
     """List the neurons whose label one can rely on most.
@@ -39,7 +46,9 @@ def top(
     from neuronym.report.top import top_table
 
     chosen = layers.split(",") if layers else None
-    found = top_table(open_atlas(atlas), count, layers=chosen, by=by, method=method)
+    found = top_table(
+        open_atlas(atlas, significant=significant), count, layers=chosen, by=by, method=method
+    )
     if json:
         print_json({"notes": found.notes, "neurons": found.records})
     else:

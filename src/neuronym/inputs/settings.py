@@ -17,7 +17,7 @@ from neuronym._core.errors import UsageError
 KEEP = ("auto", "none", "topk", "all")
 DUPLICATES = ("once", "all")
 #: Settings that change where and how fast a run goes, not what comes out beyond rounding.
-EXECUTION = ("out", "device", "workers", "cache", "batch_size")
+EXECUTION = ("out", "device", "workers", "cache", "batch_size", "trust")
 
 
 def _setting(default: Any, help: str, group: str = "What", metavar: str | None = None) -> Any:
@@ -129,6 +129,12 @@ class DissectSettings:
         "auto",
         "Activations kept in the atlas: all, topk (those of the images the "
         "similarity used), none; auto: all up to 2 GB, else topk.",
+        "How",
+    )
+    trust: bool = _setting(
+        True,
+        "Examine how far the labels can be trusted: confidence, fit on images that did not choose "
+        "them, stability, chance.",
         "How",
     )
     device: str = _setting("auto", "auto, cpu, cuda, cuda:N, mps.", "Where")

@@ -304,7 +304,7 @@ def _plan(settings: DissectSettings) -> pipeline.Plan:
 def _dissect(cell: Cell, folder: Path, progress: Progress) -> None:
     manifest = read_manifest(folder) if folder.is_dir() else None
     first = cell.similarities[0] if manifest is None else _base(cell, manifest)
-    chosen = replace(cell.settings, similarity=first, out=str(folder))
+    chosen = replace(cell.settings, similarity=first, out=str(folder), trust=False)
     if manifest is None or not manifest.complete:
         pipeline.run(_plan(chosen), resume=True, progress=progress)
     for labeller in _lacking(cell, open_atlas(folder)):

@@ -11,6 +11,7 @@ from typing import Any
 from neuronym._core.checks import misuse, nearest
 from neuronym._core.errors import UsageError
 from neuronym._core.progress import Progress, automatic, silent
+from neuronym.analysis.trust.run import analyse
 from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas, open_atlas
 from neuronym.atlas.writer import AtlasWriter, check_free
@@ -49,7 +50,24 @@ def run(
     begun = AtlasWriter.begin(plan.out, plan.manifest(), resume=resume, overwrite=overwrite)
     with begun as writer:
         _run(plan, writer, progress)
-    return open_atlas(plan.out)
+    return _examined(plan, progress) if plan.settings.trust else open_atlas(plan.out)
+
+
+def _examined(plan: Plan, progress: Progress) -> Atlas:
+    """The atlas with all that can be said of how far its labels can be trusted."""
+    atlas = open_atlas(plan.out)
+    if atlas.manifest.units == 0:
+        return atlas
+    return analyse(
+        atlas,
+        target=plan.target,
+        probe=plan.probe,
+        encoder=plan.encoder,
+        device=plan.device.type,
+        workers=plan.settings.workers,
+        cache=plan.settings.cache,
+        progress=progress,
+    )
 
 
 def make_feeds(plan: Plan, cache: Cache) -> tuple[TargetPass, EncoderPass]:

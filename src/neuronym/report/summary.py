@@ -13,6 +13,7 @@ from neuronym.extraction.pooling import grouped, in_words
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.given import describe
 from neuronym.inputs.probes.subsets import sentences
+from neuronym.report.statement import evidence, findings, leading, why_unknown
 
 if TYPE_CHECKING:
     from neuronym.atlas.reader import Atlas
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 
 #: Columns of the table of layers that come from analyses.
 _FURTHER = {
-    "by_chance": "no better than chance",
-    "median_stability": "median stability",
+    "confident": "confidence ≥ 50%",
     "median_confidence": "median confidence",
+    "median_stability": "median stability",
+    "by_chance": "score no higher than by chance",
 }
 
 
@@ -66,6 +68,7 @@ def facts(atlas: Atlas, method: str | None = None) -> dict[str, Any]:
         "method": method,
         "methods": {name: facts.to_data() for name, facts in manifest.methods.items()},
         "layers": layers,
+        "confidence_unknown": why_unknown(atlas, method),
         "caveats": atlas.caveats(method),
         "notes": manifest.notes,
         "top_scoring": top,
@@ -102,10 +105,12 @@ def pooling(atlas: Atlas) -> str | None:
 
 
 def _trusted(rows: pd.DataFrame) -> dict[str, Any]:
-    """What analyses found about a layer: `by_chance` units that only abstain for that reason, …"""
+    """What analyses found about a layer: `by_chance`: units that do not beat chance, …"""
     found: dict[str, Any] = {}
     if "q" in rows:
-        found["by_chance"] = int((rows["abstained"] & rows["q"].notna()).sum())
+        found["by_chance"] = int(rows["significant"].eq(False).sum())
+    if "confidence" in rows:
+        found["confident"] = int((rows["confidence"] >= 0.5).sum())
     for name in ("stability", "confidence"):
         if name in rows:
             known = rows[name].dropna()
@@ -114,13 +119,13 @@ def _trusted(rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def trust_text(found: dict[str, float]) -> str:
-    """`Unit.trust` in words.
+    """`Unit.trust` in a few words, the confidence first.
 
-    >>> trust_text({"p": 0.0002, "q": 0.013, "stability": 0.93})
-    'p = 0.0002, q = 0.013, stability 93%'
+    >>> trust_text({"p": 0.0002, "q": 0.013, "stability": 0.93, "confidence": 0.4})
+    'confidence 40%, stability 93%, q = 0.013'
     """
-    shares = [f"{name} {value:.0%}" for name, value in found.items() if name not in ("p", "q")]
-    return ", ".join([f"{n} = {found[n]:.2g}" for n in ("p", "q") if n in found] + shares)
+    shares = [f"{name} {found[name]:.0%}" for name in ("confidence", "stability") if name in found]
+    return ", ".join(shares + ([f"q = {found['q']:.2g}"] if "q" in found else []))
 
 
 def score_text(score: float) -> str:
@@ -155,7 +160,7 @@ def print_method(atlas: Atlas, method: str) -> None:
     _print_layers(out, found)
     about = atlas.manifest.methods[method]
     if not about.get("baseline"):
-        _print_top_scoring(out, atlas, found, method)
+        _print_top(out, atlas, found, method)
     for note in (about.get("note"), *found["caveats"]):
         if note:
             out.print(f"Note: {note}", style="dim")
@@ -271,7 +276,7 @@ def print_summary(atlas: Atlas, seconds: float | None = None, method: str | None
                 out.print(Text(f"{name}: {words}."))
         out.print()
     _print_layers(out, found)
-    _print_top_scoring(out, atlas, found, method)
+    _print_top(out, atlas, found, method)
     for note in notes(atlas, about, found):
         out.print(f"Note: {note}", style="dim")
     first = found["top_scoring"][0] if found["top_scoring"] else None
@@ -291,38 +296,48 @@ def print_summary(atlas: Atlas, seconds: float | None = None, method: str | None
             out.print(f"  {call} {more}", style="cyan")
 
 
-def _print_top_scoring(
-    out: Any, atlas: Atlas, found: dict[str, Any], method: str | None = None
-) -> None:
+def _print_top(out: Any, atlas: Atlas, found: dict[str, Any], method: str | None = None) -> None:
     from rich.table import Table
 
-    if not found["top_scoring"]:
+    chosen = atlas.method(method)
+    sure = "confidence" in atlas.analyses(chosen)
+    rows = atlas.top(8, by="confidence", method=method).to_dict("records") if sure else []
+    rows = rows or found["top_scoring"]
+    if not rows:
         return
     labels = atlas.labels(method=method)
-    table = Table(title="Top-scoring neurons", title_justify="left", box=None, title_style="bold")
+    title = "The surest labels" if sure else "Top-scoring neurons"
+    table = Table(title=title, title_justify="left", box=None, title_style="bold")
     table.add_column("neuron", overflow="fold")
     table.add_column("label", style="bold")
-    table.add_column("score", justify="right")
+    for heading in (["confidence"] if sure else []) + ["score"]:
+        table.add_column(heading, justify="right")
     table.add_column("next labels")
-    for row in found["top_scoring"]:
+    for row in rows:
         same = labels[(labels["layer"] == row["layer"]) & (labels["unit"] == row["unit"])]
         own = atlas.class_names(row["layer"]).get(row["unit"])
         name = f"{row['layer']}:{row['unit']}" + (f" (class {own})" if own else "")
         rest = ", ".join(same["concept"][(same["rank"] > 1) & (same["rank"] <= 4)])
-        add_row(table, name, row["concept"], score_text(row["score"]), rest)
+        confidence = [f"{row['confidence']:.0%}"] if sure else []
+        add_row(table, name, row["concept"], *confidence, score_text(row["score"]), rest)
     out.print()
     out.print(table)
+    if why := why_unknown(atlas, chosen):
+        out.print(why)
 
 
 def unit_facts(unit: Unit, method: str | None = None) -> dict[str, Any]:
     """What a script wants to know of one neuron; default: by the first method."""
+    chosen = unit.atlas.method(method)
     return {
         "layer": unit.layer,
         "unit": unit.index,
-        "method": unit.atlas.method(method),
+        "method": chosen,
         "facts": unit.facts,
         "labels": unit.labels(method).to_dict("records"),
         "trust": unit.trust(method),
+        "evidence": evidence(unit.atlas, chosen, findings(unit, chosen)),
+        "confidence_unknown": why_unknown(unit.atlas, chosen),
         "exemplars": unit.exemplars().to_dict("records"),
     }
 
@@ -342,15 +357,19 @@ def print_unit(unit: Unit, method: str | None = None) -> None:
         f"{row['positive']:.0%} of the images\n"
     )
     labels, trust = unit.labels(method), unit.trust(method)
-    if trust:
-        out.print(f"{trust_text(trust)}\n")
-    if "confidence" in trust:
-        for caveat in unit.atlas.caveats(method):
-            out.print(f"{caveat}\n", style="dim")
     if labels.empty:
         out.print(f"{method} has not labelled {unit.layer}.\n", style="yellow")
     elif labels["abstained"].iloc[0]:
         out.print(f"No label: {labels['reason'].iloc[0]}.\n", style="yellow")
+    else:
+        said = leading(labels["concept"].iloc[0], trust.get("confidence"))
+        out.print(said[0].upper() + said[1:], style="bold")
+        why = unit.atlas.caveats(method) if "confidence" in trust else []
+        for note in (*why, *filter(None, [why_unknown(unit.atlas, method)])):
+            out.print(note, style="dim")
+        for sentence in evidence(unit.atlas, method, findings(unit, method)):
+            out.print(f"· {sentence}")
+        out.print()
     if labels["concept"].notna().any():  # also of a unit that abstains because of an analysis
         stands = not labels["abstained"].iloc[0]
         title = f"Labels by {method}" if stands else f"What {method} would have said"

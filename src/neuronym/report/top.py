@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from neuronym._core.tables import Column, Table
+from neuronym.report.statement import why_unknown
 
 if TYPE_CHECKING:
     from neuronym.atlas.reader import Atlas
@@ -46,19 +47,9 @@ def top_table(
     ]
     rows = [{**row, "neuron": f"{row['layer']}:{row['unit']}"} for row in found.to_dict("records")]
     notes = [f"Ranked by {rule}: {MEANING[rule]}. Labels of {chosen}."]
-    if rule != "confidence":
-        notes.append(unknown(atlas, chosen))
+    if (why := why_unknown(atlas, chosen)) is not None:
+        notes.append(why)
     notes += atlas.caveats(method) if rule == "confidence" else []
     return Table(
         "top", f"The {len(rows)} neurons to rely on most", tuple(columns), tuple(rows), tuple(notes)
-    )
-
-
-def unknown(atlas: Atlas, method: str) -> str:
-    """Why no confidence is known, and what to do."""
-    if "confidence" in atlas.analyses(method):
-        return "Confidence is unknown for these neurons."
-    return (
-        "Confidence unknown: it was not calibrated in this atlas. "
-        f"`neuronym trust {atlas.folder} confidence` does it, or says what is missing."
     )

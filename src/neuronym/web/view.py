@@ -21,6 +21,7 @@ from neuronym.analysis.evaluation.base import open_context, table
 from neuronym.atlas import schema
 from neuronym.atlas.reader import Atlas, first_of
 from neuronym.atlas.schema import MANIFEST
+from neuronym.report.statement import ANALYSES
 from neuronym.search.relations import Units
 from neuronym.search.searcher import Hits, Searcher
 from neuronym.web.addresses import segment
@@ -124,6 +125,21 @@ class View:
         method = self.atlas.method(method)
         return self.once(
             ("labels", method), lambda: Grouped(self.atlas.labels(method=method), self.units)
+        )
+
+    def findings(self, method: str, place: int) -> dict[str, dict[str, Any]]:
+        """By analysis what it found about a unit's label."""
+        return {
+            name: rows[0]
+            for name in ANALYSES
+            if name in self.atlas.analyses(method)
+            and (rows := self._found(name, method).of(place, 1))
+        }
+
+    def _found(self, analysis: str, method: str) -> Grouped:
+        return self.once(
+            ("trust", analysis, method),
+            lambda: Grouped(self.atlas.trust(analysis, method=method), self.units),
         )
 
     @cached

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,10 @@ def analyse(
     shown = automatic() if progress is None else progress
     chosen, look = atlas.method(method), LabelContext(atlas, progress=shown, **context)
     asked = [analyses] if isinstance(analyses, str) else analyses
-    given = _able(look, chosen) if asked is None else [open_analysis(a) for a in asked]
+    given = [open_analysis(a) for a in asked or ()]
+    if asked is None:
+        given, refusals = _able(look, chosen)
+        _note(atlas, chosen, refusals)
     names = [analysis.name for analysis in given]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
@@ -66,6 +69,7 @@ def analyse(
         analysis.check(look, chosen)
     atlas = add_families(look)
     new: set[str] = set()
+    refused: dict[str, NeuronymError] = {}
     for analysis in wanted:
         there = _there(atlas, analysis.name, chosen)
         named = analysis.name in {one.name for one in given}
@@ -73,8 +77,15 @@ def analyse(
         if there and same and not new & set(analysis.after):
             continue
         new.add(analysis.name)
-        _add(LabelContext(atlas, progress=shown, **context), analysis, chosen)
+        try:
+            _add(LabelContext(atlas, progress=shown, **context), analysis, chosen)
+        except UsageError as error:  # only now it is seen that the method cannot be examined so
+            if asked is not None:
+                raise
+            refused[analysis.name] = error
         atlas = open_atlas(atlas.folder)
+    if refused:
+        _note(atlas, chosen, refusals | refused)
     return atlas
 
 
@@ -98,23 +109,34 @@ def _readers(atlas: Atlas, method: str, wanted: Sequence[Analysis]) -> list[Anal
     return [a for a in others if a.name not in names and names & set(a.after)]
 
 
-def _able(context: LabelContext, method: str) -> list[Analysis]:
-    """Those of all analyses that do not refuse the method.
+def _able(context: LabelContext, method: str) -> tuple[list[Analysis], dict[str, NeuronymError]]:
+    """Those of all analyses that do not refuse the method, and why the others do.
 
     Raises:
         UsageError, NeuronymError: all refuse; says why.
     """
-    found, refusals = [], []
+    found: list[Analysis] = []
+    refusals: dict[str, NeuronymError] = {}
     for analysis in (open_analysis(entry.name) for entry in ANALYSES):
         try:
             for needed in in_order([analysis]):
                 needed.check(context, method)
             found.append(analysis)
         except NeuronymError as error:
-            refusals.append(error)
+            refusals[analysis.name] = error
     if not found:
-        raise refusals[0]
-    return found
+        raise next(iter(refusals.values()))
+    return found, refusals
+
+
+def _note(atlas: Atlas, method: str, refusals: Mapping[str, NeuronymError]) -> None:
+    """Keep in the atlas why analyses could not be made: it is shown in place of their numbers."""
+    said = {schema.analysis_id(name, method): str(error) for name, error in refusals.items()}
+    others = {k: v for k, v in atlas.manifest.refused.items() if not k.endswith(f" of {method}")}
+    if atlas.manifest.refused != others | said:
+        with AtlasWriter.extend(atlas.folder) as writer:
+            writer.note(refused=others | said)
+        atlas.manifest.refused = others | said
 
 
 def in_order(analyses: Sequence[Analysis]) -> list[Analysis]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from neuronym._core.terminal import counted
 from neuronym.analysis.evaluation.bins import BINS
+from neuronym.report.statement import why_unknown
 from neuronym.report.summary import facts, notes
 from neuronym.web.pages.base import Page, Query, page
 from neuronym.web.view import Card, View
@@ -49,6 +50,8 @@ class Home(Page):
     facts: dict[str, Any]
     layers: tuple[Layer, ...]
     top_scoring: tuple[Card, ...]
+    surest: bool  # they are those of the highest confidence
+    unknown: str | None  # why confidence is not known
     units: int
     bins: str
 
@@ -74,9 +77,11 @@ def home(view: View, parts: tuple[str, ...], query: Query) -> Home:
                 {n: bins[layer["layer"]][n] for n in BINS} if layer["layer"] in bins else None,
             )
         )
-    cards = tuple(
-        view.card(view.units.starts[row["layer"]] + row["unit"]) for row in found["top_scoring"]
-    )
+    unknown = why_unknown(view.atlas, view.methods[0])
+    best = found["top_scoring"]
+    if unknown is None:
+        best = view.atlas.top(12, by="confidence").to_dict("records") or best
+    cards = tuple(view.card(view.units.starts[row["layer"]] + row["unit"]) for row in best)
     units = sum(layer.units for layer in layers)
     target = found["target"]
     told = {key: found[key] for key in ("target", "probe", "images", "concepts", "encoder")} | {
@@ -97,6 +102,8 @@ def home(view: View, parts: tuple[str, ...], query: Query) -> Home:
         told,
         tuple(layers),
         cards,
+        unknown is None,
+        unknown,
         units,
         how,
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from neuronym._core.errors import NeuronymError
 from neuronym.atlas.schema import TRUST
+from neuronym.report.statement import evidence, why_unknown
 from neuronym.web.pages.base import NotFoundError, Page, Query, page
 from neuronym.web.view import Card, Exemplar, Label, View, number
 
@@ -28,6 +29,8 @@ class Method:
     reason: str | None
     trust: dict[str, float | None]
     caveats: tuple[str, ...]
+    evidence: tuple[str, ...]
+    unknown: str | None  # why its confidence is not known
 
     @property
     def span(self) -> tuple[float, float]:
@@ -83,7 +86,9 @@ def unit(view: View, parts: tuple[str, ...], query: Query) -> UnitPage:
     layer, index = read(view, parts)
     place = view.units.starts[layer] + index
     methods = tuple(
-        _method(view, name, rows) for name in view.methods if (rows := view.labels(name).of(place))
+        _method(view, name, place, rows)
+        for name in view.methods
+        if (rows := view.labels(name).of(place))
     )
     rows = view.exemplars.of(place)
     ways = WAYS if view.quick or query.get("like") == "activations" else WAYS[:2]
@@ -135,7 +140,7 @@ def read(view: View, parts: tuple[str, ...]) -> tuple[str, int]:
     return layer, int(parts[1])
 
 
-def _method(view: View, name: str, rows: list[dict[str, Any]]) -> Method:
+def _method(view: View, name: str, place: int, rows: list[dict[str, Any]]) -> Method:
     first = rows[0]
     labels = tuple(
         Label(int(row["rank"]), row["concept"], number(row["score"]))
@@ -146,7 +151,10 @@ def _method(view: View, name: str, rows: list[dict[str, Any]]) -> Method:
     reason = first["reason"] if isinstance(first["reason"], str) else None
     known = any(value is not None for value in trust.values())
     caveats = tuple(view.atlas.caveats(name)) if known else ()
-    return Method(name, labels, bool(first["abstained"]), reason, trust, caveats)
+    told = tuple(evidence(view.atlas, name, view.findings(name, place))) if labels else ()
+    unknown = why_unknown(view.atlas, name)
+    silent = bool(first["abstained"])
+    return Method(name, labels, silent, reason, trust, caveats, told, unknown)
 
 
 def _histogram(values: np.ndarray | None) -> Histogram | None:
