@@ -234,7 +234,24 @@ def test_refusals(atlas: Atlas) -> None:
 def strict(examined: Atlas, tmp_path_factory: pytest.TempPathFactory) -> Atlas:
     """An atlas in which nobody beats chance: 5 false discoveries in 10⁴ are too many."""
     copy = shutil.copytree(examined.folder, tmp_path_factory.mktemp("strict") / "atlas")
-    return analyse(open_atlas(copy), ["significance:sets=99,fdr=1e-4"])
+    analyse(open_atlas(copy), ["significance:sets=99,fdr=1e-4"])
+    return open_atlas(copy, significant=True)
+
+
+def test_units_that_do_not_beat_chance_keep_their_label_unless_asked(strict: Atlas) -> None:
+    plain = open_atlas(strict.folder)
+    rows = plain.labels("detect", 0)
+    assert not rows["abstained"].any()
+    assert not rows["significant"].any()
+    assert not plain.search("red").empty
+    found = summary.facts(plain)["layers"][0]
+    assert (found["labelled"], found["abstained"], found["by_chance"]) == (6, 1, 6)
+    text = " ".join(run("show", strict.folder, "detect:0").split())
+    assert "red, confidence unknown" in text
+    assert "gives so high a score by chance, too (q = 0.012)" in text
+    assert "No label" not in text
+    asked = " ".join(run("show", strict.folder, "detect:0", "--significant").split())
+    assert "No label: no better than chance" in asked
 
 
 def test_units_that_do_not_beat_chance_abstain_everywhere(strict: Atlas) -> None:
@@ -260,7 +277,7 @@ def test_a_unit_and_what_is_known_of_it(examined: Atlas, strict: Atlas) -> None:
     assert any("no better than chance (q = 0.012)" in text for text in drawn)
     assert any(text.endswith("red") for text in drawn)
     drawn = [text.get_text() for text in _texts(draw(unit))]
-    assert any(", stability" in text for text in drawn)
+    assert any("stability" in text for text in drawn)
     assert not any("chance" in text for text in drawn)
 
 
@@ -286,7 +303,7 @@ def test_commands(atlas: Atlas) -> None:
     text = run("trust", atlas.folder, "significance:sets=700", "bootstrap:resamples=9")
     assert "significance:sets=700" in text
     assert "half agreement" in text
-    assert "neurons have a label that stands" in text
+    assert "neurons have a label. Confidence unknown" in " ".join(text.split())
     found = json.loads(run("trust", atlas.folder, "bootstrap:resamples=9", "--json", "-q"))
     assert found["analyses"]["bootstrap"]["resamples"] == 9
     assert [row["layer"] for row in found["analyses"]["bootstrap"]["by_layer"]] == [
@@ -294,10 +311,10 @@ def test_commands(atlas: Atlas) -> None:
         "head",
     ]
     shown = run("show", atlas.folder, "detect:0")
-    assert "q = " in shown
-    assert ", stability" in shown
+    assert "(q = " in shown
+    assert "the label stays in" in shown
     assert json.loads(run("show", atlas.folder, "detect:0", "--json"))["trust"]["stability"] > 0.8
-    assert "no better than chance" in run("show", atlas.folder)
+    assert "no higher than" in " ".join(run("show", atlas.folder).split())
     with pytest.raises(UsageError, match="`sets`"):
         run("significance", atlas.folder, "--sets", 2)
 

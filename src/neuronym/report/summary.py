@@ -362,8 +362,7 @@ def print_unit(unit: Unit, method: str | None = None) -> None:
     elif labels["abstained"].iloc[0]:
         out.print(f"No label: {labels['reason'].iloc[0]}.\n", style="yellow")
     else:
-        said = leading(labels["concept"].iloc[0], trust.get("confidence"))
-        out.print(said[0].upper() + said[1:], style="bold")
+        out.print(leading(labels["concept"].iloc[0], trust.get("confidence")), style="bold")
         why = unit.atlas.caveats(method) if "confidence" in trust else []
         for note in (*why, *filter(None, [why_unknown(unit.atlas, method)])):
             out.print(note, style="dim")

@@ -10,6 +10,7 @@ import pandas as pd
 
 from neuronym._core.terminal import add_row, command, console
 from neuronym.atlas import schema
+from neuronym.report.statement import why_unknown
 from neuronym.report.summary import option, score_text
 
 if TYPE_CHECKING:
@@ -79,10 +80,13 @@ def print_trust(atlas: Atlas, method: str, analyses: Sequence[str]) -> None:
     for caveat in atlas.caveats(method):
         out.print(f"{caveat}\n", style="dim")
     first = atlas.first_labels(method=method)
-    out.print(
-        f"{int((~first['abstained']).sum()):,} of {len(first):,} neurons have a label that stands; "
-        "the others abstain, and say why."
-    )
+    labelled = int((~first["abstained"]).sum())
+    said = f"{labelled:,} of {len(first):,} neurons have a label"
+    if (why := why_unknown(atlas, method)) is None:
+        high = int((first["confidence"] >= 0.5).sum())
+        out.print(f"{said}; {high:,} with a confidence of 50% or more.")
+    else:
+        out.print(f"{said}. {why}")
     active = first[~first["abstained"]].sort_values("score", ascending=False, kind="stable")
     shown = active if len(active) else first
     place, named = shlex.quote(str(atlas.folder)), option(atlas, method)

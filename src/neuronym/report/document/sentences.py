@@ -13,6 +13,7 @@ from neuronym.atlas import schema
 from neuronym.inputs.probes.subsets import sentences as told
 from neuronym.report.categories import MEASURED
 from neuronym.report.plots.base import Selection, numbered
+from neuronym.report.statement import why_unknown
 from neuronym.report.summary import embeds, score_text
 from neuronym.similarity.base import open_similarity
 
@@ -35,6 +36,7 @@ def lead(seen: Selection) -> Iterator[str]:
         f"{numbered(len(rows), 'neuron')} in {layers} of {target['name']}{random} {source} "
         f"as {seen.method}{_from(seen)}."
     )
+    yield sure(seen, rows)
     yield chance(seen, rows)
     named = rows[~rows["abstained"]]
     if len(named):
@@ -58,20 +60,35 @@ def _from(seen: Selection) -> str:
     return f", from {manifest.probe.images:,} images{words}"
 
 
+def sure(seen: Selection, rows: pd.DataFrame) -> str:
+    """How many labels one can rely on, or why that is not known."""
+    why = why_unknown(seen.atlas, seen.method)
+    if why is not None:
+        return why
+    known = rows["confidence"].dropna()
+    high = int((known >= 0.5).sum())
+    return (
+        f"{part(high, len(rows))} of the labels have a confidence of at least 50 %; the highest "
+        f"is {known.max():.0%}."
+        if len(known)
+        else "No label has a confidence."
+    )
+
+
 def chance(seen: Selection, rows: pd.DataFrame) -> str:
-    """How many neurons have a label that stands."""
-    total, named = len(rows), int((~rows["abstained"]).sum())
-    unscored = int(rows["concept"].isna().sum())
-    none = f" {numbered(unscored, 'neuron')} got no label at all." if unscored else ""
+    """How many neurons have a label, and how many scores beat chance."""
+    total, named = len(rows), int(rows["concept"].notna().sum())
+    said = f"Of {numbered(total, 'neuron')}, {part(named, total)} have a label."
     if "significance" not in seen.atlas.analyses(seen.method):
-        end = "." if seen.atlas.imported else "; whether they beat chance was not examined."
-        return f"Of {numbered(total, 'neuron')}, {part(named, total)} have a label{end}{none}"
+        return said
     key = schema.analysis_id("significance", seen.method)
     fdr = seen.atlas.manifest.analyses[key]["fdr"]
+    beyond = int(rows["significant"].eq(True).sum())
+    rest = " The others abstain." if seen.atlas.only_significant else ""
     return (
-        f"Of {numbered(total, 'neuron')}, {part(named, total)} beat chance at a false-discovery "
-        f"rate of {100 * fdr:g} %: their best score is higher than what the same search finds "
-        f"where there is nothing to find. The others abstain.{none}"
+        f"{said} The scores of {part(beyond, total)} beat chance at a false-discovery rate of "
+        f"{100 * fdr:g} %: they are higher than what the same search finds where there is nothing "
+        f"to find.{rest}"
     )
 
 
