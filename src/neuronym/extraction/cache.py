@@ -27,15 +27,8 @@ import numpy as np
 from neuronym._core import hashing, storage
 from neuronym._core.errors import NeuronymError
 
-KINDS = ("activations", "detections", "embeddings", "images", "texts")
-
-
-def default_root() -> Path:
-    """`$NEURONYM_CACHE`, or the user's cache directory."""
-    import platformdirs
-
-    chosen = os.environ.get("NEURONYM_CACHE")
-    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("neuronym"))
+#: The folders below the root; `drawings` is written by the probe `synthetic`.
+KINDS = ("activations", "detections", "drawings", "embeddings", "images", "texts")
 
 
 @dataclass(frozen=True)
@@ -82,7 +75,7 @@ class Cache:
     """A directory of entries."""
 
     def __init__(self, root: Path | str | None = None) -> None:
-        self.root = Path(root) if root is not None else default_root()
+        self.root = Path(root) if root is not None else storage.cache_root()
 
     def entry(
         self, kind: str, about: Mapping[str, Any], former: Mapping[str, Any] | None = None

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from neuronym._core.checks import misuse
 from neuronym._core.errors import NeuronymError
+from neuronym._core.storage import cache_root
 from neuronym._core.terminal import printable
-from neuronym.extraction.cache import default_root
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,7 +42,7 @@ _FONTS = (
 def new(**options: Any) -> Figure:
     """An empty figure; `options` are those of matplotlib's `Figure`."""
     # matplotlib keeps a list of fonts; it belongs into our cache, not into the user's home.
-    os.environ.setdefault("MPLCONFIGDIR", str(default_root() / "matplotlib"))
+    os.environ.setdefault("MPLCONFIGDIR", str(cache_root() / "matplotlib"))
     from matplotlib.figure import Figure
 
     return Figure(**options)
@@ -51,7 +51,7 @@ def new(**options: Any) -> Figure:
 @contextlib.contextmanager
 def style() -> Iterator[None]:
     """While a figure is drawn: our fonts and ink, and text from data shown as it is."""
-    os.environ.setdefault("MPLCONFIGDIR", str(default_root() / "matplotlib"))
+    os.environ.setdefault("MPLCONFIGDIR", str(cache_root() / "matplotlib"))
     import matplotlib
     from matplotlib.font_manager import fontManager
 

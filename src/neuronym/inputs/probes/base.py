@@ -20,6 +20,7 @@ import numpy as np
 from neuronym._core import hashing
 from neuronym._core.checks import Verbatim, integer, misuse
 from neuronym._core.errors import CorruptImageError
+from neuronym._core.progress import Progress, silent
 from neuronym._core.registry import Name, Registry, escape, parse, split, write
 from neuronym.inputs.probes import images
 
@@ -107,6 +108,15 @@ class Probe(abc.ABC):
         Raises:
             CorruptImageError: nothing can be read there.
         """
+
+    def prepare(
+        self, count: int, cache: Path, workers: int = 2, progress: Progress = silent
+    ) -> None:
+        """Do what makes reading the first `count` images fast, and keep it below `cache`.
+
+        A pass calls it before it reads. Most probes have nothing to do.
+        """
+        return None
 
     def source(self, index: int) -> str | None:
         """The path of the image's file, if it has one."""
@@ -375,6 +385,14 @@ class Union(Probe):
         number, inner = self._find(index)
         return self._parts[number].read(inner)
 
+    def prepare(
+        self, count: int, cache: Path, workers: int = 2, progress: Progress = silent
+    ) -> None:
+        for part, end in zip(self._parts, self._ends, strict=True):
+            inside = count - (end - len(part))
+            if inside > 0:
+                part.prepare(min(inside, len(part)), cache, workers, progress)
+
     def source(self, index: int) -> str | None:
         number, inner = self._find(index)
         return self._parts[number].source(inner)
@@ -421,6 +439,11 @@ class First(Probe):
 
     def read(self, index: int) -> RawImage:
         return self._probe.read(self._inside(index))
+
+    def prepare(
+        self, count: int, cache: Path, workers: int = 2, progress: Progress = silent
+    ) -> None:
+        self._probe.prepare(min(count, len(self)), cache, workers, progress)
 
     def source(self, index: int) -> str | None:
         return self._probe.source(self._inside(index))
