@@ -376,14 +376,27 @@ def test_a_damaged_file_is_not_believed(store, probe, tmp_path):
     assert other.read(70).data == probe.read(70).data
 
 
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [("/bin/false", "a process failed"), ("/no/python/here", "/no/python/here cannot be run")],
+)
 def test_without_processes_pictures_are_drawn_when_they_are_read(
-    tmp_path, probe, monkeypatch, caplog
+    tmp_path, probe, monkeypatch, caplog, program, reason
 ):
-    monkeypatch.setattr(synthetic.sys, "executable", "/bin/false")
+    monkeypatch.setattr(synthetic.sys, "executable", program)
+    other = SyntheticProbe(images=96)
+    with caplog.at_level(logging.WARNING):
+        other.prepare(96, tmp_path, workers=0)
+    assert f"drawn when they are read, as they cannot be kept: {reason}" in caplog.text
+    assert other.read(3).data == probe.read(3).data
+
+
+def test_a_cache_that_cannot_be_written_is_said(tmp_path, probe, caplog):
+    (tmp_path / "drawings").write_text("a file where the folder should be")
     other = SyntheticProbe(images=96)
     with caplog.at_level(logging.WARNING):
         other.prepare(96, tmp_path)
-    assert "drawn when they are read" in caplog.text
+    assert "cannot be kept: Cannot write" in caplog.text
     assert other.read(3).data == probe.read(3).data
 
 

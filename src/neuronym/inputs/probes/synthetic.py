@@ -136,7 +136,10 @@ class SyntheticProbe(Probe):
             with contextlib.suppress(OSError):  # when it was last used
                 os.utime(self._folder / "about.json")
             return
-        storage.write_json(self._folder / "about.json", _about(self.seed))
+        try:
+            storage.write_json(self._folder / "about.json", _about(self.seed))
+        except NeuronymError as error:
+            return _cannot_keep(str(error))
         sizes = {number: len(_pictures(self.seed, number)) for number in blocks}
         with progress("drawing the pictures", sum(sizes.values())) as tick:
             tick.advance(sum(sizes[n] for n in blocks if n not in missing), instant=True)
@@ -238,26 +241,28 @@ def _in_processes(folder: Path, seed: int, numbers: Sequence[int], workers: int)
     running: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryFile() as said, os.fdopen(read) as finished:
         try:
-            for worker in range(min(max(1, workers), len(numbers))):
-                own = [str(number) for number in numbers[worker::workers]]
-                line = [sys.executable, "-P", "-m", __name__, str(folder), str(seed), *own]
-                running.append(subprocess.Popen(line, stdout=write, stderr=said, **how))
-            os.close(write)
+            with os.fdopen(write, "wb") as out:
+                for worker in range(min(max(1, workers), len(numbers))):
+                    own = [str(number) for number in numbers[worker :: max(1, workers)]]
+                    line = [sys.executable, "-P", "-m", __name__, str(folder), str(seed), *own]
+                    running.append(subprocess.Popen(line, stdout=out, stderr=said, **how))
             for line in finished:
                 yield int(line)
             codes = [process.wait() for process in running]
             if any(codes):
                 said.seek(0)
                 reason = said.read().decode(errors="replace").strip().rpartition("\n")[2]
-                _log.warning(
-                    "Not all pictures could be drawn in advance (%s); the others are drawn when "
-                    "they are read.",
-                    reason,
-                )
+                _cannot_keep(reason or "a process failed")
+        except OSError as error:
+            _cannot_keep(f"{sys.executable} cannot be run: {error.strerror}")
         finally:
             for process in running:
                 process.kill()
                 process.wait()
+
+
+def _cannot_keep(reason: str) -> None:
+    _log.warning("Pictures are drawn when they are read, as they cannot be kept: %s", reason)
 
 
 @PROBES.register(
