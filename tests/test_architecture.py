@@ -14,6 +14,7 @@ import pytest
 from places import ROOT
 
 SOURCE = ROOT / "src" / "neuronym"
+DRAWINGS = ROOT / "src" / "neuronym_drawings"
 FILES = sorted(SOURCE.rglob("*.py"))
 #: The only imports that point upward: shortcuts of objects, made when they are called.
 UPWARD = {
@@ -96,20 +97,35 @@ def test_every_upward_import_is_still_there() -> None:
     assert there >= UPWARD
 
 
-@pytest.mark.parametrize("path", FILES, ids=_name)
+@pytest.mark.parametrize("path", [*FILES, *sorted(DRAWINGS.rglob("*.py"))], ids=str)
 def test_files_hold_one_idea_of_bearable_length(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= 600
 
 
+def test_folders_hold_few_entries() -> None:
+    for folder in (DRAWINGS, *(p for p in DRAWINGS.rglob("*") if p.is_dir())):
+        there = [p for p in folder.iterdir() if p.name != "__pycache__"]
+        assert len(there) <= ENTRIES, folder
+
+
 def test_packages_import_nothing_when_they_are_entered() -> None:
-    drawings = SOURCE / "inputs" / "probes" / "synthetic"
     for path in SOURCE.rglob("*/__init__.py"):
-        if drawings not in path.parents:
-            top = [package for where, package, _ in _imports(path) if not where]
-            assert not top or path.parent.name == "cli", path
+        top = [package for where, package, _ in _imports(path) if not where]
+        assert not top or path.parent.name == "cli", path
 
 
-@pytest.mark.parametrize("folder", ["src", "tests", "benchmarks"])
+def test_the_drawings_know_nothing_of_neurons() -> None:
+    files = sorted(DRAWINGS.rglob("*.py"))
+    assert len(files) > 30
+    for path in files:
+        nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+        names = {a.name for node in nodes if isinstance(node, ast.Import) for a in node.names}
+        names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+        packages = {name.split(".")[0] for name in names} - set(sys.stdlib_module_names)
+        assert packages <= {"numpy", "PIL", "neuronym_drawings"}, path
+
+
+@pytest.mark.parametrize("folder", ["src", "tests", "benchmarks", "training"])
 def test_the_formatter_has_no_exceptions(folder: str) -> None:
     word = "fmt" + ":"
     for path in (ROOT / folder).rglob("*.py"):

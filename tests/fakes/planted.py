@@ -15,6 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import nn
@@ -25,8 +26,12 @@ from neuronym.atlas.reader import Atlas
 from neuronym.inputs.encoders.base import Encoder
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.probes.base import Annotation, Mask, Probe, RawImage
-from neuronym.inputs.probes.synthetic.probe import SyntheticProbe
 from neuronym.inputs.targets.base import Target
+from neuronym_drawings import camera, compose
+from neuronym_drawings.backdrops import BACKDROPS
+from neuronym_drawings.canvas import Canvas
+from neuronym_drawings.catalogue import catalogue, draw
+from neuronym_drawings.things.base import THINGS
 
 #: unit → (category, name) of what it detects; `striped` in one orientation only, level.
 PLANTED = {
@@ -48,27 +53,40 @@ _KINDS = {
     "object": ("circle", "square", "star", "cross"),
     "material": ("wood", "brick"),
 }
+#: Of each kind the first pictures: more would only take longer. Picture 10 of a colour shows it on
+#: a disc: a circle that no mask names; picture 4 of a texture shows it on a body.
+_NUMBERS = {"colour": range(10), "texture": (0, 1, 2, 3, 5, 6, 7, 8), "object": range(6)}
+_NUMBERS["material"] = range(4)
+
+
+def _large(canvas: Canvas, name: str, tint: str | None, backdrop: str, beside: str | None) -> None:
+    """One thing alone, as large as it comes: so large are the circles that are detected."""
+    BACKDROPS[backdrop].draw(canvas)
+    x, y = canvas.rng.uniform(100, 124, 2)
+    compose.put(canvas, name, x, y, canvas.rng.uniform(*THINGS[name].size), tint)
 
 
 class Chosen(Probe):
-    """Some pictures of `synthetic`, drawn once and kept."""
+    """Some pictures of `synthetic`, large and seen from straight ahead, drawn once and kept."""
 
     name = "chosen pictures of synthetic"
 
     def __init__(self) -> None:
-        whole = SyntheticProbe()
-        ids = [whole.image_id(i) for i in range(len(whole))]
-        # Picture 10 of a colour shows it on a disc: a circle that no mask names.
-        wanted = {f"{category}/{name}" for category in _KINDS for name in _KINDS[category]}
-        places = [
-            i
-            for i, (kind, _, number) in enumerate(text.rpartition("/") for text in ids)
-            if kind in wanted and number != "10"
+        wanted = {
+            f"{category}/{name}/{k:02d}"
+            for category, names in _KINDS.items()
+            for name in names
+            for k in _NUMBERS[category]
+        }
+        chosen = [picture for picture in catalogue(0) if picture.id in wanted]
+        self._ids = [picture.id for picture in chosen]
+        self._labels = [tuple(Annotation(*note) for note in picture.labels) for picture in chosen]
+        with patch.object(camera, "shoot"), patch.object(compose, "alone", _large):
+            drawn = [draw(picture, 0) for picture in chosen]
+        self._images = [RawImage(canvas.pixels()) for canvas in drawn]
+        self._masks = [
+            tuple(Mask(*note, pixels) for note, pixels in canvas.masks()) for canvas in drawn
         ]
-        self._ids = [ids[i] for i in places]
-        self._images = [whole.read(i) for i in places]
-        self._labels = [tuple(whole.labels(i)) for i in places]
-        self._masks = [tuple(whole.masks(i)) for i in places]
 
     def __len__(self) -> int:
         return len(self._ids)

@@ -1,30 +1,32 @@
-"""The embedded probe: enough images, the same everywhere, with masks that are right."""
+"""The probe `synthetic`: enough images, the same everywhere, kept once they are drawn."""
 
 from __future__ import annotations
 
 import copy
-import hashlib
+import logging
 import pickle
 import subprocess
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks.drawings import LIKENESS, likeness
 
 from neuronym._core.errors import UsageError
 from neuronym._core.registry import parse
-from neuronym.inputs.probes.base import PROBES, Annotation
-from neuronym.inputs.probes.synthetic import palette, photographs
-from neuronym.inputs.probes.synthetic.backdrops import BACKDROPS
-from neuronym.inputs.probes.synthetic.canvas import Canvas
-from neuronym.inputs.probes.synthetic.catalogue import GROUPS, catalogue
-from neuronym.inputs.probes.synthetic.noise import SIZE, cells, fbm, generator, slopes, streaks
-from neuronym.inputs.probes.synthetic.probe import SyntheticProbe, open_synthetic
-from neuronym.inputs.probes.synthetic.scenes.base import SCENES
-from neuronym.inputs.probes.synthetic.textures.base import TEXTURES
-from neuronym.inputs.probes.synthetic.things.base import THINGS, Pen
+from neuronym.extraction.cache import Cache
+from neuronym.inputs.probes import synthetic
+from neuronym.inputs.probes.base import PROBES, Annotation, First, ListProbe, Union
+from neuronym.inputs.probes.synthetic import BLOCK, SyntheticProbe, open_synthetic
+from neuronym_drawings import palette, photographs
+from neuronym_drawings.canvas import Canvas
+from neuronym_drawings.catalogue import TRAINING_SEEDS, VARIANTS, catalogue
+from neuronym_drawings.noise import SIZE
+from neuronym_drawings.textures.base import TEXTURES
+from neuronym_drawings.things.base import THINGS
 
 CATEGORIES = {"colour", "texture", "material", "object", "part", "scene"}
 DTD = """
@@ -43,20 +45,23 @@ def probe() -> SyntheticProbe:
 
 @pytest.fixture(scope="module")
 def drawn(probe):
-    """Every image drawn once: hash, masks' annotations and sizes (the pixels are let go)."""
-    rows = []
-    for k in range(len(probe)):
-        raw = probe.read(k)
-        assert raw.data.shape == (SIZE, SIZE, 3)
-        assert raw.data.dtype == np.uint8
+    """Some images drawn once: hash, masks' annotations and spread (the pixels are let go)."""
+    rows = {}
+    for k in range(0, len(probe), 23):
+        pixels = pixels_of(probe, k)
+        assert pixels.shape == (SIZE, SIZE, 3)
         masks = probe.masks(k)
         for mask in masks:
             assert mask.pixels.shape == (SIZE, SIZE), probe.image_id(k)
             assert mask.pixels.dtype == bool, probe.image_id(k)
             assert mask.pixels.any(), (probe.image_id(k), mask.name)
         named = [Annotation(mask.category, mask.name) for mask in masks]
-        rows.append((raw.content_hash, named, float(raw.data.std())))
+        rows[k] = (probe.read(k).content_hash, named, float(pixels.std()))
     return rows
+
+
+def pixels_of(probe, k: int) -> np.ndarray:
+    return np.asarray(probe.read(k).decode())
 
 
 def find(probe, start: str) -> list[int]:
@@ -74,14 +79,22 @@ def mask_of(probe, k: int, category: str, name: str) -> np.ndarray:
 
 
 def test_there_are_enough_images_without_the_photographs(probe):
-    assert sum(picture.crop is None for picture in catalogue(0)) >= 1200
+    assert 3000 <= sum(picture.crop is None for picture in catalogue(0)) <= 5000
     assert len(probe) == len(catalogue(0))
+
+
+def test_every_word_has_enough_pictures(probe):
+    counts = Counter(tuple(probe.image_id(k).split("/")[:2]) for k in range(len(probe)))
+    least = {"colour": 20, "texture": 20, "material": 16, "object": 10, "scene": 12, "group": 12}
+    for (kind, name), count in counts.items():
+        if kind in least:
+            assert count == VARIANTS[kind] >= least[kind], name
 
 
 def test_ids_are_unique_and_readable(probe):
     ids = [probe.image_id(k) for k in range(len(probe))]
     assert len(set(ids)) == len(ids)
-    assert {"texture/striped/03", "object/car/02", "scene/beach/00", "colour/red/05"} <= set(ids)
+    assert {"texture/striped/23", "object/car/09", "scene/beach/00", "colour/red/05"} <= set(ids)
 
 
 def test_contents(probe):
@@ -114,29 +127,28 @@ def test_the_first_images_are_a_fair_sample(probe, first):
 
 
 def test_every_image_differs(drawn):
-    assert len({content for content, _, _ in drawn}) == len(drawn)
+    assert len({content for content, _, _ in drawn.values()}) == len(drawn)
 
 
 def test_nothing_but_plain_colours_is_blank(probe, drawn):
-    blank = [probe.image_id(k) for k, (_, _, spread) in enumerate(drawn) if spread < 6]
-    allowed = (
-        "colour/",
-        "photo/moon",
-        "material/",
-        "photo/cell",
-        "photo/camera/06",
-        "photo/rocket",
-    )
+    blank = [probe.image_id(k) for k, (_, _, spread) in drawn.items() if spread < 6]
+    allowed = ("colour/", "photo/", "material/snow", "material/paper", "texture/marbled")
     assert [name for name in blank if not name.startswith(allowed)] == []
 
 
 def test_vocabulary_is_what_labels_and_masks_give(probe, drawn):
     given = set()
-    for k, (_, named, _) in enumerate(drawn):
-        assert set(named) == set(probe._pictures[k].masked), probe.image_id(k)
+    for k, (_, named, _) in drawn.items():
+        masked = {Annotation(*note) for note in probe._pictures[k].masked}
+        assert set(named) <= masked, probe.image_id(k)
         assert len(set(named)) == len(named), probe.image_id(k)
         given |= {*named, *probe.labels(k)}
-    assert list(probe.vocabulary()) == sorted(given)
+        kind, name, *_ = probe.image_id(k).split("/")
+        if kind in ("object", "material", "colour"):  # what it is called after can be seen
+            assert (kind, name) in [(note.category, note.name) for note in named]
+    assert given <= set(probe.vocabulary())
+    assert len(given) > 0.6 * len(probe.vocabulary())
+    assert list(probe.vocabulary()) == sorted(set(probe.vocabulary()))
 
 
 def test_vocabulary_draws_nothing(monkeypatch):
@@ -158,7 +170,7 @@ def test_two_reads_give_the_same_pixels(probe):
     for k in some_ids(probe):
         again = SyntheticProbe()
         again.read(k + 1)  # what was drawn before does not matter
-        assert np.array_equal(again.read(k).data, probe.read(k).data)
+        assert again.read(k).data == probe.read(k).data
         assert all(
             np.array_equal(a.pixels, b.pixels)
             for a, b in zip(again.masks(k), probe.masks(k), strict=True)
@@ -188,9 +200,11 @@ def test_threads_and_workers_read_alike(probe):
         assert other.name == probe.name
 
 
-def test_what_is_read_cannot_be_changed(probe):
-    with pytest.raises(ValueError, match="read-only"):
-        probe.read(3).data[0, 0] = 0
+def test_an_image_is_a_jpeg_file(probe):
+    for k in (3, 8):
+        assert isinstance(probe.read(k).data, bytes)
+        assert probe.read(k).decode().format in ("JPEG", None)
+        assert probe.read(k).data[:2] == b"\xff\xd8"
 
 
 def test_another_seed_draws_the_same_ids_anew():
@@ -205,7 +219,7 @@ def test_another_seed_draws_the_same_ids_anew():
 
 def test_importing_needs_no_heavy_package():
     code = (
-        "import sys, neuronym.inputs.probes.synthetic.probe;"
+        "import sys, neuronym.inputs.probes.synthetic;"
         "print({'torch', 'torchvision', 'skimage', 'scipy', 'pandas'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -225,7 +239,7 @@ def test_without_scikit_image_the_drawn_images_stay(monkeypatch, probe, caplog):
     ids = [bare.image_id(k) for k in range(len(bare))]
     with_photos = [probe.image_id(k) for k in range(len(probe))]
     assert ids == [name for name in with_photos if not name.startswith("photo/")]
-    assert len(ids) >= 1200
+    assert len(ids) >= 3000
     k = with_photos.index(ids[31])
     assert bare.read(31).content_hash == probe.read(k).content_hash
 
@@ -239,13 +253,13 @@ def test_flat_colours_are_what_they_are_called(probe, term):
         (k,) = find(probe, f"colour/{term}/{variant:02d}")
         mask = mask_of(probe, k, "colour", term)
         assert mask.mean() >= 0.95
-        assert palette.name_of(probe.read(k).data[mask].mean(0) / 255) == term
+        assert palette.name_of(pixels_of(probe, k)[mask].mean(0) / 255) == term
         assert Annotation("colour", term) in probe.labels(k)
 
 
 def test_two_colours_are_told_apart_by_their_masks(probe):
     for k in [k for k in find(probe, "colour/") if probe.image_id(k)[-2:] in ("08", "09", "10")]:
-        pixels, masks = probe.read(k).data, probe.masks(k)
+        pixels, masks = pixels_of(probe, k), probe.masks(k)
         assert len(masks) == 2
         assert np.array_equal(masks[0].pixels, ~masks[1].pixels)
         assert probe.labels(k) == ()
@@ -255,8 +269,8 @@ def test_two_colours_are_told_apart_by_their_masks(probe):
 
 def test_most_colours_of_textures_and_things_are_what_they_are_called(probe):
     right = total = 0
-    for k in [*find(probe, "texture/")[::4], *find(probe, "object/")[::9]]:
-        pixels = probe.read(k).data
+    for k in [*find(probe, "texture/")[::19], *find(probe, "object/")[::29]]:
+        pixels = pixels_of(probe, k)
         for mask in probe.masks(k):
             if mask.category == "colour" and mask.pixels.sum() > 150:
                 right += palette.name_of(np.median(pixels[mask.pixels], axis=0) / 255) == mask.name
@@ -265,127 +279,186 @@ def test_most_colours_of_textures_and_things_are_what_they_are_called(probe):
     assert right / total > 0.8
 
 
-@pytest.mark.parametrize(
-    ("name", "area"),
-    [("circle", np.pi * 0.81), ("square", 2.56), ("diamond", 1.235), ("triangle", 1.299)],
-)
-@pytest.mark.parametrize("scale", [41.0, 73.5])
-def test_areas_of_shapes(name, area, scale):
-    canvas = Canvas(generator("area", name))
-    THINGS[name].draw(Pen(canvas, THINGS[name], "red", 110.3, 108.9, scale, turn=13))
-    found = {(m.category, m.name): m.pixels.sum() for m in canvas.masks()}
-    assert found["object", name] == pytest.approx(area * scale**2, rel=0.02)
-    assert found["colour", "red"] == found["object", name]
-
-
-def test_what_is_hidden_belongs_to_what_hides_it():
-    canvas = Canvas(generator("hidden"))
-    for name, x, tint in (("square", 80.0, "blue"), ("circle", 120.0, "red")):
-        THINGS[name].draw(Pen(canvas, THINGS[name], tint, x, 112.0, 50.0))
-    masks = {m.name: m.pixels for m in canvas.masks()}
-    assert not (masks["square"] & masks["circle"]).any()
-    assert masks["circle"].sum() == pytest.approx(np.pi * 45**2, rel=0.02)
-    assert masks["square"].sum() < 0.8 * 80**2
-    assert palette.name_of(canvas.rgb[masks["circle"]].mean(0)) == "red"
-
-
 def test_parts_lie_in_their_things(probe):
-    for k in find(probe, "object/")[::13]:
+    seen = 0
+    for k in find(probe, "object/")[::61]:
         name = probe.image_id(k).split("/")[1]
         whole = mask_of(probe, k, "object", name)
-        for part in THINGS[name].parts:
-            assert not (mask_of(probe, k, "part", part) & ~whole).any(), (name, part)
+        for mask in probe.masks(k):
+            if mask.category == "part" and mask.name in THINGS[name].parts:
+                assert not (mask.pixels & ~whole).any(), (name, mask.name)
+                seen += 1
+    assert seen > 20
 
 
 def test_regions_of_a_patchwork_fill_it(probe):
-    for k in find(probe, "patchwork/")[::9]:
-        first, second = (mask.pixels for mask in probe.masks(k))
-        assert np.array_equal(first, ~second)
-        assert 0.1 < first.mean() < 0.9
+    for k in find(probe, "patchwork/")[::13]:
+        masks = [mask.pixels for mask in probe.masks(k)]
+        assert len(masks) in (2, 3)
+        assert np.array_equal(np.sum(masks, axis=0), np.ones((SIZE, SIZE)))
+        assert max(mask.mean() for mask in masks) < 0.97
 
 
 def test_scenes_are_covered_by_their_objects(probe):
-    for k in find(probe, "scene/")[::7]:
+    for k in find(probe, "scene/")[::29]:
         union = np.any([mask.pixels for mask in probe.masks(k)], axis=0)
         assert union.mean() > 0.6, probe.image_id(k)
         assert [note.category for note in probe.labels(k)] == ["scene"]
 
 
-def test_registries_fit_together():
-    for thing in THINGS.values():
-        assert {w for w in thing.where if w != "surface"} <= set(BACKDROPS), thing.name
-        assert set(thing.tints) <= set(palette.BASIC), thing.name
-    for where, words in GROUPS.values():
-        assert where in BACKDROPS
-        assert {word.replace("_", " ") for word in words.split()} <= set(THINGS)
-    for texture in TEXTURES.values():
-        assert {term for pair in texture.colours for term in pair} <= set(palette.BASIC)
-    assert all(scene.objects for scene in SCENES.values())
+# Kept
 
 
-def test_shades_are_nearest_to_their_own_term():
-    rng = np.random.default_rng(5)
-    for term in palette.BASIC:
-        names = Counter(palette.name_of(palette.shade(rng, term)) for _ in range(41))
-        assert names[term] >= 37, names
+def kept(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.glob("drawings/*/*.safetensors")}
 
 
-def test_photographs_are_cropped_inside(probe):
-    for crop in photographs.crops():
-        pixels = crop.pixels()
-        assert pixels.shape == (SIZE, SIZE, 3)
-        # A crop that ran over the edge would have black rows or columns there.
-        edges = np.stack([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-        black = edges.reshape(4, -1).max(1) == 0
-        assert not black.any() or crop.file in ("retina.jpg", "horse.png"), crop.id
-        assert crop.labels
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    """A cache with the first 100 pictures, drawn in three processes."""
+    folder = tmp_path_factory.mktemp("three")
+    SyntheticProbe().prepare(100, folder, workers=3)
+    return folder
 
 
-# Noise
+def test_any_number_of_processes_draws_the_same(store, tmp_path):
+    SyntheticProbe(images=100).prepare(1000, tmp_path, workers=1)
+    assert kept(tmp_path) == kept(store)
+    assert len(kept(store)) == -(-100 // BLOCK)
 
 
-def test_noise_has_zero_mean_and_unit_spread():
-    rng = generator("noise", 3)
-    for field in (fbm(rng, 37), streaks(rng, 40, 3, 30.0), streaks(rng, 40, 3)):
-        assert field.shape == (SIZE, SIZE)
-        assert field.dtype == np.float32
-        assert abs(field.mean()) < 1e-3
-        assert field.std() == pytest.approx(1, abs=1e-2)
+def test_what_is_kept_is_what_is_drawn(store, probe, monkeypatch):
+    other = SyntheticProbe(images=BLOCK)
+    other.prepare(BLOCK, store)
+    monkeypatch.setattr(synthetic, "_one", lambda *a: pytest.fail("it was drawn again"))
+    found = [(other.read(k).data, other.masks(k)) for k in range(5, BLOCK, 9)]
+    monkeypatch.undo()
+    for k, (data, masks) in zip(range(5, BLOCK, 9), found, strict=True):
+        assert data == probe.read(k).data
+        for mine, theirs in zip(masks, probe.masks(k), strict=True):
+            assert (mine.category, mine.name) == (theirs.category, theirs.name)
+            assert np.array_equal(mine.pixels, theirs.pixels)
 
 
-def test_cells_find_the_nearest_point():
-    u, v = np.meshgrid(
-        np.linspace(20, 24, 7, dtype=np.float32), np.linspace(31, 34, 5, dtype=np.float32)
+def test_what_is_there_is_not_drawn_again(store, monkeypatch):
+    monkeypatch.setattr(synthetic.subprocess, "Popen", lambda *a, **k: pytest.fail("a process"))
+    before = {file: file.stat().st_mtime_ns for file in store.rglob("*.safetensors")}
+    SyntheticProbe().prepare(100, store)
+    SyntheticProbe(images=97).prepare(97, store)
+    assert {file: file.stat().st_mtime_ns for file in store.rglob("*.safetensors")} == before
+
+
+def test_few_pictures_are_drawn_when_they_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(synthetic.subprocess, "Popen", lambda *a, **k: pytest.fail("a process"))
+    SyntheticProbe(images=40).prepare(40, tmp_path)
+    assert not kept(tmp_path)
+
+
+def test_other_code_and_seeds_have_other_folders(store, monkeypatch):
+    folders = {synthetic._folder(store, seed) for seed in (0, 1)}
+    synthetic._code.cache_clear()
+    monkeypatch.setattr(Path, "read_bytes", lambda self: b"another way to draw")
+    try:
+        folders.add(synthetic._folder(store, 0))
+    finally:
+        monkeypatch.undo()
+        synthetic._code.cache_clear()
+    assert len(folders) == 3
+
+
+def test_a_damaged_file_is_not_believed(store, probe, tmp_path):
+    folder = tmp_path / "drawings" / synthetic._folder(store, 0).name
+    folder.mkdir(parents=True)
+    for name, data in kept(store).items():
+        (folder / name).write_bytes(data[:-7] + b"damaged")
+    other = SyntheticProbe(images=96)
+    other.prepare(96, tmp_path)
+    assert other.read(70).data == probe.read(70).data
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [("/bin/false", "a process failed"), ("/no/python/here", "/no/python/here cannot be run")],
+)
+def test_without_processes_pictures_are_drawn_when_they_are_read(
+    tmp_path, probe, monkeypatch, caplog, program, reason
+):
+    monkeypatch.setattr(synthetic.sys, "executable", program)
+    other = SyntheticProbe(images=96)
+    with caplog.at_level(logging.WARNING):
+        other.prepare(96, tmp_path, workers=0)
+    assert f"drawn when they are read, as they cannot be kept: {reason}" in caplog.text
+    assert other.read(3).data == probe.read(3).data
+
+
+def test_a_cache_that_cannot_be_written_is_said(tmp_path, probe, caplog):
+    (tmp_path / "drawings").write_text("a file where the folder should be")
+    other = SyntheticProbe(images=96)
+    with caplog.at_level(logging.WARNING):
+        other.prepare(96, tmp_path)
+    assert "cannot be kept: Cannot write" in caplog.text
+    assert other.read(3).data == probe.read(3).data
+
+
+def test_first_and_unions_pass_on_what_is_needed(tmp_path):
+    asked = []
+
+    class Asked(ListProbe):
+        def prepare(self, count, cache, workers=2, progress=None):
+            asked.append((count, cache, workers))
+
+    images = [np.full((4, 4, 3), value, np.uint8) for value in range(7)]
+    whole = Union([Asked(images), Asked(images[:5])])
+    First(whole, 9).prepare(100, tmp_path, 3)
+    whole.prepare(6, tmp_path, 1)
+    assert asked == [(7, tmp_path, 3), (2, tmp_path, 3), (6, tmp_path, 1)]
+
+
+def test_the_cache_lists_the_drawings(store):
+    (found,) = Cache(store).list()
+    assert (found.kind, found.shards, found.about["what"]) == (
+        "drawings",
+        4,
+        "pictures of synthetic",
     )
-    found = cells(generator("cells"), u, v, jitter=0.6)
-    table = generator("cells").random((3, 64 * 64), dtype=np.float32)
-    for row in range(5):
-        for column in range(7):
-            distances = sorted(
-                float(
-                    np.hypot(
-                        u[row, column] - i - 0.5 - 0.6 * (table[0, j * 64 + i] - 0.5),
-                        v[row, column] - j - 0.5 - 0.6 * (table[1, j * 64 + i] - 0.5),
-                    )
-                )
-                for i in range(16, 28)
-                for j in range(27, 38)
-            )
-            assert found.near[row, column] == pytest.approx(distances[0], abs=1e-4)
-            assert found.edge[row, column] == pytest.approx(distances[1] - distances[0], abs=1e-4)
+    assert found.bytes == sum(map(len, kept(store).values()))
 
 
-def test_random_numbers_follow_from_the_key():
-    digest = hashlib.blake2b(b"0/object/car/07", digest_size=16).digest()
-    same = np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
-    assert generator(0, "object/car/07").random() == same.random()
-    assert generator(0, "object/car/07").random() != generator(1, "object/car/07").random()
+def test_a_folder_of_the_user_cannot_change_what_is_drawn(store, tmp_path, monkeypatch):
+    (tmp_path / "numpy.py").write_text("raise SystemExit('the wrong numpy')")
+    monkeypatch.chdir(tmp_path)
+    SyntheticProbe(images=96).prepare(96, tmp_path / "cache", workers=3)
+    assert kept(tmp_path / "cache").items() <= kept(store).items()
+    assert kept(tmp_path / "cache")
 
 
-def test_slopes_are_central_differences():
-    field = np.random.default_rng(2).normal(size=(5, 7)).astype(np.float32)
-    for mine, theirs in zip(slopes(field), np.gradient(field), strict=True):
-        np.testing.assert_allclose(mine, theirs, atol=1e-6)
+# Variety
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "texture/striped",
+        "texture/freckled",
+        "material/fabric",
+        "object/car",
+        "object/square",
+        "scene/storm",
+        "scene/kitchen",
+        "colour/grey",
+    ],
+)
+def test_pictures_of_one_word_differ(probe, word):
+    places = find(probe, f"{word}/")
+    pairs = likeness([probe.read(k).decode() for k in places])[np.triu_indices(len(places), 1)]
+    assert pairs.max() < LIKENESS
+    assert np.median(pairs) < 0.5
+
+
+def test_no_probe_has_a_training_seed():
+    assert SyntheticProbe(1, seed=TRAINING_SEEDS - 1).seed == TRAINING_SEEDS - 1
+    with pytest.raises(UsageError, match="0…999999"):
+        SyntheticProbe(1, seed=TRAINING_SEEDS)
 
 
 # Names
@@ -406,8 +479,9 @@ def test_names_and_parameters():
         ("synthetic:image=5", r"one of the parameters images, seed, got 'image'. Nearest: images"),
         ("synthetic:images=0", r"Expected `images` to be a whole number of at least 1, got '0'"),
         ("synthetic:images=many", r"Expected `images` to be a whole number .* got 'many'"),
-        ("synthetic:images=99999", r"Expected `images` to be a whole number 1…1\d\d\d, got 99999"),
+        ("synthetic:images=99999", r"Expected `images` to be a whole number 1…4\d\d\d, got 99999"),
         ("synthetic:seed=-1", r"Expected `seed` to be a whole number of at least 0, got '-1'"),
+        ("synthetic:seed=1000000", r"Expected `seed` to be a whole number 0…999999, got 1000000"),
         ("synthetic:cats", r"without a detail, got 'synthetic:cats'"),
     ],
 )

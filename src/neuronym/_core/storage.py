@@ -51,6 +51,14 @@ _DISK = {
 }
 
 
+def cache_root() -> Path:
+    """Where what is expensive is kept: `$NEURONYM_CACHE`, or the user's cache directory."""
+    import platformdirs
+
+    chosen = os.environ.get("NEURONYM_CACHE")
+    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("neuronym"))
+
+
 @contextmanager
 def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO]:
     """Open a temporary neighbour of `path`; on success flush it to disk and rename it to `path`.

@@ -29,15 +29,8 @@ from neuronym._core import hashing, storage
 from neuronym._core.errors import NeuronymError
 
 NOTE = "about.json"
-KINDS = ("activations", "detections", "embeddings", "images", "texts")
-
-
-def default_root() -> Path:
-    """`$NEURONYM_CACHE`, or the user's cache directory."""
-    import platformdirs
-
-    chosen = os.environ.get("NEURONYM_CACHE")
-    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("neuronym"))
+#: The folders below the root; `drawings` is written by the probe `synthetic`.
+KINDS = ("activations", "detections", "drawings", "embeddings", "images", "texts")
 
 
 def _unwritable(root: Path, error: OSError) -> NeuronymError:
@@ -109,7 +102,7 @@ class Cache:
     """A directory of entries."""
 
     def __init__(self, root: Path | str | None = None) -> None:
-        self.root = Path(root) if root is not None else default_root()
+        self.root = Path(root) if root is not None else storage.cache_root()
 
     def check_writable(self) -> None:
         """Refuse at once what could only fail after the first batches.

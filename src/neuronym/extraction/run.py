@@ -321,6 +321,7 @@ def extract(
         raise UsageError(
             f"Expected image ids of {probe.name} to be unique, got {repeated[0]!r} twice."
         )
+    probe.prepare(len(probe), cache.root, workers, progress)
     # What can be decoded depends on Pillow and its plugins; installing one makes a new entry.
     sizes = cache.entry("images", {"what": "sizes and errors of images", "decoder": decoder()})
     needed, consumers = len(consumers), [*consumers, *aside]

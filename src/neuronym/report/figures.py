@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from neuronym._core import storage
 from neuronym._core.checks import misuse
 from neuronym._core.errors import NeuronymError
+from neuronym._core.storage import cache_root
 from neuronym._core.terminal import printable
-from neuronym.extraction.cache import default_root
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +49,7 @@ def _choose_folder() -> None:
     """Where matplotlib keeps a list of fonts: in our cache, not in the user's home."""
     if "MPLCONFIGDIR" in os.environ:
         return
-    folder = default_root() / "matplotlib"
+    folder = cache_root() / "matplotlib"
     os.environ["MPLCONFIGDIR"] = str(folder)
     try:
         storage.check_writable(folder)

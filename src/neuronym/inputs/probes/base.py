@@ -20,6 +20,7 @@ from PIL.Image import DecompressionBombError
 
 from neuronym._core.checks import Verbatim, integer, misuse
 from neuronym._core.errors import CorruptImageError
+from neuronym._core.progress import Progress, silent
 from neuronym._core.registry import Name, Registry, escape, parse, split
 from neuronym.inputs.probes import images
 from neuronym.inputs.probes.deep import EIGHT_BIT
@@ -140,6 +141,15 @@ class Probe(abc.ABC):
         Raises:
             CorruptImageError: nothing can be read there.
         """
+
+    def prepare(
+        self, count: int, cache: Path, workers: int = 2, progress: Progress = silent
+    ) -> None:
+        """Do what makes reading the first `count` images fast, and keep it below `cache`.
+
+        A pass calls it before it reads. Most probes have nothing to do.
+        """
+        return None
 
     def source(self, index: int) -> str | None:
         """The path of the image's file, if it has one."""
@@ -453,6 +463,14 @@ class Union(Probe):
     def read(self, index: int) -> RawImage:
         number, inner = self._find(index)
         return self._parts[number].read(inner)
+
+    def prepare(
+        self, count: int, cache: Path, workers: int = 2, progress: Progress = silent
+    ) -> None:
+        for part, end in zip(self._parts, self._ends, strict=True):
+            inside = count - (end - len(part))
+            if inside > 0:
+                part.prepare(min(inside, len(part)), cache, workers, progress)
 
     def source(self, index: int) -> str | None:
         number, inner = self._find(index)

@@ -7,12 +7,14 @@ import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from neuronym._core.checks import integer
 from neuronym._core.errors import CorruptImageError, UsageError
+from neuronym._core.progress import Progress, silent
 from neuronym._core.registry import escape, parse, split, write
 from neuronym._core.terminal import counted
 from neuronym.inputs.probes import images
@@ -21,6 +23,8 @@ from neuronym.inputs.probes.deep import NeedsPackageError
 from neuronym.inputs.probes.values import IMAGES, BandsError, Values
 
 _FIRST = "first:"
+#: Images are made at once where at least one in so many of them is wanted.
+_WORTH = 4
 _MEANING = {
     1: "grey",
     2: "grey and alpha",
@@ -52,6 +56,14 @@ class Subset(Probe):
 
     def read(self, index: int) -> RawImage:
         return self._probe.read(self._inside(index))
+
+    def prepare(
+        self, count: int, cache: Path, workers: int = 2, progress: Progress = silent
+    ) -> None:
+        """A small sample is not worth making the whole."""
+        wanted = self._places[: min(count, len(self))]
+        if len(wanted) and _WORTH * len(wanted) > int(max(wanted)):
+            self._probe.prepare(int(max(wanted)) + 1, cache, workers, progress)
 
     def source(self, index: int) -> str | None:
         return self._probe.source(self._inside(index))
