@@ -152,7 +152,7 @@ def test_every_key_that_is_written_is_documented(tmp_path: Path, documented: lis
     for method in ("clip-avg", "csp", "semanticlens", "linear", "random", "frequent"):
         atlas = label(atlas, method, encoder=ColourEncoder())
     atlas = analyse(atlas, ["significance:sets=99", "bootstrap:resamples=5,halves=2"])
-    analyse(atlas, ["faithfulness:folds=2"])
+    analyse(atlas, ["faithfulness:splits=1"])
     probe = masked_world.Masked(40)
     masked = masked_world.dissect(tmp_path / "masked", probe)
     masked = label(masked, "netdissect", layers=["maps"], target=masked_world.build(), probe=probe)

@@ -114,7 +114,7 @@ def dissect(folder: Path, probe: Probe, **settings: Any) -> Atlas:
         out=folder / "atlas",
         batch_size=5,
         cache=str(folder / "cache"),
-        **settings,
+        **{"duplicates": "all", **settings},  # small patterns of two colours are soon alike
     )
 
 

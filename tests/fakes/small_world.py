@@ -70,7 +70,7 @@ class ColourEncoder(Encoder):
 
     @property
     def fingerprint(self) -> str:
-        return "colours"
+        return "colours" if self.blur == ColourEncoder.blur else f"colours {self.blur}"
 
     def encode_images(self, batch: torch.Tensor) -> torch.Tensor:
         colour = batch.mean((2, 3))

@@ -131,6 +131,7 @@ def test_a_map_that_is_nowhere_positive_weighs_all_positions_alike(tmp_path: Pat
         similarity="cos",
         out=tmp_path / "atlas",
         cache=str(tmp_path / "cache"),
+        duplicates="all",
     )
     own = {"target": target, "probe": probe, "cache": str(tmp_path / "cache")}
     weighted = labelled(atlas, "annotations:k=3,weighted=yes,rank=share", "maps", **own)

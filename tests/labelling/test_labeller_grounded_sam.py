@@ -487,7 +487,7 @@ def dissect(folder: Path, probe: Any, **settings: Any) -> Atlas:
         out=folder / "atlas",
         cache=str(folder / "cache"),
         batch_size=4,
-        **settings,
+        **{"duplicates": "all", **settings},
     )
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import neuronym as nym
-from neuronym._core.errors import UsageError
+from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.progress import silent
 from neuronym.atlas.reader import Atlas, open_atlas
 from neuronym.labelling.base import open_labeller
@@ -166,17 +166,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def dissect(folder: Path, images: int, words: list[str] = WORDS) -> Atlas:
+def dissect(folder: Path, images: int, words: list[str] = WORDS, **blurred: float) -> Atlas:
+    encoder = ColourEncoder()
+    vars(encoder).update(blurred)
     return nym.dissect(
         build(),
         layers=["detect", "head"],
         probe=coloured_images(images),
         concepts=words,
-        encoder=ColourEncoder(),
+        encoder=encoder,
         out=folder / f"atlas-{images}-{len(words)}",
         cache=str(folder / "cache"),
         batch_size=16,
         progress=None,
+        duplicates="all",
     )
 
 
@@ -249,10 +252,8 @@ def test_few_images_or_indistinguishable_concepts_label_nothing(tmp_path: Path) 
     assert few["reason"][0] == "5 different images to fit on and 2 to validate on, 3 of each needed"
     one = label(dissect(tmp_path, 1), "linear").labels("detect", method="linear")
     assert one["reason"].str.startswith("dead").all()
-    single = label(dissect(tmp_path, 31, ["dog", "moss"]), "linear").labels(
-        "detect", method="linear"
-    )
-    assert set(single["reason"][:5]) == {"no concept rises with it"}
+    with pytest.raises(NeuronymError, match="All 2 words have one embedding under colours"):
+        dissect(tmp_path, 31, ["dog", "moss"], blur=0)
 
 
 def test_batches_and_order_change_nothing(

@@ -22,6 +22,7 @@ from neuronym.labelling.methods import _masks
 from neuronym.labelling.methods.netdissect import UpperQuantile
 from neuronym.labelling.run import label
 from places import SHARED
+from small_world import ColourEncoder
 
 PROBE = world.Masked(31)
 
@@ -268,8 +269,9 @@ def test_camvid(tmp_path: Path) -> None:
         layers=["units"],
         probe=f"folder:{SHARED / 'camvid'},names={words}",
         concepts="probe",
-        encoder=planted.Oracle(),
+        encoder=ColourEncoder(),
         limit=41,
+        duplicates="all",
         out=tmp_path / "atlas",
         cache=str(tmp_path / "cache"),
     )

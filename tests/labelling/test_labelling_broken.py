@@ -51,6 +51,7 @@ def dissect(place: Path, target: Target, probe: object, layers: Sequence[str]) -
         encoder=ColourEncoder(),
         out=place / "made",
         cache=str(place / "cache"),
+        duplicates="all",
     )
 
 

@@ -216,7 +216,8 @@ def dissect(
         )
     if planned.note:
         warnings.warn(f"These labels rest on an assumption. {planned.note}", stacklevel=2)
-    if copies := atlas.manifest.probe.about_copies():
+    copies = atlas.manifest.probe.about_copies()
+    if copies and made.duplicates == "once":  # else the user has chosen that they count
         warnings.warn(copies, stacklevel=2)
     return atlas
 
