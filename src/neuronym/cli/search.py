@@ -58,7 +58,7 @@ def search(
     method: MethodOption = None,
     significant: SignificantOption = False,
     abstained: Annotated[
-        bool, typer.Option("--abstained", help="Also neurons that do not beat chance.")
+        bool, typer.Option("--abstained", hidden=True)  # all are shown, unless --significant
     ] = False,
     form: Annotated[
         str, typer.Option("--format", help="table, or classic: one sentence per neuron.")

@@ -30,7 +30,7 @@ POLICY = (
     "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'"
 )
-MENU = (("top", "surest"), ("compare", "Compare"), ("report", "Report"), ("history", "History"))
+MENU = (("top", "Surest"), ("compare", "Compare"), ("report", "Report"), ("history", "History"))
 WRITING = (("annotate", "Annotate"),)
 #: Control characters, which no browser may get: all but tab and line feed.
 _CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f]")
