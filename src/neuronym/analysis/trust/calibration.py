@@ -28,6 +28,8 @@ from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas
 
 VERSION = 1
+#: The calibrator that was fitted on the network under study itself.
+OWN = "own"
 #: What is stored of a calibrator; the rest of the file is about where it comes from.
 _NUMBERS = ("mean", "scale", "low", "high", "coefficients")
 #: Weight of the penalty ½·|coefficients|², which keeps them finite where units separate perfectly.
@@ -76,13 +78,25 @@ class Calibrator:
     def caveat(self) -> str:
         """What whoever reads a confidence has to know."""
         units = sum(entry["units"] for entry in self.fitted_on)
+        inner = (
+            "What inner units respond to is not known: for them it says how often a label with the "
+            "same features was right there."
+        )
+        if self.name == OWN:
+            entry = self.fitted_on[0]
+            right, whose = entry["right"] / units, "neurons that people have named"
+            if entry["truth"] == "classes":
+                whose = f"class neurons of this network ({entry['layer']})"
+            return (
+                f"Confidence is calibrated on the {units:,} {whose}; {right:.0%} of their labels "
+                f"are right. {inner}"
+            )
         targets = list(dict.fromkeys(str(entry["target"]) for entry in self.fitted_on))
         more = [f"{len(targets) - 3} more networks"] if len(targets) > 3 else []
         named = ", ".join([*targets[:3], *more]) or "unknown networks"
         return (
             f"Confidence by the calibrator {self.name}, fitted on {units:,} units of known truth "
-            f"({named}). What inner units respond to is not known: for them it says how often a "
-            "label with the same features was right there."
+            f"({named}). {inner}"
         )
 
     def log_odds(self, features: Mapping[str, PerUnit]) -> PerUnit:

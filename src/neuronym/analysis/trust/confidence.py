@@ -11,9 +11,9 @@ import numpy as np
 from neuronym._core.errors import UsageError
 from neuronym._core.registry import text
 from neuronym.analysis.trust.base import ANALYSES, Analysis, Findings
-from neuronym.analysis.trust.calibration import Calibrator, kind_of, open_calibrator
+from neuronym.analysis.trust.calibration import OWN, Calibrator, kind_of, open_calibrator
 from neuronym.analysis.trust.features import ANALYSED, features
-from neuronym.analysis.trust.own import NAME, class_layer, own_calibrator
+from neuronym.analysis.trust.own import class_layer, own_calibrator
 from neuronym.atlas.context import LabelContext
 from neuronym.atlas.writer import ANNOTATIONS
 
@@ -51,7 +51,7 @@ class Confidence(Analysis):
     @property
     def after(self) -> tuple[str, ...]:  # type: ignore[override]
         """The analyses that the calibrator's features are read from."""
-        if self.calibrator in ("auto", NAME):
+        if self.calibrator in ("auto", OWN):
             return ()
         chosen = open_calibrator(self.calibrator).features
         return tuple(dict.fromkeys(ANALYSED[feature] for feature in chosen if feature in ANALYSED))
@@ -60,10 +60,10 @@ class Confidence(Analysis):
         """There are units of known truth, or a calibrator made for such labels."""
         if context.atlas.imported:
             raise context.atlas.lacks("embeddings")
-        if self.calibrator in ("auto", NAME):
+        if self.calibrator in ("auto", OWN):
             if _has_truth(context):
                 return
-            if self.calibrator == NAME or not _fits(open_calibrator(SHIPPED), context, method):
+            if self.calibrator == OWN or not _fits(open_calibrator(SHIPPED), context, method):
                 raise UsageError(UNKNOWN)
         else:
             self._named(method)
@@ -87,7 +87,7 @@ class Confidence(Analysis):
 
     def _chosen(self, context: LabelContext, method: str) -> Calibrator:
         """The calibrator: of the network itself, or one that was fitted before."""
-        if self.calibrator not in ("auto", NAME):
+        if self.calibrator not in ("auto", OWN):
             return self._named(method)
         shipped = open_calibrator(SHIPPED)
         borrowed = self.calibrator == "auto" and _fits(shipped, context, method)

@@ -13,6 +13,7 @@ from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.words import fold
 from neuronym.analysis.trust.calibration import (
     DEFAULT_FEATURES,
+    OWN,
     Calibrator,
     cross_fitted,
     fit,
@@ -28,7 +29,6 @@ from neuronym.labelling.base import LayerLabels
 
 #: Units of known truth, at least: with fewer the probabilities are wrong by more than they say.
 FEWEST = 200
-NAME = "own"
 
 PerUnit = Float64[np.ndarray, " unit"]
 
@@ -131,7 +131,7 @@ def _fit(
             f"Expected at least {FEWEST} neurons of known truth to calibrate on, got {len(right)}, "
             "so confidence is unknown. Neurons without a label do not count."
         )
-    made = fit(values, right, kind=kind_of(method), name=NAME)
+    made = fit(values, right, kind=kind_of(method), name=OWN)
     within = short(cross_fitted(values, right, made.kind))
     entry = about | {"units": len(right), "right": int(right.sum())}
     return replace(made, fitted_on=(entry,), measures={"within": within})
