@@ -109,11 +109,12 @@ def test_blurred_images_are_seen_smaller(encoder):
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in hooked)
 
 
-def test_texts_are_centred(encoder):
+def test_texts_are_centred_and_evened_out(encoder):
     words = ["striped", "dog", "an old red car"]
     plain = encoder._sentences.encode(words).double().numpy()
     plain /= np.linalg.norm(plain, axis=1, keepdims=True)
-    expected = plain - stored()["mean"].double().numpy()
+    held = {key: stored()[key].double().numpy() for key in ("mean", "whiten")}
+    expected = (plain - held["mean"]) @ held["whiten"]
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(encoder.encode_texts(words), expected, atol=1e-6)
 

@@ -57,7 +57,7 @@ class Confidence(Analysis):
         missing = sum(int(np.isnan(own["confidence"]).sum()) for own in columns.values())
         facts = {
             "calibrator": chosen.name,
-            "caveat": chosen.caveat,
+            "caveat": _caveat(chosen, context.atlas.manifest.encoder.name),
             "fitted_on": list(chosen.fitted_on),
             "measures": dict(chosen.measures),
             "without_confidence": missing,
@@ -75,3 +75,14 @@ class Confidence(Analysis):
                 "`neuronym calibrate`."
             )
         return chosen
+
+
+def _caveat(chosen: Calibrator, encoder: str) -> str:
+    """The calibrator's own, and that it was fitted with another kind of encoder, if it was."""
+    fitted = {str(entry.get("encoder", "")).partition(":")[0] for entry in chosen.fitted_on} - {""}
+    if not fitted or encoder.partition(":")[0] in fitted:
+        return chosen.caveat
+    return (
+        f"{chosen.caveat} It was fitted with the encoder {' and '.join(sorted(fitted))}, and these "
+        f"labels were made with {encoder}: the order of the numbers is worth more than their size."
+    )

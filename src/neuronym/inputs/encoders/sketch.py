@@ -31,7 +31,7 @@ NOTE = (
 
 
 class Sketch(Encoder):
-    """Three views of an image, added up in the space of centred sentence embeddings.
+    """Four views of an image, added up in a space of sentence embeddings.
 
     image(x) = Σ_{c ∈ top 10} p(c given x)·name_c + h(x)·Σ_c p(c given x)·kind_c
              + w_looks·look(x) + w_colour·Σ_k share_k(x)·colour_k, divided by its length.
@@ -42,7 +42,8 @@ class Sketch(Encoder):
     classifier's channels at several depths, standardised, and B was learned from drawings. share_k
     is the part of the image that has the basic colour k.
 
-    text(t) = sentence(t) − mean over English words, divided by its length.
+    text(t) = (sentence(t) − mean)·A, divided by its length: the mean is that over English words, A
+    evens out their most common directions, in part.
 
     Args:
         target: EfficientNet-Lite2, for which the weights were made.
@@ -128,7 +129,8 @@ class Sketch(Encoder):
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Texts → unit vectors `[text, dim]`, float32, on the CPU."""
         plain = unit_rows(self._sentences.encode(texts), "The sentence model of sketch")
-        return unit_rows(plain - self._held["mean"].cpu(), "The sentence model of sketch")
+        mean, whiten = (self._held[key].cpu() for key in ("mean", "whiten"))
+        return unit_rows((plain - mean) @ whiten, "The sentence model of sketch")
 
     def to(self, device: torch.device | str) -> Sketch:
         """Move the networks and the weights; returns self."""
