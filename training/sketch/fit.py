@@ -23,7 +23,7 @@ RIDGE = 50.0
 #: How many statistics there are of each depth.
 WIDTHS = (48, 96, 176, 240, 416, 704, 1280)
 #: Weights of looks, of colours, and of kinds with and without fine detail.
-MIX = (0.4, 0.15, 0.03, 0.6)
+MIX = (0.35, 0.15, 0.03, 0.6)
 
 
 class Words:
