@@ -1,7 +1,7 @@
 """Names for neurons: label every neuron of a vision network, and see how far to trust the labels.
 
 >>> import neuronym as nym
->>> atlas = nym.dissect("efficientnet-lite0", encoder="conse", out="atlas")  # doctest: +SKIP
+>>> atlas = nym.dissect("efficientnet-lite0", encoder="sketch", out="atlas")  # doctest: +SKIP
 >>> atlas.labels("_fc")  # doctest: +SKIP
 """
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 import neuronym as nym
 from known_world import LIARS, NAMES, UNITS, WORDS, known_atlas, right
 from neuronym._core.errors import NeuronymError, UsageError
+from neuronym.analysis.trust import confidence
 from neuronym.analysis.trust.base import open_analysis
 from neuronym.analysis.trust.calibration import (
     DEFAULT_FEATURES,
@@ -211,6 +212,22 @@ def test_confidence_in_the_atlas(atlases, atlas, tmp_path) -> None:
     assert [one["atlas"] for one in entry["fitted_on"]] == ["net1", "net2"]
     assert done.caveats() == [entry["caveat"]]
     assert "fitted on 80 units of known truth (detectors)" in entry["caveat"]
+    assert "fitted with the encoder" not in entry["caveat"]  # the same one
+
+
+def test_another_encoder_than_the_calibrators_is_said(atlas) -> None:
+    done = analyse(atlas, ["confidence"])
+    caveat = done.manifest["analyses"][f"confidence of {done.method()}"]["caveat"]
+    used = done.manifest.encoder.name
+    assert f"fitted with the encoder conse, and these labels were made with {used}" in caveat
+
+
+def test_another_backbone_is_no_other_encoder() -> None:
+    default = open_calibrator("default")
+    for encoder in ("conse", "conse:efficientnet-lite1", "conse:torchvision:resnet50,classes=5"):
+        assert confidence._caveat(default, encoder) == default.caveat
+    for encoder in ("sketch", "open-clip:ViT-B-16/openai"):
+        assert confidence._caveat(default, encoder).endswith("more than their size.")
 
 
 def test_analyses_that_a_calibrator_reads_come_first(atlases, tmp_path) -> None:

@@ -120,8 +120,8 @@ def test_a_hub_name_without_network(
     for arguments, ways in [
         (["dissect", "timm:vit_tiny_patch16_224", "--probe", "PHOTOS"], "efficientnet-lite0"),
         (["dissect", "hf:google/vit-base-patch16-224", "--probe", "PHOTOS"], "efficientnet-lite0"),
-        ([*BASE, "--encoder", "clip"], "conse"),
-        ([*BASE, "--encoder", "hf:openai/clip-vit-base-patch16"], "conse"),
+        ([*BASE, "--encoder", "clip"], "sketch"),
+        ([*BASE, "--encoder", "hf:openai/clip-vit-base-patch16"], "sketch"),
     ]:
         done = attempt(arguments, tmp_path)
         last = done.err.strip().splitlines()[-1]

@@ -238,7 +238,7 @@ def test_no_network(monkeypatch):
 
     monkeypatch.setattr(hub, "reachable", lambda endpoint: False)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    message = r"neuronym-tests/none could not be loaded: there is no network.*hf:PATH.*conse"
+    message = r"neuronym-tests/none could not be loaded: there is no network.*hf:PATH.*sketch"
     with pytest.raises(NeuronymError, match=message):
         open_encoder("hf:neuronym-tests/none")
     assert constants.HF_HUB_OFFLINE is False

@@ -216,11 +216,11 @@ def test_no_network(home, tags, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(hub, "reachable", lambda endpoint: False)
     message = (
-        f"weights 'far' of {ARCH} could not be loaded: there is no network.*weights=FILE.*conse"
+        f"weights 'far' of {ARCH} could not be loaded: there is no network.*weights=FILE.*sketch"
     )
     with pytest.raises(NeuronymError, match=message):
         open_encoder(f"open-clip:{ARCH}/far")
-    message = "model hf-hub:neuronym-tests/none could not be loaded: there is no network.*conse"
+    message = "model hf-hub:neuronym-tests/none could not be loaded: there is no network.*sketch"
     with pytest.raises(NeuronymError, match=message):
         open_encoder("open-clip:hf-hub:neuronym-tests/none")
 

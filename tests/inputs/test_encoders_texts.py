@@ -160,8 +160,8 @@ def test_an_encoder_passes_through():
     ("spec", "message"),
     [
         ("clp", r"Expected `encoder` to be one of conse.*got 'clp'. Nearest: clip"),
-        ("", "a name such as 'clip' or 'conse'"),
-        (7, "a name such as 'clip' or 'conse', or an Encoder, got 7"),
+        ("", "a name such as 'clip' or 'sketch'"),
+        (7, "a name such as 'clip' or 'sketch', or an Encoder, got 7"),
     ],
 )
 def test_unknown_names(spec, message):
@@ -170,7 +170,7 @@ def test_unknown_names(spec, message):
 
 
 def test_registry():
-    assert [entry.name for entry in ENCODERS] == ["conse", "hf", "open-clip"]
+    assert [entry.name for entry in ENCODERS] == ["conse", "hf", "open-clip", "sketch"]
     assert ENCODERS.aliases == {
         "clip": "open-clip:ViT-B-16/openai",
         "siglip": "hf:google/siglip-base-patch16-224",

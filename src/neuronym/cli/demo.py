@@ -16,7 +16,7 @@ DEMO = {
     "layers": ["_blocks.4", "_blocks.10", "_blocks.15", "_fc"],
     "probe": "synthetic",
     "concepts": "english-10k",
-    "encoder": "conse:efficientnet-lite2",
+    "encoder": "sketch",
     "similarity": "soft-wpmi",
 }
 

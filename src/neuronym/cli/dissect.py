@@ -46,7 +46,7 @@ def dissect(
 
     Examples:
 
-      neuronym dissect efficientnet-lite0 --encoder conse --concepts english-10k
+      neuronym dissect efficientnet-lite0 --encoder sketch --concepts english-10k
 
       neuronym dissect resnet50 --layers layer3,layer4 --probe folder:photos --out my-atlas
 

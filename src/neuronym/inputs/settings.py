@@ -57,7 +57,7 @@ class DissectSettings:
     encoder: str = _setting(
         "clip",
         "Image–text model: clip, open-clip:ARCH/PRETRAINED, hf:PATH, "
-        "conse (embedded, works offline).",
+        "sketch, conse (embedded, work offline).",
         metavar="NAME",
     )
     similarity: str = _setting(
@@ -179,7 +179,7 @@ class DissectSettings:
                 "target",
                 "the name of a network",
                 self.target,
-                "For a first try: neuronym dissect efficientnet-lite0 --encoder conse",
+                "For a first try: neuronym dissect efficientnet-lite0 --encoder sketch",
             )
         for name in ("labels", "batch_size"):
             object.__setattr__(self, name, integer(name, getattr(self, name), 1))

@@ -176,7 +176,7 @@ def dissect(
         NeuronymError: the run failed; what was finished is kept.
 
     >>> import neuronym as nym
-    >>> atlas = nym.dissect("efficientnet-lite0", encoder="conse", out="atlas")  # doctest: +SKIP
+    >>> atlas = nym.dissect("efficientnet-lite0", encoder="sketch", out="atlas")  # doctest: +SKIP
     """
     known = DissectSettings.__dataclass_fields__
     for name in settings:

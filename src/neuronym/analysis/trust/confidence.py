@@ -78,7 +78,7 @@ class Confidence(Analysis):
         missing = sum(int(np.isnan(own["confidence"]).sum()) for own in columns.values())
         facts = {
             "calibrator": chosen.name,
-            "caveat": chosen.caveat,
+            "caveat": _caveat(chosen, context.atlas.manifest.encoder.name),
             "fitted_on": list(chosen.fitted_on),
             "measures": dict(chosen.measures),
             "without_confidence": missing,
@@ -121,3 +121,14 @@ def _fits(calibrator: Calibrator, context: LabelContext, method: str) -> bool:
     kinds = {str(entry.get("encoder", "")).partition(":")[0] for entry in calibrator.fitted_on}
     encoder = context.atlas.manifest.encoder.name.partition(":")[0]
     return calibrator.kind == kind_of(method) and encoder in kinds
+
+
+def _caveat(chosen: Calibrator, encoder: str) -> str:
+    """The calibrator's own, and that it was fitted with another kind of encoder, if it was."""
+    fitted = {str(entry.get("encoder", "")).partition(":")[0] for entry in chosen.fitted_on} - {""}
+    if not fitted or encoder.partition(":")[0] in fitted:
+        return chosen.caveat
+    return (
+        f"{chosen.caveat} It was fitted with the encoder {' and '.join(sorted(fitted))}, and these "
+        f"labels were made with {encoder}: the order of the numbers is worth more than their size."
+    )

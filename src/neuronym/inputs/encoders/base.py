@@ -238,7 +238,7 @@ def open_encoder(spec: str | Encoder, *, device: torch.device | str = "cpu") -> 
     """Open an encoder by its name, ready to encode.
 
     Args:
-        spec: a name such as `clip`, `open-clip:ViT-B-16/openai`, `hf:PATH` or `conse`; an
+        spec: a name such as `clip`, `open-clip:ViT-B-16/openai`, `hf:PATH` or `sketch`; an
             `Encoder` is only moved.
         device: where its networks shall run; `auto` takes a GPU if there is one.
 
@@ -250,6 +250,6 @@ def open_encoder(spec: str | Encoder, *, device: torch.device | str = "cpu") -> 
     if isinstance(spec, Encoder):
         return spec.to(where)
     if not isinstance(spec, str) or not spec.strip():
-        raise misuse("encoder", "a name such as 'clip' or 'conse', or an Encoder", spec)
+        raise misuse("encoder", "a name such as 'clip' or 'sketch', or an Encoder", spec)
     name = registry.parse(ENCODERS.expand(spec.strip()), "encoder")
     return ENCODERS[name.kind].make(name).to(where)

@@ -24,7 +24,7 @@ from neuronym.inputs.preprocess.published import from_hf
 
 _OTHERWISE = (
     "Without the hub, give a folder written by save_pretrained (hf:PATH), or use the embedded "
-    "encoder: conse."
+    "encoder: sketch."
 )
 _SIGMOID = ("siglip", "siglip2")
 _HISTORY = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")

@@ -21,9 +21,9 @@ from neuronym.inputs.targets.weights import read_weights
 
 _OTHERWISE = (
     "Without the hub, give the weights as a file (open-clip:ARCH/TAG,weights=FILE), or use the "
-    "embedded encoder: conse."
+    "embedded encoder: sketch."
 )
-_NO_TOKENIZER = "Without the hub, use an architecture with CLIP's own tokenizer, or conse."
+_NO_TOKENIZER = "Without the hub, use an architecture with CLIP's own tokenizer, or sketch."
 _PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
 
 ENCODERS.alias("clip", "open-clip:ViT-B-16/openai")

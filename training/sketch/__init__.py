@@ -1,0 +1,1 @@
+"""How the weights of the encoder `sketch` are made; run by hand, not part of the package."""
