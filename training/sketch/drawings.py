@@ -1,7 +1,6 @@
 """The one seam to the probe's drawings: what this folder uses of them, under its own names.
 
-Their kinds are drawn with seeds of this folder
-only, never with one that a probe of the user can have.
+Their kinds are drawn with seeds of this folder only, never with one that a probe can have.
 """
 
 from __future__ import annotations

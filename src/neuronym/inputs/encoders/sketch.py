@@ -14,7 +14,7 @@ from neuronym._core.errors import NeuronymError
 from neuronym._core.hub import quiet
 from neuronym._core.registry import Name
 from neuronym.inputs.encoders._depths import blurred, depths
-from neuronym.inputs.encoders.base import ENCODERS, Encoder, unit_rows
+from neuronym.inputs.encoders.base import ENCODERS, Encoder, Reading, unit_rows
 from neuronym.inputs.encoders.sentences import Sentences, minilm
 from neuronym.inputs.targets.base import Target, open_target
 
@@ -52,6 +52,7 @@ class Sketch(Encoder):
     """
 
     logit_scale = LOGIT_SCALE
+    texts_at_once = 4096  # the sentence model makes its own batches
     name, note = "sketch", NOTE
 
     def __init__(
@@ -131,6 +132,10 @@ class Sketch(Encoder):
         plain = unit_rows(self._sentences.encode(texts), "The sentence model of sketch")
         mean, whiten = (self._held[key].cpu() for key in ("mean", "whiten"))
         return unit_rows((plain - mean) @ whiten, "The sentence model of sketch")
+
+    def read_texts(self, texts: Sequence[str]) -> Reading:
+        """How the sentence model reads these texts."""
+        return self._sentences.read(texts)
 
     def to(self, device: torch.device | str) -> Sketch:
         """Move the networks and the weights; returns self."""
