@@ -216,7 +216,7 @@ def test_confidence_in_the_atlas(atlases, atlas, tmp_path) -> None:
 
 
 def test_another_encoder_than_the_calibrators_is_said(atlas) -> None:
-    done = analyse(atlas, ["confidence"])
+    done = analyse(atlas, ["confidence:calibrator=default"])
     caveat = done.manifest["analyses"][f"confidence of {done.method()}"]["caveat"]
     used = done.manifest.encoder.name
     assert f"fitted with the encoder conse, and these labels were made with {used}" in caveat

@@ -19,7 +19,8 @@ from neuronym._core.errors import UsageError
 from neuronym._core.registry import parse
 from neuronym.extraction.cache import Cache
 from neuronym.inputs.probes import synthetic
-from neuronym.inputs.probes.base import PROBES, Annotation, First, ListProbe, Union
+from neuronym.inputs.probes.base import PROBES, Annotation, ListProbe, Union
+from neuronym.inputs.probes.subsets import limited
 from neuronym.inputs.probes.synthetic import BLOCK, SyntheticProbe, open_synthetic
 from neuronym_drawings import palette, photographs
 from neuronym_drawings.canvas import Canvas
@@ -409,7 +410,7 @@ def test_first_and_unions_pass_on_what_is_needed(tmp_path):
 
     images = [np.full((4, 4, 3), value, np.uint8) for value in range(7)]
     whole = Union([Asked(images), Asked(images[:5])])
-    First(whole, 9).prepare(100, tmp_path, 3)
+    limited(whole, "first:9").prepare(100, tmp_path, 3)
     whole.prepare(6, tmp_path, 1)
     assert asked == [(7, tmp_path, 3), (2, tmp_path, 3), (6, tmp_path, 1)]
 

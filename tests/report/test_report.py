@@ -130,7 +130,10 @@ def test_sections_figures_and_numbers(made: Document, atlas: Atlas, page: str) -
     first = first[first["rank"] == 1]
     stands = int((~first["abstained"]).sum())
     assert (layer["units"], layer["labelled"]) == (7, stands)
-    assert made.lead[1].startswith(f"Of 7 neurons, {sentences.part(stands, 7)} beat chance at a")
+    assert made.lead[1].startswith("Confidence unknown")
+    assert made.lead[2].startswith(f"Of 7 neurons, {sentences.part(stands, 7)} have a label. The")
+    beyond = int(first["significant"].eq(True).sum())
+    assert f"The scores of {sentences.part(beyond, 7)} beat chance at a" in made.lead[2]
     assert any(
         sentence.startswith("In detect the first label is right for") for sentence in made.lead
     )
@@ -170,7 +173,8 @@ def test_what_was_not_run(tmp_path: Path) -> None:
     assert f"neuronym trust {atlas.folder} significance" in lines
     assert f"neuronym report {atlas.folder} --truth FILE.csv" in lines
     assert f"neuronym stability {atlas.folder}" in lines
-    assert "whether they beat chance was not examined" in made.lead[1]
+    assert made.lead[1].startswith("Confidence unknown")
+    assert "beat chance" not in " ".join(made.lead)
     assert "truth" not in [part.name for part in made.sections]
 
 
