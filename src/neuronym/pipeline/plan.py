@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -160,11 +160,12 @@ def plan(
     device, dtype = resolve_device(settings.device), resolve_dtype(settings.dtype)
     # The cheap names first: a typo in the last argument should not cost a model download.
     similar = open_similarity(similarity if similarity is not None else settings.similarity)
+    values = Values.asked(settings.value_range, settings.bands)
     images = open_probe(
         probe if probe is not None else settings.probe,
         limit=settings.limit,
         seed=settings.seed,
-        values=Values.asked(settings.value_range, settings.bands),
+        values=values,
     )
     words = open_concepts(
         concepts if concepts is not None else settings.concepts,
@@ -179,17 +180,21 @@ def plan(
         preprocess=settings.preprocess,
     )
     if network.preprocess.channels == "bands":
-        _check_bands(images, network.preprocess)
+        images = _with_bands(images, values, network.preprocess)
     layers = choose_layers(network, settings.layers, settings.pool, settings.layout)
     model = open_encoder(encoder if encoder is not None else settings.encoder)
     return Plan(settings, network, layers, images, words, model, similar, device, dtype)
 
 
-def _check_bands(probe: Probe, preprocess: Preprocess) -> None:
-    """Refuse images without the bands that the target sees, before anything else runs."""
-    for index in range(len(probe)):
+def _with_bands(probe: Probe, values: Values, preprocess: Preprocess) -> Probe:
+    """The probe of a target that sees all bands; refused if none of its first images has them."""
+    probe, refused = probe.shown(replace(values, seen=preprocess.count)), None
+    for index in range(min(len(probe), 16)):
         try:
             probe.read(index).seen(preprocess)
-            return
-        except CorruptImageError:
-            continue
+            return probe
+        except CorruptImageError as error:
+            refused = refused or error.__cause__
+    if isinstance(refused, UsageError):
+        raise refused
+    return probe
