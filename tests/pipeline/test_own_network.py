@@ -303,3 +303,53 @@ def test_a_forward_of_ones_own_takes_other_input(network, tmp_path):
     assert atlas.manifest.target.preprocess_origin == "known: given with the network"
     labels = atlas.labels("net.6")
     assert labels[labels["rank"] == 1]["concept"].tolist() == list(CLASSES)
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_a_network_is_left_in_the_mode_that_it_was_in(within, tmp_path):
+    """Training that goes on after a look at the neurons trains what it trained before."""
+    net = Small()
+    net.insert(1, torch.nn.BatchNorm2d(16).eval())  # frozen, as in fine-tuning
+    net.train()
+    net[1].eval()
+    target = Target("small", net, Preprocess((32, 32), 32)) if within else net
+    net.train()
+    net[1].eval()
+    atlas = dissect(tmp_path / "atlas", target, layers=["7"], preprocess=RIGHT)
+    assert [module.training for module in net] == [True, False, *[True] * 6]
+    assert net.training
+    with pytest.raises(UsageError, match="layers"):
+        dissect(tmp_path / "no", target, layers=["8"], preprocess=RIGHT)
+    assert net.training
+    net.eval()
+    with torch.no_grad():
+        batch = torch.from_numpy(np.stack(drawings(60, seed=2))).permute(0, 3, 1, 2).float() / 255
+        expected = net((batch - 0.3) / 0.5).numpy()
+    np.testing.assert_allclose(atlas.activations("7"), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["random", "mixed"])
+def test_outputs_that_are_no_matter_of_the_image_alone_are_said_and_kept(kind, tmp_path, capsys):
+    class Odd(Small):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            found = super().forward(images)
+            return torch.dropout(found, 0.5, True) if kind == "random" else found - found.mean(0)
+
+    model = torch.nn.Sequential(Odd(), torch.nn.Linear(4, 4))
+    what = {
+        "random": "Of Sequential, 1: each gives another output for the same image each time. .* "
+        "are a matter of chance in part",
+        "mixed": "Of Sequential, 1: each gives another output for the same image beside other "
+        "images. .* depend on which images stand together in a batch",
+    }[kind]
+    with pytest.warns(UserWarning, match=what):
+        atlas = dissect(tmp_path / "atlas", model, layers=["0.2", "1"], preprocess=RIGHT)
+    (kept,) = (note for note in atlas.manifest.notes if "each gives" in note)
+    assert kept.startswith("Of Sequential, 1: each gives")
+    capsys.readouterr()
+    print_summary(atlas)
+    assert "Of Sequential, 1: each gives" in " ".join(capsys.readouterr().out.split())
+    settings = DissectSettings(target="Odd", layers=["1"], preprocess=RIGHT)
+    given = {"probe": drawings(40), "concepts": list(CLASSES), "encoder": Patterns()}
+    _announce(plan(settings, target=model, **given))
+    assert "note        Of Sequential, 1: each gives" in capsys.readouterr().err

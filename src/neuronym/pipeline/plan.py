@@ -13,6 +13,7 @@ from neuronym._core.errors import CorruptImageError, UsageError
 from neuronym._core.registry import parse
 from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym.atlas import schema
+from neuronym.extraction.axes import MIXED, RANDOM
 from neuronym.extraction.passes import (
     LayerPlan,
     choose_layers,
@@ -26,6 +27,21 @@ from neuronym.inputs.settings import DissectSettings
 from neuronym.inputs.targets.base import Target, open_target
 from neuronym.inputs.targets.guess import guess
 from neuronym.similarity.base import Similarity, name_of, open_similarity
+
+_UNSTEADY = (
+    (
+        RANDOM,
+        "Something in the network is random in evaluation mode, too: F.dropout without "
+        "training=self.training, say, or the masks of a masked autoencoder.",
+        "Their labels are a matter of chance in part.",
+    ),
+    (
+        MIXED,
+        "Something in the network looks across the batch: batch normalisation without running "
+        "statistics, say, or attention that takes images for tokens (batch_first).",
+        "Their labels depend on which images stand together in a batch.",
+    ),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +91,18 @@ class Plan:
             "its labels are wrong. "
             + (offer.words if offer else "Then give --preprocess size=…,mean=…,std=….")
         )
+
+    @property
+    def unsteady(self) -> list[str]:
+        """What the user has to know of layers that give the same image different outputs."""
+        told = []
+        for what, why, result in _UNSTEADY:
+            layers = [plan.info.name for plan in self.layers if what in plan.info.note]
+            if layers:
+                more = f" and {len(layers) - 3:,} more" if len(layers) > 3 else ""
+                named = f"{', '.join(layers[:3])}{more}"
+                told.append(f"Of {self.target.name}, {named}: each {what}. {why} {result}")
+        return told
 
     def identity(self) -> dict[str, Any]:
         """What must agree for a run to go on where another stopped."""
