@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from neuronym._core.checks import Verbatim, misuse
 from neuronym._core.devices import resolve_device, resolve_dtype
 from neuronym._core.errors import CorruptImageError, UsageError
 from neuronym._core.registry import parse
@@ -209,9 +211,42 @@ def plan(
     )
     if network.preprocess.channels == "bands":
         images = _with_bands(images, values, network.preprocess)
+    _check_fixed(images)
     layers = choose_layers(network, settings.layers, settings.pool, settings.layout)
     model = open_encoder(encoder if encoder is not None else settings.encoder)
     return Plan(settings, network, layers, images, words, model, similar, device, dtype)
+
+
+def _check_fixed(probe: Probe) -> None:
+    """Refuse a data set that gives another image each time, before anything else runs.
+
+    What its neurons respond to would be other images than those that are shown for them.
+    """
+    if " given in Python" not in probe.name:
+        return
+    places = sorted({round(i * (len(probe) - 1) / 7) for i in range(8)})
+    for place, one, other in zip(places, *(_hashes(probe, places) for _ in range(2)), strict=True):
+        if one != other:
+            raise misuse(
+                "probe",
+                "hold images that stay the same",
+                Verbatim(
+                    f"{probe.name}, whose image {probe.image_id(place)} is another one each time "
+                    "that it is read"
+                ),
+                "Give the data set without random augmentation: without its transform, say.",
+            )
+
+
+def _hashes(probe: Probe, places: Sequence[int]) -> list[str | None]:
+    """Of the images at some places; None: not readable."""
+    found: list[str | None] = []
+    for place in places:
+        try:
+            found.append(probe.read(place).content_hash)
+        except CorruptImageError:
+            found.append(None)
+    return found
 
 
 def _with_bands(probe: Probe, values: Values, preprocess: Preprocess) -> Probe:
