@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from grey import greys, rounded_out
@@ -368,11 +370,63 @@ def test_bands_of_ordinary_files() -> None:
             Values.asked(bands=wrong)
 
 
-def test_pages_as_bands() -> None:
-    array = RNG.integers(0, 255, (5, 12, 13)).astype(np.uint16)
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_pages_as_bands(kind: type) -> None:
+    array = RNG.integers(0, 255, (5, 12, 13)).astype(kind)
     data = tiff(array, photometric="minisblack", metadata=None)
-    found = rgb(shown([data], bands="4,1,2"))
+    found = rgb(shown([data], bands="4,1,2", value_range="0,255"))
     assert (found == np.moveaxis(array[[3, 0, 1]], 0, 2)).all()
+    first = rgb(shown([data], value_range="0,255"))
+    assert (first == array[0][:, :, None]).all()
+
+
+ORDERED = RNG.integers(0, 4096, (12, 10, 6)).astype(np.uint16)
+WITH_BANDS = {
+    "array": ORDERED,
+    "tensor": torch.from_numpy(ORDERED.transpose(2, 0, 1).astype(np.int32)),
+    "npy": npy(ORDERED),
+    "turned": tiff(
+        ORDERED, photometric="minisblack", planarconfig="contig", extratags=[(274, 3, 1, 6, True)]
+    ),
+    "planes": tiff(ORDERED.transpose(2, 0, 1), photometric="minisblack", planarconfig="separate"),
+    "pages": tiff(ORDERED.transpose(2, 0, 1), photometric="minisblack", metadata=None),
+    "rgb and two": tiff(ORDERED[:, :, :5], photometric="rgb", extrasamples=["unspecified"] * 2),
+    "rgb and one": tiff(FOUR, photometric="rgb", extrasamples=["unspecified"]),
+    "png": png(FOUR),
+    "pillow": Image.fromarray(FOUR),
+    "grey": png(FOUR[:, :, 0]),
+}
+
+
+@pytest.mark.parametrize("huge", [False, True])
+@pytest.mark.parametrize("kind", WITH_BANDS)
+def test_every_band_is_seen_as_it_is_shown(kind: str, huge: bool, monkeypatch) -> None:
+    """Each is what --bands with its number alone shows, and the three are those of `decode`."""
+    source = WITH_BANDS[kind]
+    if huge:
+        monkeypatch.setattr(images, "EXACT_PIXELS", 30)
+    count = {"rgb and two": 5, "rgb and one": 4, "png": 4, "pillow": 4, "grey": 1}.get(kind, 6)
+    asked = Values.asked("0,4095", (3, 1, 2) if count > 1 else (1,))
+    image, bands = images.with_bands(source, replace(asked, seen=count))
+    assert bands.dtype == np.uint8
+    assert bands.shape == (image.height, image.width, count)
+    decode = images.decode if isinstance(source, bytes) else images.to_rgb
+    assert (np.asarray(image) == np.asarray(decode(source, asked))).all()
+    for band in range(count):
+        alone = decode(source, replace(asked, bands=(band + 1,), seen=count))
+        assert (bands[:, :, band] == np.asarray(alone)[:, :, 0]).all()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_more_bands_than_pixels_across(kind: type) -> None:
+    """Patches of hyperspectral scenes: the axis of the bands is as long as the network says."""
+    patch = RNG.integers(0, 256, (200, 9, 7)).astype(kind)
+    for source in (patch, np.moveaxis(patch, 0, 2), npy(patch)):
+        values = replace(Values.asked("0,255", (30, 20, 10)), seen=200)
+        image, bands = images.with_bands(source, values)
+        assert (bands == np.moveaxis(patch, 0, 2)).all()
+        assert (np.asarray(image) == np.moveaxis(patch[[29, 19, 9]], 0, 2)).all()
+        assert RawImage(source, values).size == (7, 9)
 
 
 # -- files

@@ -16,12 +16,13 @@ from starlette.testclient import TestClient
 
 import neuronym as nym
 from drawings import CLASSES, RIGHT, Patterns, Small, drawings, trained
-from neuronym._core import hashing
 from neuronym._core.errors import UsageError
 from neuronym.atlas.context import Sources
 from neuronym.cli.dissect import _announce
 from neuronym.inputs.preprocess.base import Preprocess
-from neuronym.inputs.probes.base import Probe, RawImage
+from neuronym.inputs.probes.base import open_probe
+from neuronym.inputs.probes.subsets import sentences
+from neuronym.inputs.probes.values import Values
 from neuronym.inputs.settings import DissectSettings
 from neuronym.inputs.targets.base import Target
 from neuronym.pipeline.run import plan
@@ -163,48 +164,113 @@ def test_a_grey_network_sees_grey_by_itself(tmp_path):
     assert atlas.manifest.target.preprocess["mean"] == [0.3]
 
 
-class Bands(RawImage):
-    """Four or more bands, of which the first three are shown."""
-
-    @property
-    def content_hash(self) -> str:
-        return hashing.of_array(self.data)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.data.shape[1], self.data.shape[0]
-
-    def decode(self) -> Image.Image:
-        return Image.fromarray(self.data[:, :, :3])
-
-
-class BandProbe(Probe):
-    name = "bands"
-
-    def __init__(self, images: list[np.ndarray]) -> None:
-        self._images = images
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def image_id(self, index: int) -> str:
-        return f"{index:03d}"
-
-    def read(self, index: int) -> RawImage:
-        return Bands(self._images[index])
+def given(kind: str, images: list[np.ndarray], folder: Path) -> tuple[Any, dict[str, Any]]:
+    """Images of n bands as users have them, and what has to be said of their values."""
+    if kind == "arrays":
+        return images, {}
+    if kind == "tensors":
+        return [torch.from_numpy(image).permute(2, 0, 1) for image in images], {}
+    if kind == "stack":
+        np.save(folder / "stack.npy", np.stack(images).astype(np.float32) / 255)
+        return f"arrays:{folder / 'stack.npy'}", {}
+    (folder / "scenes").mkdir()
+    tifffile = pytest.importorskip("tifffile")
+    for number, image in enumerate(images):
+        path = folder / "scenes" / f"{number:02d}.tif"
+        kinds = {"photometric": "minisblack", "planarconfig": "contig"}
+        tifffile.imwrite(path, image.astype(np.uint16) * 40, **kinds)
+    return f"folder:{folder / 'scenes'}", {"value_range": "0,10200"}
 
 
-@pytest.mark.parametrize("channels", [4, 13])
-def test_a_network_of_n_bands_runs_on_arrays_of_n_bands(channels, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "channels"),
+    [("arrays", 4), ("arrays", 13), ("tensors", 40), ("stack", 5), ("files", 13)],
+)
+def test_a_network_of_n_bands_sees_all_of_them(kind, channels, tmp_path):
+    """And the encoder, the thumbnails and the site see the three that are named."""
+    images = drawings(60, seed=2, channels=channels)
+    probe, said = given(kind, images, tmp_path)
     net = trained(channels)
-    probe = BandProbe(drawings(60, seed=2, channels=channels))
-    atlas = dissect(tmp_path / "bands", net, probe=probe, preprocess=RIGHT)
+    atlas = dissect(tmp_path / "atlas", net, probe=probe, bands="3,2,1", preprocess=RIGHT, **said)
     assert first(atlas) == list(CLASSES)
     assert atlas.manifest.target.preprocess["channels"] == "bands"
-    sources = Sources(atlas, target=net, probe=probe, cache=str(tmp_path / "cache"))
-    (_, maps), *_ = sources.maps([], rows=[3])
-    assert maps == {}
-    np.testing.assert_array_equal(sources.seen(3), probe.read(3).data)
+    sentence = f"3, 2, 1 are shown (red, green and blue), and the network sees all {channels}."
+    assert any(sentence in text for text in sentences(atlas.manifest.probe))
+    python = {"target": net} | ({} if isinstance(probe, str) else {"probe": probe})
+    sources = Sources(atlas, **python, cache=str(tmp_path / "none"))
+    row = 7
+    np.testing.assert_array_equal(sources.seen(row), images[row])
+    np.testing.assert_array_equal(np.asarray(sources.picture(row)), images[row][:, :, 2::-1])
+    name = atlas.images["image_id"].iloc[row]
+    thumb = np.asarray(Image.open(atlas.thumb(name)), float)
+    assert abs(thumb - images[row][:, :, 2::-1]).mean() < 12  # JPEG
+    with torch.no_grad():
+        batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
+        expected = net((batch - 0.3) / 0.5).numpy()
+    np.testing.assert_allclose(atlas.activations("6"), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_images_that_differ_only_in_a_band_that_is_not_shown(tmp_path):
+    """They are two images, and nothing computed for the one is taken for the other."""
+    images = drawings(60, seed=2, channels=5)
+    other = [image.copy() for image in images]
+    for image in other:
+        image[:, :, 4] = 255 - image[:, :, 4]
+    net = trained(5)
+    run = {"bands": "3,2,1", "preprocess": RIGHT, "duplicates": "all"}
+    one, two = (
+        dissect(tmp_path / name, net, probe=probe, **run)
+        for name, probe in (("one", images), ("two", other))
+    )
+    assert set(one.images["content_hash"]).isdisjoint(two.images["content_hash"])
+    assert not np.allclose(one.activations("6"), two.activations("6"))
+
+
+def test_the_range_is_found_in_all_bands_that_the_network_sees(tmp_path):
+    """A bright band that is not shown is not clipped to the range of the others."""
+    images = [image.astype(np.uint16) for image in drawings(12, channels=4)]
+    for image in images:
+        image[:, :, 3] *= 16
+    shown = {"values": Values.asked(bands="3,2,1")}
+    assert open_probe(images, **shown).values.integers == (0, 255)
+    settings = DissectSettings(target="Small", bands="3,2,1", preprocess="size=32,mean=0,std=1")
+    given = {"probe": images, "concepts": list(CLASSES), "encoder": Patterns()}
+    made = plan(settings, target=Small(4), **given)
+    assert made.probe.values.integers == (0, 4095)
+    (seen,) = made.probe.read(5).seen(made.target.preprocess)
+    np.testing.assert_array_equal(seen, np.rint(images[5] * (255 / 4095)).astype(np.uint8))
+
+
+@pytest.mark.parametrize("kind", ["arrays", "files"])
+def test_which_bands_are_shown_has_to_be_said(kind, tmp_path):
+    probe, said = given(kind, drawings(20, channels=13), tmp_path)
+    with pytest.raises(
+        UsageError,
+        match=r"The image \S+ has 13 bands, and nothing says which are red, green and blue or "
+        r"alpha: say it with --bands, such as 3,2,1, .* The network sees all of them\.$",
+    ):
+        dissect(tmp_path / "no", Small(13), probe=probe, preprocess=RIGHT, **said)
+
+
+def test_one_image_of_other_bands_is_skipped_and_named(tmp_path):
+    images = drawings(40, seed=2, channels=4)
+    images[0] = images[0][:, :, :3]
+    with pytest.warns(UserWarning, match="1 of 40 images could not be read"):
+        atlas = dissect(tmp_path / "odd", trained(4), probe=images, bands="3,2,1", preprocess=RIGHT)
+    assert first(atlas) == list(CLASSES)
+    (skipped,) = atlas.manifest.probe.skipped
+    assert "has 3 bands, and the network sees 4" in str(skipped)
+
+
+def test_a_picture_has_not_the_bands_of_a_network_of_n_bands(tmp_path):
+    images = drawings(40, seed=2, channels=6)
+    net = trained(6)
+    atlas = dissect(tmp_path / "six", net, probe=images, bands="1,2,3", preprocess=RIGHT)
+    searcher = Searcher(atlas, sources=Sources(atlas, target=net, encoder=Patterns()))
+    picture = Image.fromarray(images[1][:, :, :3])
+    assert len(searcher.by_picture(picture, by="encoder").units)
+    with pytest.raises(UsageError, match="a picture has not the 6 bands of the network"):
+        searcher.by_picture(picture)
 
 
 @pytest.mark.parametrize("channels", [2, 7])
@@ -237,3 +303,53 @@ def test_a_forward_of_ones_own_takes_other_input(network, tmp_path):
     assert atlas.manifest.target.preprocess_origin == "known: given with the network"
     labels = atlas.labels("net.6")
     assert labels[labels["rank"] == 1]["concept"].tolist() == list(CLASSES)
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_a_network_is_left_in_the_mode_that_it_was_in(within, tmp_path):
+    """Training that goes on after a look at the neurons trains what it trained before."""
+    net = Small()
+    net.insert(1, torch.nn.BatchNorm2d(16).eval())  # frozen, as in fine-tuning
+    net.train()
+    net[1].eval()
+    target = Target("small", net, Preprocess((32, 32), 32)) if within else net
+    net.train()
+    net[1].eval()
+    atlas = dissect(tmp_path / "atlas", target, layers=["7"], preprocess=RIGHT)
+    assert [module.training for module in net] == [True, False, *[True] * 6]
+    assert net.training
+    with pytest.raises(UsageError, match="layers"):
+        dissect(tmp_path / "no", target, layers=["8"], preprocess=RIGHT)
+    assert net.training
+    net.eval()
+    with torch.no_grad():
+        batch = torch.from_numpy(np.stack(drawings(60, seed=2))).permute(0, 3, 1, 2).float() / 255
+        expected = net((batch - 0.3) / 0.5).numpy()
+    np.testing.assert_allclose(atlas.activations("7"), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["random", "mixed"])
+def test_outputs_that_are_no_matter_of_the_image_alone_are_said_and_kept(kind, tmp_path, capsys):
+    class Odd(Small):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            found = super().forward(images)
+            return torch.dropout(found, 0.5, True) if kind == "random" else found - found.mean(0)
+
+    model = torch.nn.Sequential(Odd(), torch.nn.Linear(4, 4))
+    what = {
+        "random": "Of Sequential, 1: each gives another output for the same image each time. .* "
+        "are a matter of chance in part",
+        "mixed": "Of Sequential, 1: each gives another output for the same image beside other "
+        "images. .* depend on which images stand together in a batch",
+    }[kind]
+    with pytest.warns(UserWarning, match=what):
+        atlas = dissect(tmp_path / "atlas", model, layers=["0.2", "1"], preprocess=RIGHT)
+    (kept,) = (note for note in atlas.manifest.notes if "each gives" in note)
+    assert kept.startswith("Of Sequential, 1: each gives")
+    capsys.readouterr()
+    print_summary(atlas)
+    assert "Of Sequential, 1: each gives" in " ".join(capsys.readouterr().out.split())
+    settings = DissectSettings(target="Odd", layers=["1"], preprocess=RIGHT)
+    given = {"probe": drawings(40), "concepts": list(CLASSES), "encoder": Patterns()}
+    _announce(plan(settings, target=model, **given))
+    assert "note        Of Sequential, 1: each gives" in capsys.readouterr().err

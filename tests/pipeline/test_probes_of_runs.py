@@ -131,3 +131,34 @@ def test_an_image_that_lacks_a_package_is_tried_again(
     assert before.manifest.probe.images == 21
     after = dissect(tmp_path / "after", few, duplicates="all")
     assert after.manifest.probe.images == 22
+
+
+class Augmented:
+    """A data set of (image, label) with augmentation left on, as for training."""
+
+    def __init__(self, how: str, side: int) -> None:
+        self.how, self.draw = how, np.random.default_rng(0)
+        pictures = [Image.fromarray(np.asarray(pixels)) for pixels in coloured_images(24)]
+        self.pictures = [picture.resize((side, side)) for picture in pictures]
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        picture, side = self.pictures[index], self.pictures[index].width // 2
+        if self.how == "crop":
+            left, top = self.draw.integers(0, side, 2).tolist()
+            return picture.crop((left, top, left + side, top + side)), index % 4
+        return Image.fromarray(np.asarray(picture) ^ self.draw.integers(0, 9, 3, np.uint8)), 0
+
+
+@pytest.mark.parametrize(("how", "side", "limit"), [("crop", 64, None), ("noise", 600, 9)])
+def test_a_data_set_with_augmentation_is_refused(how, side, limit, tmp_path: Path) -> None:
+    """Other crops were shown than those that the network saw, and nothing said so."""
+    with pytest.raises(
+        nym.UsageError,
+        match=r"stay the same, got Augmented of 24 images given in Python.*, whose image 0000\d\d "
+        "is another one each time that it is read. Give the data set without random augmentation",
+    ):
+        dissect(tmp_path / "atlas", Augmented(how, side), limit=limit)
+    assert not (tmp_path / "atlas").exists()

@@ -164,7 +164,7 @@ class Sources:
 
     def seen(self, row: int) -> np.ndarray:
         """What the target sees of one image, `[height, width, channel]`, before normalisation."""
-        return self._read(row, lambda raw: raw.seen(self.target.preprocess))
+        return self._read(row, lambda raw: raw.seen(self.target.preprocess)[0])
 
     def _read(self, row: int, decode: Callable[[RawImage], Any]) -> Any:
         try:

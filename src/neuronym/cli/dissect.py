@@ -86,8 +86,8 @@ def run(
     shown = progress.automatic(quiet)
     atlas = pipeline.run(plan, resume=resume, overwrite=overwrite, progress=shown)
     _tell_losses(atlas)
-    if (quiet or json) and plan.note:  # else the summary says it
-        print(printable(f"note: {plan.note}"), file=sys.stderr)
+    for note in filter(None, (plan.note, *plan.unsteady) if quiet or json else ()):
+        print(printable(f"note: {note}"), file=sys.stderr)  # else the summary says it
     if (quiet or json) and (copies := atlas.manifest.probe.about_copies()):
         print(copies, file=sys.stderr)  # the summary has it, too
     if json:
@@ -143,7 +143,7 @@ def _announce(plan: Plan) -> None:
     line("encoder", plan.encoder.name)
     line("similarity", plan.similarity.spec)
     line("running on", f"{plan.device}, {plan.dtype}, {plan.settings.threads} decoding threads")
-    for note in filter(None, (plan.note, plan.encoder.note)):
+    for note in filter(None, (plan.note, *plan.unsteady, plan.encoder.note)):
         line("note", note)
 
 

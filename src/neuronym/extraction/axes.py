@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -15,6 +15,9 @@ LAYOUTS = {4: ("NCHW", "NHWC"), 3: ("tokens", "tokens-first", "NCL")}
 _SAMPLES = 64
 #: Why an output cannot be recorded that holds something else in the place of the images.
 FOLDED = "takes windows or heads for images: choose the layer around it"
+#: What is wrong with a layer that gives an image no output of its own.
+RANDOM = "gives another output for the same image each time"
+MIXED = "gives another output for the same image beside other images"
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class Seen:
         shape: with the images.
         statistics: mean, spread and mean size; None: it has none.
         rows: some values of every row, to tell whose they are; None: too few rows.
+        first: some values of the first two images, by the dimension that may be the images.
+        exact: they have more than 16 bits.
         odd: what is unusual about it, as a verb phrase, or "".
     """
 
@@ -71,6 +76,19 @@ class Seen:
     statistics: Tensor | None = None
     rows: Tensor | None = None
     odd: str = ""
+    first: Mapping[int, Tensor] = field(default_factory=dict)
+    exact: bool = True
+
+    def agrees(self, other: Seen, images: int) -> bool:
+        """Whether another output has the same values for the same images, but for rounding.
+
+        Args:
+            images: the dimension that is the images.
+        """
+        a, b = self.first.get(images), other.first.get(images)
+        if a is None or b is None or a.shape != b.shape:
+            return True
+        return not bool((a - b).norm() > (2e-3 if self.exact else 0.05) * a.norm())
 
 
 def look(output: Tensor) -> Seen:
@@ -91,8 +109,18 @@ def look(output: Tensor) -> Seen:
     rows = None
     if len(shape) in (2, 3) and shape[0] > MORE:
         flat = values.flatten(1)
-        rows = flat[:, :: max(1, flat.shape[1] // _SAMPLES)][:, :_SAMPLES].cpu().clone()
-    return Seen(shape, torch.stack(found), rows)
+        rows = _some(flat)
+    first = {
+        dim: _some(values.movedim(dim, 0)[:FEW].flatten(1))
+        for dim, length in enumerate(shape)
+        if length in (FEW, MORE) and len(shape) > 1
+    }
+    return Seen(shape, torch.stack(found), rows, "", first, output.dtype.itemsize > 2)
+
+
+def _some(rows: Tensor) -> Tensor:
+    """Some of the values `[row, value]` of each row."""
+    return rows[:, :: max(1, rows.shape[1] // _SAMPLES)][:, :_SAMPLES].cpu().clone()
 
 
 def find_axes(few: Seen, more: Seen | None, layout: str | None = None) -> Axes | str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,18 @@ from neuronym._core.checks import Verbatim, misuse
 from neuronym._core.errors import NeuronymError
 from neuronym._core.terminal import counted
 from neuronym.extraction import pooling
-from neuronym.extraction.axes import FEW, FOLDED, MORE, Axes, Seen, find_axes, layout_named, look
+from neuronym.extraction.axes import (
+    FEW,
+    FOLDED,
+    MIXED,
+    MORE,
+    RANDOM,
+    Axes,
+    Seen,
+    find_axes,
+    layout_named,
+    look,
+)
 from neuronym.extraction.names import Layers, eager, on_one_device, unknown_layer
 from neuronym.inputs.targets.base import Target, unwrapped
 from neuronym.inputs.targets.guess import guess
@@ -319,6 +331,7 @@ def describe_layers(
         )
     layout = layout_named(layout)
     few = _outputs(target, size)
+    again = functools.cache(lambda: _outputs(target, size, seed=1))
     more, larger = _with_more(target, size), None
     modules = Layers(model).once()
     if layout is None and any(_unsure(m, few[name], size) for name, m in modules.items()):
@@ -335,12 +348,21 @@ def describe_layers(
             if info.axes.rows > 1 and not _same_features(name, modules, few):
                 none = {"units": None, "prefix_tokens": None, "positions": None}
                 info = replace(info, layout="other", axes=Axes(), note=FOLDED, **none)
+            alone = info.usable and looks[1] is not None and info.axes.rows == 1
+            if alone and not looks[0].agrees(looks[1], info.axes.images):
+                info = _unsteady(info, looks[0], _call_of(again(), name, call, count))
             one = {} if call is None else {"name": f"{name}#{call + 1}", "calls": 1}
             described.append(replace(info, **one))
     prefix = pooling.prefix_tokens_of(model)
     tokens = [i for i in described if i.layout == "tokens" and i.shape and i.axes.rows == 1]
     counts = {info.shape[0] for info in tokens if info.shape}
     return [_with_positions(info, prefix, size, counts) for info in described]
+
+
+def _unsteady(info: LayerInfo, few: Seen, again: Seen | None) -> LayerInfo:
+    """A layer with a note that what it gives for an image is not a matter of that image alone."""
+    random = again is None or not few.agrees(again, info.axes.images)
+    return replace(info, note="; ".join(filter(None, (info.note, RANDOM if random else MIXED))))
 
 
 def _with_more(target: Any, size: tuple[int, int]) -> _Outputs | None:
@@ -451,8 +473,16 @@ def _checksum(statistics: torch.Tensor | None) -> str:
     return " ".join(str(round(v, digits) + 0.0) for v in found)
 
 
-def _outputs(target: Any, size: tuple[int, int], images: int = FEW) -> _Outputs:
-    """What every call of every module puts out in one pass."""
+def _outputs(
+    target: Any, size: tuple[int, int], images: int = FEW, seed: int | None = None
+) -> _Outputs:
+    """What every call of every module puts out in one pass.
+
+    Args:
+        images: how many. The first two are always the same; the third is another kind of noise, for
+            layers that mix images up to show it.
+        seed: of the numbers that the network draws; None: another one for more images.
+    """
     model = target.model
     modules = Layers(model).once()
     seen: _Outputs = {name: [] for name in modules}
@@ -468,7 +498,7 @@ def _outputs(target: Any, size: tuple[int, int], images: int = FEW) -> _Outputs:
     generator = torch.Generator().manual_seed(0)
     noise = torch.rand((FEW, target.preprocess.count, *size), generator=generator)
     if images > FEW:  # the same and others
-        others = torch.rand((images - FEW, *noise.shape[1:]), generator=generator)
+        others = torch.rand((images - FEW, *noise.shape[1:]), generator=generator) * 4 - 3
         noise = torch.cat([noise, others])
     noise = noise[:images].to(some.device)
     handles = []
@@ -476,7 +506,8 @@ def _outputs(target: Any, size: tuple[int, int], images: int = FEW) -> _Outputs:
         for name, module in modules.items():
             handles.append(module.register_forward_hook(hook(name)))
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(0)  # some networks draw numbers of their own
+            # Some networks draw numbers of their own.
+            torch.default_generator.manual_seed(max(0, images - FEW) if seed is None else seed)
             run_target(target, noise)
     except NeuronymError:
         raise

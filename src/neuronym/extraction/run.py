@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from PIL import Image
 
 from neuronym._core import hashing
 from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
@@ -117,12 +118,7 @@ class Loader:
         except CorruptImageError as error:
             return Decoded(header.index, error=str(error), passing=True)
         try:
-            image = raw.decode()
-            banded = any(step.channels == "bands" for step in steps)
-            bands = raw.bands() if banded else None
-            pixels = tuple(
-                step.pixels(bands if step.channels == "bands" else image) for step in steps
-            )
+            pixels = raw.seen(*steps)
             width, height = raw.size
         except NeedsPackageError as error:
             return Decoded(header.index, error=str(error), passing=True)
@@ -134,7 +130,6 @@ class Loader:
 def decoder() -> str:
     """What decides which images can be decoded: Pillow's version and its formats."""
     import PIL
-    from PIL import Image
 
     Image.init()
     return f"Pillow {PIL.__version__}: {' '.join(sorted(Image.OPEN))}"
@@ -143,8 +138,8 @@ def decoder() -> str:
 def _size(raw: RawImage) -> int:
     if isinstance(raw.data, bytes):
         return len(raw.data)
-    if isinstance(raw.data, np.ndarray):
-        return raw.data.nbytes
+    if not isinstance(raw.data, Image.Image):
+        return raw.data.nbytes  # an array or a tensor
     return raw.data.width * raw.data.height * 3
 
 

@@ -113,7 +113,8 @@ def _images(plan: Plan) -> tuple[float, float, float]:
         feeds = make_feeds(plan, Cache(folder))
         begun = time.perf_counter()
         raws = _some_images(plan.probe, some)
-        batches = [np.stack([raw.seen(feed.preprocess) for raw in raws]) for feed in feeds]
+        seen = [raw.seen(*(feed.preprocess for feed in feeds)) for raw in raws]
+        batches = [np.stack(pixels) for pixels in zip(*seen, strict=True)]
         decoding = (time.perf_counter() - begun) / len(raws)
         seconds = []
         for feed, batch in zip(feeds, batches, strict=True):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import functools
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from neuronym._core.checks import Verbatim, misuse
 from neuronym._core.devices import resolve_device, resolve_dtype
 from neuronym._core.errors import CorruptImageError, UsageError
 from neuronym._core.registry import parse
 from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym.atlas import schema
+from neuronym.extraction.axes import MIXED, RANDOM
 from neuronym.extraction.passes import (
     LayerPlan,
     choose_layers,
@@ -26,6 +29,21 @@ from neuronym.inputs.settings import DissectSettings
 from neuronym.inputs.targets.base import Target, open_target
 from neuronym.inputs.targets.guess import guess
 from neuronym.similarity.base import Similarity, name_of, open_similarity
+
+_UNSTEADY = (
+    (
+        RANDOM,
+        "Something in the network is random in evaluation mode, too: F.dropout without "
+        "training=self.training, say, or the masks of a masked autoencoder.",
+        "Their labels are a matter of chance in part.",
+    ),
+    (
+        MIXED,
+        "Something in the network looks across the batch: batch normalisation without running "
+        "statistics, say, or attention that takes images for tokens (batch_first).",
+        "Their labels depend on which images stand together in a batch.",
+    ),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +93,18 @@ class Plan:
             "its labels are wrong. "
             + (offer.words if offer else "Then give --preprocess size=…,mean=…,std=….")
         )
+
+    @property
+    def unsteady(self) -> list[str]:
+        """What the user has to know of layers that give the same image different outputs."""
+        told = []
+        for what, why, result in _UNSTEADY:
+            layers = [plan.info.name for plan in self.layers if what in plan.info.note]
+            if layers:
+                more = f" and {len(layers) - 3:,} more" if len(layers) > 3 else ""
+                named = f"{', '.join(layers[:3])}{more}"
+                told.append(f"Of {self.target.name}, {named}: each {what}. {why} {result}")
+        return told
 
     def identity(self) -> dict[str, Any]:
         """What must agree for a run to go on where another stopped."""
@@ -160,11 +190,12 @@ def plan(
     device, dtype = resolve_device(settings.device), resolve_dtype(settings.dtype)
     # The cheap names first: a typo in the last argument should not cost a model download.
     similar = open_similarity(similarity if similarity is not None else settings.similarity)
+    values = Values.asked(settings.value_range, settings.bands)
     images = open_probe(
         probe if probe is not None else settings.probe,
         limit=settings.limit,
         seed=settings.seed,
-        values=Values.asked(settings.value_range, settings.bands),
+        values=values,
     )
     words = open_concepts(
         concepts if concepts is not None else settings.concepts,
@@ -179,17 +210,54 @@ def plan(
         preprocess=settings.preprocess,
     )
     if network.preprocess.channels == "bands":
-        _check_bands(images, network.preprocess)
+        images = _with_bands(images, values, network.preprocess)
+    _check_fixed(images)
     layers = choose_layers(network, settings.layers, settings.pool, settings.layout)
     model = open_encoder(encoder if encoder is not None else settings.encoder)
     return Plan(settings, network, layers, images, words, model, similar, device, dtype)
 
 
-def _check_bands(probe: Probe, preprocess: Preprocess) -> None:
-    """Refuse images without the bands that the target sees, before anything else runs."""
-    for index in range(len(probe)):
+def _check_fixed(probe: Probe) -> None:
+    """Refuse a data set that gives another image each time, before anything else runs.
+
+    What its neurons respond to would be other images than those that are shown for them.
+    """
+    if " given in Python" not in probe.name:
+        return
+    places = sorted({round(i * (len(probe) - 1) / 7) for i in range(8)})
+    for place, one, other in zip(places, *(_hashes(probe, places) for _ in range(2)), strict=True):
+        if one != other:
+            raise misuse(
+                "probe",
+                "hold images that stay the same",
+                Verbatim(
+                    f"{probe.name}, whose image {probe.image_id(place)} is another one each time "
+                    "that it is read"
+                ),
+                "Give the data set without random augmentation: without its transform, say.",
+            )
+
+
+def _hashes(probe: Probe, places: Sequence[int]) -> list[str | None]:
+    """Of the images at some places; None: not readable."""
+    found: list[str | None] = []
+    for place in places:
+        try:
+            found.append(probe.read(place).content_hash)
+        except CorruptImageError:
+            found.append(None)
+    return found
+
+
+def _with_bands(probe: Probe, values: Values, preprocess: Preprocess) -> Probe:
+    """The probe of a target that sees all bands; refused if none of its first images has them."""
+    probe, refused = probe.shown(replace(values, seen=preprocess.count)), None
+    for index in range(min(len(probe), 16)):
         try:
             probe.read(index).seen(preprocess)
-            return
-        except CorruptImageError:
-            continue
+            return probe
+        except CorruptImageError as error:
+            refused = refused or error.__cause__
+    if isinstance(refused, UsageError):
+        raise refused
+    return probe

@@ -26,6 +26,7 @@ from neuronym.extraction.texts import concept_embeddings
 from neuronym.extraction.word_groups import find_word_groups
 from neuronym.inputs.preprocess.given import settings_of, text_of
 from neuronym.inputs.settings import DissectSettings
+from neuronym.inputs.targets.base import in_its_mode
 from neuronym.labelling import run as labelling
 from neuronym.labelling.methods.clip_dissect import ClipDissect
 from neuronym.pipeline.plan import Plan, plan
@@ -153,7 +154,8 @@ def dissect(
 
     Args:
         target: the name of a network, a `torch.nn.Module` (with `preprocess`: without it, that of
-            ImageNet networks is assumed, with a warning), or a `Target`.
+            ImageNet networks is assumed, with a warning), or a `Target`. It runs in evaluation
+            mode, and a module is left in the mode it was in.
         layers: names or globs; empty: the last layer at each resolution and the output layer.
         probe: a name, a folder as `Path`, a torch `Dataset`, or a list of images or paths.
         concepts: a name, or a list of words.
@@ -202,11 +204,12 @@ def dissect(
     )
     if made.out:
         check_free(Path(made.out), made.to_dict(), resume=resume, overwrite=overwrite)
-    planned = plan(made, **objects)
-    if planned.note:
-        warnings.warn(planned.note, stacklevel=2)
-    shown = automatic() if progress is None else progress
-    atlas = run(planned, resume=resume, overwrite=overwrite, progress=shown)
+    with in_its_mode(target):
+        planned = plan(made, **objects)
+        for note in filter(None, (planned.note, *planned.unsteady)):
+            warnings.warn(note, stacklevel=2)
+        shown = automatic() if progress is None else progress
+        atlas = run(planned, resume=resume, overwrite=overwrite, progress=shown)
     skipped = atlas.manifest.probe.skipped
     if skipped:
         warnings.warn(

@@ -108,6 +108,7 @@ def write_concepts(
         {},
     )
     notes = [*groups.notes(words, plan.encoder), *_too_few(len(words), len(done.images))]
+    notes += plan.unsteady
     writer.finish("concepts", [file, arrays], notes=[*writer.manifest.notes, *notes])
 
 

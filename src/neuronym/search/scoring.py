@@ -10,6 +10,7 @@ import pandas as pd
 from jaxtyping import Float, Float32
 
 from neuronym._core import storage
+from neuronym._core.checks import misuse
 from neuronym._core.errors import NeuronymError
 from neuronym.atlas import schema
 from neuronym.extraction.passes import IMAGES, EncoderPass
@@ -124,6 +125,9 @@ def by_target(sources: Sources, picture: Image) -> pd.DataFrame:
     keeps no activations.
     """
     atlas, feed = sources.atlas, sources.target_pass
+    if feed.preprocess.channels == "bands":
+        count = feed.preprocess.count
+        raise misuse("by", f"encoder: a picture has not the {count} bands of the network", "target")
     pixels = feed.preprocess.pixels(picture)[None]
     found = feed(pixels, list(atlas.layers))
     parts = []

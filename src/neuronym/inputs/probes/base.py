@@ -19,12 +19,13 @@ import numpy as np
 from PIL.Image import DecompressionBombError
 
 from neuronym._core.checks import Verbatim, integer, misuse
-from neuronym._core.errors import CorruptImageError
+from neuronym._core.errors import CorruptImageError, UsageError
 from neuronym._core.progress import Progress, silent
 from neuronym._core.registry import Name, Registry, escape, parse, split
+from neuronym._core.terminal import counted
 from neuronym.inputs.probes import images
 from neuronym.inputs.probes.deep import EIGHT_BIT
-from neuronym.inputs.probes.values import Values
+from neuronym.inputs.probes.values import BandsError, Values
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -82,31 +83,28 @@ class RawImage:
             CorruptImageError: the bytes are not a readable image.
         """
         if isinstance(self.data, bytes):
-            return images.size(self.data)
+            return images.size(self.data, self.values)
         return images.size_of(self.data, self.values)
 
-    def seen(self, preprocess: Preprocess) -> np.ndarray:
-        """What a network sees of it, `[height, width, channel]`, before normalisation."""
-        banded = preprocess.channels == "bands"
-        return preprocess.pixels(self.bands() if banded else self.decode())
+    def seen(self, *steps: Preprocess) -> tuple[np.ndarray, ...]:
+        """What networks see of it, each `[height, width, channel]`, before normalisation.
 
-    def bands(self) -> np.ndarray:
-        """The image with all its channels, uint8 `[y, x, channel]`; of files the three of RGB.
+        It is decoded once. Networks of bands see all of them, brought to 0…255 as `values` say.
 
         Raises:
-            CorruptImageError: the bytes are not a readable image.
-            UsageError: an array of other numbers.
+            CorruptImageError: it is not readable.
+            BandsError: it has other bands than a network sees.
         """
-        if not isinstance(self.data, np.ndarray) or self.data.ndim != 3:
-            return np.asarray(self.decode())
-        if self.data.dtype != np.uint8:
-            raise misuse(
-                "probe",
-                "hold arrays of bands in uint8, 0…255",
-                Verbatim(str(self.data.dtype)),
-                "Bring all bands to one range first.",
-            )
-        return self.data
+        if all(step.channels != "bands" for step in steps):
+            image = self.decode()
+            return tuple(step.pixels(image) for step in steps)
+        image, bands = images.with_bands(self.data, self.values)
+        try:
+            return tuple(s.pixels(bands if s.channels == "bands" else image) for s in steps)
+        except UsageError as error:
+            sees = next(step.count for step in steps if step.channels == "bands")
+            has = counted(bands.shape[2], "band")
+            raise BandsError(f"has {has}, and the network sees {sees}") from error
 
     def decode(self) -> Image:
         """The image in RGB, turned upright.

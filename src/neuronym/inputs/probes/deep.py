@@ -11,15 +11,15 @@ import io
 import logging
 import re
 import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from neuronym._core.errors import CorruptImageError
-from neuronym.inputs.probes.values import as_image_array, choose
+from neuronym.inputs.probes.values import Values, as_image_array, choose
 
 #: Files that always have 8 bits a value, by their endings: nobody has to look inside.
 EIGHT_BIT = frozenset(
@@ -48,17 +48,42 @@ class Deep:
 
     Attributes:
         size: width and height as stored, before it is turned upright.
-        read: the bands to take → the values `[y, x, 1 | 3]`, and alpha `[y, x]` or None.
+        load: the values as stored, `[y, x, band]`.
+        values: which of the bands are shown.
+        alpha: the number of bands → the place of the one that the file says is alpha.
+        colours: how many of the first bands the file says are red, green and blue.
         orientation: as EXIF and TIFF number it.
+        nodata: the value of pixels that hold nothing, as a GeoTIFF writes it.
+        negative: white is the lowest value.
     """
 
     size: tuple[int, int]
-    read: Callable[[Sequence[int] | None], tuple[np.ndarray, np.ndarray | None]]
+    load: Callable[[], np.ndarray]
+    values: Values
+    alpha: Callable[[int], int | None] = lambda count: None
+    colours: int | None = None
     orientation: int = 1
+    nodata: str = ""
+    negative: bool = False
+
+    def read(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """All bands `[y, x, band]`; those that are shown, `[y, x, 1 | 3]`; alpha `[y, x]` or None.
+
+        Raises:
+            BandsError: nothing says which bands are shown.
+        """
+        array, bands = self.load(), self.values.bands
+        shown, clear = choose(array, bands, self.alpha(array.shape[2]), self.colours)
+        array, shown = (_without(part, self.nodata) for part in (array, shown))
+        return array, _negative(shown) if self.negative and bands is None else shown, clear
 
 
-def look(data: bytes) -> Deep | None:
+def look(data: bytes, values: Values) -> Deep | None:
     """The header of a file that Pillow would not read right; None for all others.
+
+    Args:
+        data: the bytes of any file.
+        values: which bands are shown, and whether the target sees all of them.
 
     Raises:
         NeedsPackageError: a package is missing that reads it.
@@ -67,7 +92,7 @@ def look(data: bytes) -> Deep | None:
     for magic, reader in _READERS:
         if data.startswith(magic):
             try:
-                return reader(data)
+                return reader(data, values)
             except CorruptImageError:
                 raise
             except Exception as error:  # a damaged file can make a reader raise nearly anything
@@ -75,22 +100,21 @@ def look(data: bytes) -> Deep | None:
     return None
 
 
-def _png(data: bytes) -> Deep | None:
+def _png(data: bytes, values: Values) -> Deep | None:
     if len(data) < 33 or data[24] != 16:
         return None
     width, height = struct.unpack(">II", data[16:24])
 
-    def read(bands: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray | None]:
+    def load() -> np.ndarray:
         if data[25] == 0:  # grey: Pillow keeps all bits
-            array = np.asarray(PngImagePlugin.PngImageFile(io.BytesIO(data)))
-        else:
-            array = _package("imagecodecs", "a PNG with 16 bits a value").png_decode(data)
-        return _chosen(array, bands, alpha=array.ndim == 3 and array.shape[2] in (2, 4))
+            return np.asarray(PngImagePlugin.PngImageFile(io.BytesIO(data)))[:, :, None]
+        array = _package("imagecodecs", "a PNG with 16 bits a value").png_decode(data)
+        return np.atleast_3d(array)
 
-    return Deep((width, height), read)
+    return Deep((width, height), load, values, _last)
 
 
-def _jpeg2000(data: bytes) -> Deep | None:
+def _jpeg2000(data: bytes, values: Values) -> Deep | None:
     start = data.find(b"\xff\x4f\xff\x51")
     if start < 0:
         return None
@@ -98,29 +122,31 @@ def _jpeg2000(data: bytes) -> Deep | None:
     if (data[start + 42] & 0x7F) < 8:
         return None
 
-    def read(bands: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray | None]:
+    def load() -> np.ndarray:
         codecs = _package("imagecodecs", "a JPEG 2000 file with more than 8 bits a value")
-        return _chosen(codecs.jpeg2k_decode(data), bands)
+        return np.atleast_3d(codecs.jpeg2k_decode(data))
 
-    return Deep((right - left, bottom - top), read)
+    return Deep((right - left, bottom - top), load, values)
 
 
-def _jpeg_xl(data: bytes) -> Deep:
+def _jpeg_xl(data: bytes, values: Values) -> Deep:
     array = _package("imagecodecs", "a JPEG XL file").jpegxl_decode(data)
     array = array[0] if array.ndim == 4 else array  # of animations the first frame
 
-    def read(bands: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray | None]:
-        # The format knows grey and RGB; what follows is alpha.
-        return _chosen(array, bands, alpha=array.ndim == 3 and array.shape[2] in (2, 4))
-
-    return Deep((array.shape[1], array.shape[0]), read)
+    # The format knows grey and RGB; what follows is alpha.
+    return Deep((array.shape[1], array.shape[0]), lambda: np.atleast_3d(array), values, _last)
 
 
-def _npy(data: bytes) -> Deep:
-    return _array(np.load(io.BytesIO(data), allow_pickle=False))
+def _last(count: int) -> int | None:
+    """The place of alpha behind grey, or behind red, green and blue."""
+    return count - 1 if count in (2, 4) else None
 
 
-def _npz(data: bytes) -> Deep | None:
+def _npy(data: bytes, values: Values) -> Deep:
+    return _array(np.load(io.BytesIO(data), allow_pickle=False), values)
+
+
+def _npz(data: bytes, values: Values) -> Deep | None:
     with np.load(io.BytesIO(data), allow_pickle=False) as file:
         if not isinstance(file, np.lib.npyio.NpzFile):
             return None
@@ -131,10 +157,10 @@ def _npz(data: bytes) -> Deep | None:
             raise CorruptImageError(
                 f"holds {len(names)} arrays ({', '.join(names[:4])}), none of them called image"
             )
-        return _array(file[names[0] if len(names) == 1 else "image"])
+        return _array(file[names[0] if len(names) == 1 else "image"], values)
 
 
-def _array(array: np.ndarray) -> Deep:
+def _array(array: np.ndarray, values: Values) -> Deep:
     if array.ndim not in (2, 3):
         shape = " × ".join(map(str, array.shape)) or "one number"
         raise CorruptImageError(
@@ -142,15 +168,12 @@ def _array(array: np.ndarray) -> Deep:
             "with arrays:PATH"
         )
 
-    def read(bands: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray | None]:
-        return choose(as_image_array(array, bands), bands, None)
-
-    first = array.ndim == 3 and as_image_array(array, (1,)).shape[0] != array.shape[0]
-    height, width = array.shape[1:] if first else array.shape[:2]
-    return Deep((width, height), read)
+    # The size is known whatever is shown.
+    height, width = as_image_array(array, replace(values, bands=values.bands or (1,))).shape[:2]
+    return Deep((width, height), lambda: as_image_array(array, values), values)
 
 
-def _tiff(data: bytes) -> Deep | None:
+def _tiff(data: bytes, values: Values) -> Deep | None:
     tags = _tags(data)
     bits, kinds = tags.get(258, (1,)), tags.get(339, (1,))
     count, photometric = int(tags.get(277, 1)), tags.get(262, 1)
@@ -159,28 +182,32 @@ def _tiff(data: bytes) -> Deep | None:
     alpha = extra.index(2) if 2 in extra else extra.index(1) if 1 in extra else None
     eight = max(bits) <= 8 and set(kinds) == {1}
     usual = count == colours or (count == colours + 1 and len(extra) == 1 and alpha == 0)
-    named = photometric == 2 and count == 4 and extra == (0,)  # Pillow drops the fourth, too
-    if eight and (usual or named):
+    # Pillow drops the fourth, too.
+    named = photometric == 2 and count == 4 and extra == (0,) and values.seen is None
+    wanted = values.seen or max(values.bands or (1,))
+    pages = wanted if count == 1 < wanted and photometric in (0, 1) and tags.next else 0
+    if eight and (usual or named) and not pages:
         return None
-    known = 3 if photometric == 2 else None  # RGB, and bands beside them
     whole = None
-    if count == 1 and not _installed("tifffile"):  # Pillow keeps all bits, and turns it upright
+    if (
+        count == 1 and not pages and not _installed("tifffile")
+    ):  # Pillow keeps all bits, and turns it upright
         whole = TiffImagePlugin.TiffImageFile(io.BytesIO(data))
 
-    def read(bands: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray | None]:
-        array = np.asarray(whole)[:, :, None] if whole else _read_tiff(data, count, bands)
-        nodata = str(tags.get(_NODATA, "")).strip("\0 ")
-        place = None if alpha is None or bands else count - len(extra) + alpha
-        values, clear = choose(array, bands, place, known)
-        values = _without(values, nodata)
-        if photometric == 0 and bands is None:  # white is 0
-            values = _negative(values)
-        return values, clear
+    def load() -> np.ndarray:
+        return np.asarray(whole)[:, :, None] if whole else _read_tiff(data, pages)
 
-    if whole is not None:
-        return Deep(whole.size, read)
-    orientation = int(tags.get(_ORIENTATION, 1))
-    return Deep((int(tags[256]), int(tags[257])), read, orientation)
+    place = None if alpha is None else count - len(extra) + alpha
+    return Deep(
+        whole.size if whole else (int(tags[256]), int(tags[257])),
+        load,
+        values,
+        lambda count: place,
+        3 if photometric == 2 else None,  # RGB, and bands beside them
+        1 if whole else int(tags.get(_ORIENTATION, 1)),
+        str(tags.get(_NODATA, "")).strip("\0 "),
+        photometric == 0,
+    )
 
 
 def _tags(data: bytes) -> Any:
@@ -193,7 +220,8 @@ def _tags(data: bytes) -> Any:
     return tags
 
 
-def _read_tiff(data: bytes, count: int, bands: Sequence[int] | None) -> np.ndarray:
+def _read_tiff(data: bytes, wanted: int) -> np.ndarray:
+    """The values `[y, x, band]` of the first page, or of at least `wanted` pages that are bands."""
     tifffile = _package("tifffile", "a TIFF file with more than 8 bits a value or many bands")
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
@@ -202,7 +230,7 @@ def _read_tiff(data: bytes, count: int, bands: Sequence[int] | None) -> np.ndarr
             if page.axes == "SYX":
                 array = np.moveaxis(array, 0, 2)
             pages = file.series[0].shape
-            if bands and count == 1 and len(pages) == 3 and pages[0] >= max(bands):
+            if wanted and len(pages) == 3 and pages[0] >= wanted:
                 array = np.moveaxis(file.series[0].asarray(), 0, 2)  # one page for each band
     except Exception as error:
         if "imagecodecs" in str(error) and not _installed("imagecodecs"):
@@ -233,13 +261,6 @@ def _negative(values: np.ndarray) -> np.ndarray:
         return -values
     bounds = np.iinfo(values.dtype)
     return (bounds.max - (values - bounds.min)).astype(values.dtype)
-
-
-def _chosen(
-    array: np.ndarray, bands: Sequence[int] | None, alpha: bool = False
-) -> tuple[np.ndarray, np.ndarray | None]:
-    array = array[:, :, None] if array.ndim == 2 else array
-    return choose(array, bands, array.shape[2] - 1 if alpha else None)
 
 
 def lacking(suffix: str) -> str:
@@ -293,7 +314,7 @@ def _reason(error: BaseException) -> str:
     return re.sub(r"\s+", " ", str(error)) or type(error).__name__
 
 
-_READERS: tuple[tuple[bytes, Callable[[bytes], Deep | None]], ...] = (
+_READERS: tuple[tuple[bytes, Callable[[bytes, Values], Deep | None]], ...] = (
     (b"\x89PNG\r\n\x1a\n", _png),
     *((magic, _tiff) for magic in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
     (b"\x93NUMPY", _npy),

@@ -105,13 +105,13 @@ def decode(data: bytes, values: Values = ALONE) -> Image.Image:
     """
     silence()
     with _one_error():
-        header = _look(data)
+        header = _look(data, values)
         if header is not None:
-            pixels = header.size[0] * header.size[1]
-            with _in_turn(_factor(pixels)):
-                image = _shrunk(_picture(*header.read(values.bands), values), _factor(pixels))
-            turn = _UPRIGHT.get(header.orientation)
-            return image.transpose(turn) if turn is not None else image
+            factor = _factor(header.size[0] * header.size[1])
+            with _in_turn(factor):
+                _, colours, alpha = header.read()
+                image = _shrunk(_picture(colours, alpha, values), factor)
+            return _turned(image, header.orientation)
         image = open_header(data)
         factor = _factor(image.width * image.height)
         with _in_turn(factor):
@@ -121,7 +121,41 @@ def decode(data: bytes, values: Values = ALONE) -> Image.Image:
             return _finish(image, values)
 
 
-def size(data: bytes) -> tuple[int, int]:
+def with_bands(source: Any, values: Values) -> tuple[Image.Image, np.ndarray]:
+    """What `decode` or `to_rgb` give, and all bands of the same image, uint8 `[y, x, band]`.
+
+    Bands are in the order of the file or array, alpha among them. Those that are stored in other
+    ways (a palette, CMYK) are red, green and blue.
+
+    Raises:
+        CorruptImageError, UsageError: as `decode` and `to_rgb`.
+    """
+    silence()
+    with _one_error():
+        header = _look(source, values) if isinstance(source, bytes) else None
+        if header is None and isinstance(source, bytes):
+            source = open_header(source)
+        factor, orientation = 1, 1
+        if header is not None:
+            factor, orientation = _factor(header.size[0] * header.size[1]), header.orientation
+        elif isinstance(source, Image.Image):
+            factor, orientation = _factor(source.width * source.height), _orientation(source)
+        with _in_turn(factor):
+            if isinstance(source, Image.Image) and not _is_deep(source):
+                image = _finish(source, values)
+                array = np.atleast_3d(np.asarray(_plain(source)))
+            else:
+                parts = header.read() if header is not None else _of_python(source, values)
+                array, colours, alpha = parts
+                image = _turned(_shrunk(_picture(colours, alpha, values), factor), orientation)
+            planes = [
+                np.asarray(_turned(_shrunk(Image.fromarray(plane), factor), orientation))
+                for plane in np.ascontiguousarray(np.moveaxis(values.to_bytes(array), 2, 0))
+            ]
+        return image, np.stack(planes, axis=2)
+
+
+def size(data: bytes, values: Values = ALONE) -> tuple[int, int]:
     """Width and height of an encoded image once it is upright, from its header alone.
 
     Raises:
@@ -129,7 +163,7 @@ def size(data: bytes) -> tuple[int, int]:
     """
     silence()
     with _one_error():
-        header = _look(data)
+        header = _look(data, values)
         if header is not None:
             return header.size[::-1] if header.orientation >= 5 else header.size
         return _upright_size(open_header(data), header_only=True)
@@ -139,7 +173,7 @@ def size_of(source: Any, values: Values = ALONE) -> tuple[int, int]:
     """Width and height of a PIL image, array or tensor once it is upright."""
     if isinstance(source, Image.Image):
         return _upright_size(source, header_only=False)
-    array = as_image_array(source, values.bands)
+    array = as_image_array(source, values)
     return array.shape[1], array.shape[0]
 
 
@@ -161,47 +195,58 @@ def to_rgb(source: Any, values: Values = ALONE) -> Image.Image:
         if isinstance(source, Image.Image) and not _is_deep(source):
             with _in_turn(_factor(source.width * source.height)):
                 return _finish(source, values)
-        factor, turn = 1, None
+        factor, orientation = 1, 1
         if isinstance(source, Image.Image):
-            factor, turn = _factor(source.width * source.height), _UPRIGHT.get(_orientation(source))
+            factor, orientation = _factor(source.width * source.height), _orientation(source)
         with _in_turn(factor):
-            image = _shrunk(_picture(*_of_python(source, values), values), factor)
-        return image.transpose(turn) if turn is not None else image
+            _, colours, alpha = _of_python(source, values)
+            image = _shrunk(_picture(colours, alpha, values), factor)
+        return _turned(image, orientation)
 
 
 def deep_values(source: Any, values: Values) -> np.ndarray | None:
     """The values `[y, x, band]` of encoded bytes, a PIL image or an array; None: it has 8 bits.
+
+    Those of the bands that are shown, or of all if the target sees them.
 
     Raises:
         CorruptImageError, UsageError: as `decode` and `to_rgb`.
     """
     with _one_error():
         if isinstance(source, bytes):
-            header = _look(source)
-            return None if header is None else header.read(values.bands)[0]
-        if isinstance(source, Image.Image) and not _is_deep(source):
+            header = _look(source, values)
+            if header is None:
+                return None
+            every, colours, _ = header.read()
+        elif isinstance(source, Image.Image) and not _is_deep(source):
             return None
-        return _of_python(source, values)[0]
+        else:
+            every, colours, _ = _of_python(source, values)
+        return colours if values.seen is None else every
 
 
 def content_hash(source: bytes | Any, values: Values = ALONE) -> str:
     """Hash of what an image is and how it is shown.
 
     Of encoded bytes with 8 bits a value: of the bytes. Of others: of the bytes and the range that
-    becomes black to white. Of an image or array: of its RGB pixels.
+    becomes black to white. Of an image or array: of its RGB pixels, and of all its bands if the
+    target sees them.
     """
     if not isinstance(source, bytes):
-        return hashing.of_array(np.asarray(to_rgb(source, values)))
+        if values.seen is None:
+            return hashing.of_array(np.asarray(to_rgb(source, values)))
+        parts = (np.asarray(part) for part in with_bands(source, values))
+        return hashing.of_texts(hashing.of_array(part) for part in parts)
     try:
-        plain = values.bands is None and deep.look(source) is None
+        plain = values.bands is None and deep.look(source, values) is None
     except CorruptImageError:
         plain = True  # that it is damaged is said when it is decoded
     chunks = [source] if plain else [source, values.token().encode()]
     return hashing.of_bytes(*chunks)
 
 
-def _look(data: bytes) -> deep.Deep | None:
-    header = deep.look(data)
+def _look(data: bytes, values: Values) -> deep.Deep | None:
+    header = deep.look(data, values)
     if header is not None and header.size[0] * header.size[1] > MAX_PIXELS:
         raise _too_large(*header.size, MAX_PIXELS)
     return header
@@ -223,16 +268,20 @@ def _is_deep(image: Image.Image) -> bool:
     return (image.mode == "F" or image.mode.startswith("I")) and image.format != "PPM"
 
 
-def _of_python(source: Any, values: Values) -> tuple[np.ndarray, np.ndarray | None]:
+def _of_python(source: Any, values: Values) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """As `deep.Deep.read`."""
     if isinstance(source, Image.Image):
         source.load()
-        return choose(np.asarray(source)[:, :, None], values.bands, None)
-    array = as_image_array(source, values.bands)
+        array = np.asarray(source)[:, :, None]
+        return array, *choose(array, values.bands, None)
+    array = as_image_array(source, values)
     if 0 in array.shape:
         raise CorruptImageError("has no pixels")
     try:
         found, alpha = choose(array, values.bands, None)
     except BandsError as error:
+        if values.seen is not None:
+            raise
         raise misuse(
             "image",
             "grey (1 channel) or RGB (3 channels)",
@@ -241,7 +290,8 @@ def _of_python(source: Any, values: Values) -> tuple[np.ndarray, np.ndarray | No
             "command line --bands 3,2,1; 1,2,3,4 where the fourth is alpha).",
         ) from error
     if found.dtype.kind == "f" and values.range is None:
-        finite = found[np.isfinite(found)]
+        every = found if values.seen is None else array
+        finite = every[np.isfinite(every)]
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
         if low < -OVERSHOOT and high <= _NORMALISED:
             raise misuse(
@@ -251,7 +301,7 @@ def _of_python(source: Any, values: Values) -> tuple[np.ndarray, np.ndarray | No
                 "Give images as they are before normalisation: neuronym normalises them itself. "
                 'If these are the values as they are, say so with value_range="percentile".',
             )
-    return found, alpha
+    return array, found, alpha
 
 
 def _picture(pixels: np.ndarray, alpha: np.ndarray | None, values: Values) -> Image.Image:
@@ -271,6 +321,11 @@ def _picture(pixels: np.ndarray, alpha: np.ndarray | None, values: Values) -> Im
 
 def _shrunk(image: Image.Image, factor: int) -> Image.Image:
     return image.reduce(factor) if factor > 1 else image
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    turn = _UPRIGHT.get(orientation)
+    return image if turn is None else image.transpose(turn)
 
 
 def read_file(path: Path) -> bytes:
@@ -365,20 +420,26 @@ def _finish(image: Image.Image, values: Values) -> Image.Image:
     image.load()
     if not image.width or not image.height:
         raise CorruptImageError("has no pixels")
-    turn = _UPRIGHT.get(_orientation(image))
+    orientation = _orientation(image)
     if image.mode == "CMYK" and isinstance(image, _jpeg()) and "adobe" not in image.info:
         # Pillow takes every CMYK JPEG for an inverted one of Adobe's; without the marker it is not.
         image = ImageChops.invert(image)
     if values.bands is not None:
         image = _picked(image, values.bands)
     image = _reduced_rgb(image, _factor(image.width * image.height))
-    return image.transpose(turn) if turn is not None else image
+    return _turned(image, orientation)
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """With its bands as they are; what is stored in other ways becomes RGB."""
+    if image.mode in ("L", "LA", "RGB", "RGBA"):
+        return image
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
 def _picked(image: Image.Image, bands: Sequence[int]) -> Image.Image:
-    """The named bands of an image of 8 bits; what is stored in other ways counts as RGB."""
-    if image.mode not in ("L", "LA", "RGB", "RGBA"):
-        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    """The named bands of an image of 8 bits."""
+    image = _plain(image)
     colours, alpha = choose(np.asarray(image).reshape(image.height, image.width, -1), bands, None)
     whole = colours if alpha is None else np.dstack([colours, alpha])
     return Image.fromarray(np.ascontiguousarray(whole[:, :, 0] if whole.shape[2] == 1 else whole))

@@ -154,7 +154,9 @@ def sentences(facts: Mapping[str, Any]) -> list[str]:
         told.append("No image that was looked at needs --value-range: they are 8 bit.")
     if values.bands is not None:
         shown = ", ".join(map(str, values.bands))
-        told.append(f"Of several bands, {shown} are shown ({_MEANING[len(values.bands)]}).")
+        all_of_them = f", and the network sees all {values.seen}" if values.seen else ""
+        meaning = _MEANING[len(values.bands)]
+        told.append(f"Of several bands, {shown} are shown ({meaning}){all_of_them}.")
     if left_out := facts.get("left_out"):
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in left_out.items())
         told.append(f"Left out: {counted(sum(left_out.values()), 'file')} ({kinds}).")
@@ -216,7 +218,7 @@ class Shown(Subset):
 
     def read(self, index: int) -> RawImage:
         raw = self._probe.read(index)
-        if isinstance(raw.data, bytes):
+        if isinstance(raw.data, bytes) or self.values.seen is not None:
             return RawImage(raw.data, self.values)
         return RawImage(images.to_rgb(raw.data, self.values))
 
@@ -261,7 +263,9 @@ class Shown(Subset):
         try:
             array = images.deep_values(self._probe.read(index).data, self._asked)
         except (BandsError, NeedsPackageError) as error:
-            return f"The image {self.image_id(index)} {error}."
+            every = "" if self._asked.seen is None else " The network sees all of them."
+            more = every if isinstance(error, BandsError) else ""
+            return f"The image {self.image_id(index)} {error}.{more}"
         except CorruptImageError:
             return None
         return None if array is None else Values.thinned(array)

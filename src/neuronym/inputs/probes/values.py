@@ -46,6 +46,8 @@ class Values:
         bands: numbers from 1: one is grey, three are red, green and blue; one more is alpha.
         integers, floats: the ranges that were found for images that are not 8 bit.
         images: in how many of them they were found; None: nobody has looked.
+        seen: how many bands the target sees: all of each image, and the ranges are found in all.
+            None: it sees red, green and blue.
     """
 
     range: str | Limits | None = None
@@ -53,6 +55,7 @@ class Values:
     integers: Limits | None = None
     floats: Limits | None = None
     images: int | None = None
+    seen: int | None = None
 
     @classmethod
     def asked(cls, value_range: Any = None, bands: Any = None) -> Values:
@@ -95,6 +98,7 @@ class Values:
     def token(self) -> str:
         """What decides the pixels of an image that is not 8 bit, for its content hash."""
         data = [self.range, self.bands, self.integers, self.floats]
+        data += [] if self.seen is None else [self.seen]
         return "values " + json.dumps(data)
 
     def measured(self, arrays: Iterable[np.ndarray]) -> Values:
@@ -303,10 +307,11 @@ def choose(
     return (array if len(rest) == count else array[:, :, rest]), clear
 
 
-def as_image_array(source: Any, bands: Sequence[int] | None) -> np.ndarray:
+def as_image_array(source: Any, values: Values) -> np.ndarray:
     """An array or tensor as `[y, x, band]`, from `[y, x]`, `[y, x, band]` or `[band, y, x]`.
 
-    Tensors have their bands first where both could be meant, arrays last.
+    The bands are as many as the target sees, or 1 to 4, or the shorter axis if `values` says which
+    of them are shown. Tensors have them first where both could be meant, arrays last.
 
     Raises:
         UsageError: it is no array of numbers, or has no shape of an image.
@@ -325,9 +330,12 @@ def as_image_array(source: Any, bands: Sequence[int] | None) -> np.ndarray:
     if array.ndim == 2:
         return array[:, :, None]
     if array.ndim == 3:
-        leads, ends = 1 <= array.shape[0] <= 4, 1 <= array.shape[2] <= 4
-        if bands is not None and not (leads or ends):  # then they are the shorter axis
-            leads, ends = array.shape[0] <= array.shape[2], array.shape[2] <= array.shape[0]
+        sizes = array.shape[0], array.shape[2]
+        leads, ends = (size == values.seen for size in sizes)
+        if not (leads or ends):
+            leads, ends = (1 <= size <= 4 for size in sizes)
+        if values.bands is not None and not (leads or ends):  # then they are the shorter axis
+            leads, ends = sizes[0] <= sizes[1], sizes[1] <= sizes[0]
         if leads and (first or not ends):
             return array.transpose(1, 2, 0)
         if ends or 0 in array.shape:

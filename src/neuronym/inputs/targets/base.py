@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -244,6 +244,19 @@ def first_channels(model: nn.Module, preprocess: Preprocess) -> int | None:
         for handle in handles:
             handle.remove()
     return found[0] if found and found[0] != preprocess.count else None
+
+
+@contextmanager
+def in_its_mode(target: Any) -> Iterator[None]:
+    """Afterwards each module of a network given in Python is in training mode again if it was."""
+    model = target.model if isinstance(target, Target) else target
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    modes = [module.training for module in modules]
+    try:
+        yield
+    finally:
+        for module, training in zip(modules, modes, strict=True):
+            module.training = training
 
 
 def forward_once(
