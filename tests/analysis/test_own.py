@@ -68,11 +68,8 @@ def test_class_names_that_the_words_lack_are_added(tmp_path) -> None:
     shown = done.first_labels("detect")["concept"].to_numpy()
     classes = np.array([NAMES[unit % len(NAMES)] for unit in range(UNITS)])
     assert not np.isin(shown, NAMES[:3]).any()
-    assert (shown == classes).sum() <= right.sum() <= UNITS
-    named = classes[np.flatnonzero(right)] if len(right) == UNITS else NAMES[:3]
-    assert set(named) & set(
-        NAMES[:3]
-    )  # only with its name among the words can such a unit be right
+    # Only with their names among the words can units of the first three classes be right.
+    assert (shown == classes).sum() + 10 < right.sum() <= UNITS
     assert kept < UNITS
 
 

@@ -65,13 +65,15 @@ class View(LabelContext):
         return (*self._whole.words, *self._more[0])
 
     @functools.cached_property
-    def _embeddings(self) -> dict[str, np.ndarray]:
-        vectors = np.asarray(self._whole.image_embeddings)[self.rows]
+    def image_embeddings(self) -> np.ndarray:  # type: ignore[override]
+        """Unit vectors of the atlas's encoder, float32 `[image, dim]`."""
+        return np.asarray(self._whole.image_embeddings)[self.rows]
+
+    @functools.cached_property
+    def text_embeddings(self) -> np.ndarray:  # type: ignore[override]
+        """Unit vectors of the concepts and of further words, float32 `[word, dim]`."""
         texts, more = self._whole.text_embeddings, self._more[1]
-        return {
-            "images": vectors,
-            "concepts": texts if more is None else np.concatenate([texts, more]),
-        }
+        return texts if more is None else np.concatenate([texts, more])
 
     @property
     def logit_scale(self) -> float | None:
