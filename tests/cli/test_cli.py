@@ -267,3 +267,11 @@ def test_a_dry_run_passes_over_broken_images(place: Path) -> None:
         cwd=place,
     )
     assert "Would label 1,320 units from 2 images" in result.out
+    assert (result.err + result.out).count("nearly equal images") == 1  # said once
+    (place / "first" / "b.png").write_bytes(b"no image either")
+    result = run(
+        *["dissect", "--config", "atlas", "--probe", "folder:first", "--out", "dry", "--dry-run"],
+        cwd=place,
+    )
+    assert result.code == 1
+    assert "folder:first could be read; the first, a.jpg: is not an image" in result.err

@@ -147,7 +147,7 @@ def test_the_synthetic_probe() -> None:
 def test_settings_of_earlier_runs_mean_the_first(tmp_path: Path) -> None:
     assert DissectSettings("net", limit="first:9").limit == "first:9"
     assert DissectSettings("net", limit="9").limit == 9
-    with pytest.raises(UsageError, match="`limit` to be a whole number"):
+    with pytest.raises(UsageError, match="`limit` to be a whole number of .* 1, or first:N, got"):
         DissectSettings("net", limit="last:9")
     config = {"target": "net", "limit": 7, "probe": "broden:b,limit=5+synthetic:limit=3"}
     file = tmp_path / "atlas.json"
