@@ -120,6 +120,12 @@ def test_search(place: Path) -> None:
         "No neuron was found by 'zzzqqq'"
         in neuronym("search", "atlas", "zzzqqq", "--in", "labels", cwd=place).out
     )
+    classic = ["search", "atlas", "zzzqqq", "--format", "classic"]
+    anew = neuronym(*classic, cwd=place)
+    assert "'zzzqqq' is not in the concept set: it was scored anew" in anew.err
+    assert all(line.startswith("Found concept") for line in anew.out.splitlines())
+    none = neuronym(*classic, "--in", "labels", cwd=place)
+    assert (none.out, "No neuron was found by 'zzzqqq'" in none.err) == ("", True)
 
 
 def test_searches_of_layers_by_pattern_and_of_neurons(place: Path) -> None:
