@@ -120,6 +120,12 @@ def test_search(place: Path) -> None:
         "No neuron was found by 'zzzqqq'"
         in neuronym("search", "atlas", "zzzqqq", "--in", "labels", cwd=place).out
     )
+    classic = ["search", "atlas", "zzzqqq", "--format", "classic"]
+    anew = neuronym(*classic, cwd=place)
+    assert "'zzzqqq' is not in the concept set: it was scored anew" in anew.err
+    assert all(line.startswith("Found concept") for line in anew.out.splitlines())
+    none = neuronym(*classic, "--in", "labels", cwd=place)
+    assert (none.out, "No neuron was found by 'zzzqqq'" in none.err) == ("", True)
 
 
 def test_searches_of_layers_by_pattern_and_of_neurons(place: Path) -> None:
@@ -267,3 +273,11 @@ def test_a_dry_run_passes_over_broken_images(place: Path) -> None:
         cwd=place,
     )
     assert "Would label 1,320 units from 2 images" in result.out
+    assert (result.err + result.out).count("nearly equal images") == 1  # said once
+    (place / "first" / "b.png").write_bytes(b"no image either")
+    result = run(
+        *["dissect", "--config", "atlas", "--probe", "folder:first", "--out", "dry", "--dry-run"],
+        cwd=place,
+    )
+    assert result.code == 1
+    assert "folder:first could be read; the first, a.jpg: is not an image" in result.err

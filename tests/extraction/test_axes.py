@@ -200,6 +200,9 @@ def test_layout_is_what_the_user_says_where_nothing_tells(tmp_path: Path) -> Non
     assert described(Fixed(), "tokens-first")["pairs"].spelled == "tokens-first"
     # What two and three images show is not talked away.
     assert described(Fixed(), "tokens-first")["which"].spelled == "tokens"
+    for name, units in (("gru", 14), ("attention", 12)):
+        found = described(Tokens(BODIES[name], False), "NCL")["body"]
+        assert (found.spelled, found.units) == ("tokens-first", units)
 
 
 @pytest.mark.parametrize(

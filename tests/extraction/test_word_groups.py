@@ -67,6 +67,7 @@ def test_words_of_unknown_tokens_are_one() -> None:
     assert "8 words of 10 are one with others to the encoder conse" in same
     assert "狗 = 猫 = 树 = 鸟 = …; dog = Dog" in same
     assert strange.startswith("6 words hold no token that conse")
+    assert "… As labels" in strange
     assert "狗, 猫, 树, …" in strange
 
 

@@ -70,7 +70,10 @@ def test_settings_in_words(text, wanted):
         ("size=big", "`preprocess size` to be one or two whole numbers, got big"),
         ("size=1,2,3", "one or two whole numbers, got 1,2,3"),
         ("size=31.5", "one or two whole numbers, got 31.5"),
-        ("size=0", "at least one pixel high and wide"),
+        ("size=0", r"`size` to be at least one pixel high and wide, got \(0, 0\)\."),
+        ("size=8,resize=0", "`resize` to be at least one pixel high and wide, got 0"),
+        ("mean=124,116,104,std=58", "mean` to be on the scale 0…1, got .* write scale=255 as well"),
+        ("mean=-1.5", "mean` to be on the scale 0…1"),
         ("mean=a", "`preprocess mean` to be numbers separated by commas, got a"),
         ("std=0", "Expected `std` to be numbers above 0"),
         ("fit=stretch", "`preprocess fit` to be one of crop, squash, pad, got 'stretch'"),
@@ -229,6 +232,33 @@ def test_channels_come_from_the_first_convolution(channels, order):
     three = Preprocess((9, 9), 9, mean=(0.5,) * 3, std=(0.5,) * 3)
     stated = open_target(target.model, preprocess=three)  # as people write it by habit
     assert stated.preprocess.count == channels
+
+
+@pytest.mark.parametrize(
+    ("channels", "given", "got"),
+    [
+        (3, "mean=0.5,0.4,std=0.2", "3 channels, as the first conv.*got 2 channels.*forward"),
+        (3, {"std": (0.5, 0.4)}, "3 channels, .*got 2 channels"),
+        (3, "channels=grey", "3 channels, .*got 1 channel"),
+        (3, Preprocess(mean=0.5, std=0.5, channels="grey"), "3 channels, .*got 1 channel"),
+        (3, "channels=5", "3 channels, .*got 5 channels"),
+        (1, "channels=bgr", "1 channel, .*got 3 channels"),
+        (5, "mean=1,1,1,1,std=1", "5 channels, .*got 4 channels"),
+    ],
+)
+def test_channels_that_the_network_does_not_take_are_refused(channels, given, got):
+    network = nn.Sequential(nn.Conv2d(channels, 5, 3), nn.AdaptiveAvgPool2d(1))
+    with pytest.raises(UsageError, match=f"Expected `preprocess` to have {got}"):
+        open_target(network, preprocess=given)
+    with pytest.raises(UsageError, match="Expected `preprocess` to have"):
+        of_module(network, given if not isinstance(given, Preprocess) else {"channels": "grey"})
+
+
+def test_colours_that_are_given_become_grey_for_a_network_of_one_channel():
+    network = nn.Sequential(nn.Conv2d(1, 5, 3), nn.AdaptiveAvgPool2d(1))
+    for given in ("mean=0.4,0.5,0.6,std=0.2", Preprocess(mean=(0.4, 0.5, 0.6), std=(0.2,) * 3)):
+        seen = open_target(network, preprocess=given).preprocess
+        assert (seen.channels, seen.mean, seen.std) == ("grey", (0.5,), (0.2,))
 
 
 def test_a_network_that_makes_grey_itself_gets_colour():

@@ -88,8 +88,10 @@ def test_unions_and_parts(classes: Path) -> None:
     of = Counter(name.split("/")[0] for name in ids(probe))
     assert of == {"folder": 1, "folder-2": 40}
     told = sentences(probe.facts())
-    assert told[0].startswith("The images are a sample of 9 of 40 images, seed 0")
+    assert told[0].startswith("The images of folder/ are a sample of 9 of 40 images, seed 0")
     assert told[1].startswith("The images are a sample of 41 of 409 images over 11 groups")
+    twice = open_probe(f"{few},limit=9+{few},limit=first:3")
+    assert sentences(twice.facts())[1] == "The images of folder-2/ are the first 3 of 40 images."
 
 
 class Labelled:
@@ -147,7 +149,7 @@ def test_the_synthetic_probe() -> None:
 def test_settings_of_earlier_runs_mean_the_first(tmp_path: Path) -> None:
     assert DissectSettings("net", limit="first:9").limit == "first:9"
     assert DissectSettings("net", limit="9").limit == 9
-    with pytest.raises(UsageError, match="`limit` to be a whole number"):
+    with pytest.raises(UsageError, match="`limit` to be a whole number of .* 1, or first:N, got"):
         DissectSettings("net", limit="last:9")
     config = {"target": "net", "limit": 7, "probe": "broden:b,limit=5+synthetic:limit=3"}
     file = tmp_path / "atlas.json"

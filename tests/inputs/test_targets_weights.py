@@ -112,6 +112,9 @@ def test_one_of_several_state_dicts(tmp_path):
         read_weights(file)
     with pytest.raises(UsageError, match=r"an existing file, got '.*gone.pth \(nothing there\)'"):
         read_weights(tmp_path / "gone.pth#ema")
+    torch.save(TRAINED, file)
+    with pytest.raises(UsageError, match="got 'ema'. It has one, without a name: leave #ema out"):
+        load_weights(small(), f"{file}#ema")
 
 
 def test_parts_of_safetensors_and_files_with_a_number_sign(tmp_path):

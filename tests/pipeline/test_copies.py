@@ -238,7 +238,9 @@ def test_the_command_line_says_it(
     for number in range(4):
         noise(number).save(tmp_path / f"{number}.png")
     noise(0).save(tmp_path / "again.png", compress_level=0)  # other bytes, the same picture
-    shutil.copy(tmp_path / "1.png", tmp_path / "twice.png")
+    (tmp_path / "twice.png").write_bytes((tmp_path / "1.png").read_bytes())
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(b"no image")
     monkeypatch.setattr("neuronym.cli._leave", lambda code: None)
     monkeypatch.setattr("neuronym.pipeline.plan.open_target", lambda *a, **k: build())
     monkeypatch.setattr("neuronym.pipeline.plan.open_encoder", lambda *a, **k: Right())
@@ -250,6 +252,7 @@ def test_the_command_line_says_it(
     command()
     printed = capsys.readouterr()
     assert "Equal and nearly equal images will count as one" in printed.err
+    assert "skipped 2 images (a.jpg, b.jpg): is not an image" in printed.err
     told = " ".join(printed.out.split())
     assert f"4 of the 6 images are {COPIES}, in 2 groups. Each group counts as one image" in told
     assert "--duplicates all" in told

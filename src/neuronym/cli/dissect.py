@@ -89,7 +89,7 @@ def run(
     for note in filter(None, (plan.note, *plan.unsteady) if quiet or json else ()):
         print(printable(f"note: {note}"), file=sys.stderr)  # else the summary says it
     if (quiet or json) and (copies := atlas.manifest.probe.about_copies()):
-        print(copies, file=sys.stderr)  # the summary has it, too
+        print(f"note: {copies}", file=sys.stderr)  # the summary has it, too
     if json:
         from neuronym.report.summary import facts
 
@@ -112,7 +112,8 @@ def _tell_losses(atlas: Atlas) -> None:
             reasons.setdefault(reason, []).append(image_id)
         ordered = sorted(reasons.items(), key=lambda entry: -len(entry[1]))
         for reason, ids in ordered[:5]:
-            of = ids[0] if len(ids) == 1 else f"{len(ids):,} images ({', '.join(ids[:3])}, …)"
+            some = ", ".join([*ids[:3], *["…"] * (len(ids) > 3)])
+            of = ids[0] if len(ids) == 1 else f"{len(ids):,} images ({some})"
             print(printable(f"{what} {of}: {reason}"), file=sys.stderr)
         rest = sum(len(ids) for _, ids in ordered[5:])
         if rest:
@@ -162,6 +163,5 @@ def _dry_run(plan: Plan, json: bool) -> None:
         f"{cost.images_per_second:,.1f} a second (less for what is cached) and "
         f"{duration(cost.text_seconds)} for {texts}; labelling comes on top. It takes "
         f"{size(cost.cache_bytes)} in the cache and {size(cost.atlas_bytes)} in the atlas; "
-        f"{size(cost.free_bytes)} are free. {_COPIES[plan.settings.duplicates]} Nothing was "
-        "written."
+        f"{size(cost.free_bytes)} are free. Nothing was written."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -100,6 +101,8 @@ def search(
     elif form == "classic":
         for sentence in search_sheet.sentences(hits, limit):
             print(printable(sentence))
+        for note in search_sheet.notes(hits):  # beside the sentences, which programs read
+            print(printable(note), file=sys.stderr)
     else:
         search_sheet.print_hits(hits, limit)
         if text:

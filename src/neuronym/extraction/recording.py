@@ -426,7 +426,8 @@ def _describe(
     own = axes.shape_of(few.shape)
     alike = larger is not None and axes.rows == 1 and len(larger.shape) == len(few.shape)
     other = axes.shape_of(larger.shape) if larger is not None and alike else None
-    guess = pooling.layout_of(module, own, other, size, layout)
+    told = axes.images and len(few.shape) == 3  # the images behind something: that is tokens-first
+    guess = pooling.layout_of(module, own, other, size, None if told else layout)
     if guess.layout == "NCL":
         axes, guess = replace(axes, units_first=True), pooling.Guess("tokens")
         own = own[::-1]

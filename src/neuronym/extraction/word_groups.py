@@ -65,7 +65,7 @@ class WordGroups:
                 f"{len(strange):,} {what} no token that {encoder.name} knows: "
                 f"{', '.join(_few(strange, _NAMED))}. As labels they mean nothing."
             )
-        return found
+        return [note.replace("….", "…") for note in found]
 
 
 def find_word_groups(

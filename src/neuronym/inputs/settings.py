@@ -187,8 +187,10 @@ class DissectSettings:
             object.__setattr__(self, name, integer(name, getattr(self, name), 0))
         if self.limit is not None:
             first = "first:" if str(self.limit).startswith("first:") else ""
-            count = integer("limit", str(self.limit).removeprefix(first), 1)
-            object.__setattr__(self, "limit", f"{first}{count}" if first else count)
+            count = str(self.limit).removeprefix(first)
+            if not count.isdecimal() or not int(count):
+                raise misuse("limit", "a whole number of at least 1, or first:N", self.limit)
+            object.__setattr__(self, "limit", f"{first}{int(count)}" if first else int(count))
         choice("keep", self.keep, KEEP)
         choice("duplicates", self.duplicates, DUPLICATES)
         choice("layout", self.layout, ("auto", "NCHW", "NHWC", "tokens", "tokens-first", "NCL"))

@@ -150,9 +150,9 @@ def _some_images(probe: Probe, count: int) -> list[RawImage]:
             raw.decode()
             found.append(raw)
         except CorruptImageError as error:
-            reason = str(error)
+            reason = reason or f"the first, {probe.image_id(index)}: {error}"
         if len(found) == count or (found and time.perf_counter() - begun > PATIENCE):
             break
     if not found:
-        raise NeuronymError(f"None of the images of {probe.name} could be read: {reason}")
+        raise NeuronymError(f"None of the images of {probe.name} could be read; {reason}")
     return found

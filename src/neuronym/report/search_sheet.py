@@ -55,17 +55,21 @@ def sentences(hits: Hits, limit: int) -> Iterator[str]:
         )
 
 
+def notes(hits: Hits) -> Iterator[str]:
+    """What a reader of the units has to know: whether the word is one, and whether any has it."""
+    hidden = " Show them with --abstained." if hits.hidden else ""
+    yield from filter(None, (hits.note + hidden, _asked(hits)))
+    if "found" in hits.units and hits.layers.empty:
+        where = "" if hits.units.empty else f" among its first {hits.top} labels"
+        yield f"No neuron was found by {hits.query!r}{where}."
+
+
 def print_hits(hits: Hits, limit: int) -> None:
     """What a reader has to know, a table of the first `limit` units, and the units per layer."""
     out = console()
     by_word = "found" in hits.units
-    hidden = " Show them with --abstained." if hits.hidden else ""
-    for line in (hits.note + hidden, _asked(hits)):
-        if line:
-            out.print(printable(line), style="yellow")
-    if by_word and hits.layers.empty:
-        where = "" if hits.units.empty else f" among its first {hits.top} labels"
-        print(printable(f"No neuron was found by {hits.query!r}{where}."))
+    for line in notes(hits):
+        out.print(printable(line), style="yellow")
     if hits.units.empty:
         return
     _print_units(out, hits.units.head(limit), _COLUMNS["found" if by_word else "like"])

@@ -73,9 +73,11 @@ class Preprocess:
             if not _several(value) or len(value) != length:
                 raise misuse(name, f"{length} numbers", value)
             object.__setattr__(self, name, tuple(int(v) for v in value))
-        pixels = self.resize if isinstance(self.resize, tuple) else (self.resize or 1,)
-        if min(*self.size, *pixels) < 1:
-            raise misuse("size", "at least one pixel high and wide", (self.size, self.resize))
+        whole = 1 if self.resize is None else self.resize
+        pixels = whole if isinstance(whole, tuple) else (whole,)
+        for name, sides in (("size", self.size), ("resize", pixels)):
+            if min(sides) < 1:
+                raise misuse(name, "at least one pixel high and wide", getattr(self, name))
         if min(self.std) <= 0:
             raise misuse("std", "numbers above 0", self.std)
 

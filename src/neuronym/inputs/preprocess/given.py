@@ -224,6 +224,9 @@ def _scaled(said: dict[str, Any]) -> dict[str, Any]:
     """With mean and std on the scale 0…1, whatever white is to the network."""
     scale = said.pop("scale", None)
     if scale is None:
+        if max(map(abs, said.get("mean", ())), default=0) > 1:
+            remedy = "For a network that sees values 0…255 write scale=255 as well."
+            raise misuse("preprocess mean", "on the scale 0…1", said["mean"], remedy)
         return said
     if scale <= 0:
         raise misuse("preprocess scale", "a number above 0: 1 or 255", scale)

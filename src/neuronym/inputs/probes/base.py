@@ -496,7 +496,11 @@ class Union(Probe):
     def facts(self) -> dict[str, Any]:
         every = [part.facts() for part in self._parts]
         left_out = sum((Counter(facts.get("left_out", {})) for facts in every), Counter())
-        sample = [entry for facts in every for entry in facts.get("sample", [])]
+        sample = [
+            {"part": prefix} | entry
+            for prefix, facts in zip(self._prefixes, every, strict=True)
+            for entry in facts.get("sample", [])
+        ]
         return ({"left_out": dict(left_out)} if left_out else {}) | (
             {"sample": sample} if sample else {}
         )

@@ -145,8 +145,10 @@ def sampled(about: dict[str, Any]) -> str:
 
 def sentences(facts: Mapping[str, Any]) -> list[str]:
     """What a probe's facts are for people: how images were chosen, what their values mean."""
-    told = [f"The images are a {sampled(entry)}." for entry in facts.get("sample") or ()]
-    told = [text.replace("are a the", "are the") for text in told]
+    told = []
+    for entry in facts.get("sample") or ():
+        part = f" of {entry['part']}/" if entry.get("part") else ""
+        told.append(f"The images{part} are {'' if entry.get('first') else 'a '}{sampled(entry)}.")
     values = Values.from_data(facts["values"]) if facts.get("values") else Values()
     if values.summary:
         told.append(f"Values that are not 8 bit: {values.summary}.")

@@ -187,10 +187,21 @@ def preprocessed(target: Target, given: Any) -> Target:
     """A target with the settings that the user gives in place of its own.
 
     Raises:
-        UsageError: a setting is unknown or impossible.
+        UsageError: a setting is unknown or impossible, or the network takes other channels.
     """
     said = settings_of(given)
-    return replace(target, preprocess=over(target.preprocess, said), origin=target.origin.but(said))
+    new = replace(target, preprocess=over(target.preprocess, said), origin=target.origin.but(said))
+    takes, count = own_channels(new).preprocess.count, new.preprocess.count
+    named = isinstance(given, str | Mapping) and "channels" in said
+    if takes != count and (named or count != 3):  # red, green and blue become grey by themselves
+        raise misuse(
+            "preprocess",
+            f"have {counted(takes, 'channel')}, as the first convolution of {new.name} takes",
+            Verbatim(counted(count, "channel")),
+            "Give as many numbers in mean and std, or one. What makes other channels of an image "
+            "goes into the `forward` of a Target (docs/targets.md).",
+        )
+    return new
 
 
 def own_channels(target: Target) -> Target:

@@ -125,8 +125,9 @@ def _part(data: Any, part: str, path: Path) -> dict[str, Tensor]:
     }
     if inner:
         return inner
-    names = ", ".join(f"{path.name}#{name}" for name in known) or "none"
-    raise misuse("weights", f"name a state dict of {path}", part, f"It has these: {names}.")
+    names = ", ".join(f"{path.name}#{name}" for name in known)
+    has = f"It has these: {names}." if names else f"It has one, without a name: leave #{part} out."
+    raise misuse("weights", f"name a state dict of {path}", part, has)
 
 
 def _state_dicts(data: Any, above: str = "") -> Iterator[tuple[str, Any]]:

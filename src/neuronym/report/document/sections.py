@@ -118,8 +118,11 @@ class Builder:
         if self.seen.truth is not None and found:
             yield Text("Right, wrong, and without a label.")
             yield neurons.examples(self.seen, found)
-        if not any(image for one in top_scoring.items for _id, image in one.images):
-            self.left_out.append("The images of the neurons: the atlas has no copies of them.")
+        items = top_scoring.items
+        if items and not any(image for one in items for _id, image in one.images):
+            self.left_out.append(
+                "The images of the neurons: the atlas has no small copies of them."
+            )
 
     def _methods(self) -> Iterator[Block]:
         if len(self.seen.atlas.methods) < 2:
