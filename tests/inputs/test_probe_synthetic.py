@@ -19,8 +19,8 @@ from neuronym._core.errors import UsageError
 from neuronym._core.registry import parse
 from neuronym.extraction.cache import Cache
 from neuronym.inputs.probes import synthetic
-from neuronym.inputs.probes.base import PROBES, Annotation, ListProbe, Union
-from neuronym.inputs.probes.subsets import limited
+from neuronym.inputs.probes.base import PROBES, Annotation, ListProbe
+from neuronym.inputs.probes.subsets import Union, limited
 from neuronym.inputs.probes.synthetic import BLOCK, SyntheticProbe, open_synthetic
 from neuronym_drawings import palette, photographs
 from neuronym_drawings.canvas import Canvas

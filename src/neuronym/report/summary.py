@@ -210,6 +210,8 @@ def _by(atlas: Atlas, method: str, found: dict[str, Any]) -> str:
     if source := about.get("format") or atlas.imported:
         return f"from {source} files, as {method}; {counted(found['images'], 'image')} listed."
     skipped = f", {len(found['skipped']):,} unreadable skipped" if found["skipped"] else ""
+    if (copies := len(atlas.copies) if atlas.manifest.probe.duplicates else 0) > 0:
+        skipped = f", {copies:,} {'copy' if copies == 1 else 'copies'} left out{skipped}"
     said = [f"{counted(found['images'], 'image')} ({found['probe']}{skipped})"]
     if embeds(atlas, method):
         said.append(f"{counted(atlas.manifest.concepts.count, 'word')} ({found['concepts']})")

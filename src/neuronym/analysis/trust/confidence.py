@@ -17,7 +17,6 @@ from neuronym.analysis.trust.own import class_layer, own_calibrator
 from neuronym.atlas.context import LabelContext
 from neuronym.atlas.writer import ANNOTATIONS
 
-SHIPPED = "default"
 UNKNOWN = (
     "No neuron of known class is in this atlas, so confidence is unknown. Record the output layer "
     "of a classifier with class names, answer for neurons with `neuronym annotate`, or give a "
@@ -27,7 +26,7 @@ UNKNOWN = (
 
 @ANALYSES.register(
     "confidence",
-    syntax="confidence[:calibrator=auto|own|NAME_OR_FILE]",
+    syntax="confidence[:calibrator=own|NAME_OR_FILE]",
     example="confidence:calibrator=own",
 )
 @dataclass(frozen=True)
@@ -40,18 +39,16 @@ class Confidence(Analysis):
 
     Args:
         calibrator: own: fitted on the class neurons of the network itself, or on people's answers.
-            auto: that, or else the one that comes with neuronym where it was fitted with the
-            atlas's encoder. Or the name of one that comes with neuronym, or a file of
-            `neuronym calibrate`.
+            Or the name of one that comes with neuronym, or a file of `neuronym calibrate`.
     """
 
     name: ClassVar[str] = "confidence"
-    calibrator: str = text("auto")
+    calibrator: str = text(OWN)
 
     @property
     def after(self) -> tuple[str, ...]:  # type: ignore[override]
         """The analyses that the calibrator's features are read from."""
-        if self.calibrator in ("auto", OWN):
+        if self.calibrator == OWN:
             return ()
         chosen = open_calibrator(self.calibrator).features
         return tuple(dict.fromkeys(ANALYSED[feature] for feature in chosen if feature in ANALYSED))
@@ -60,17 +57,16 @@ class Confidence(Analysis):
         """There are units of known truth, or a calibrator made for such labels."""
         if context.atlas.imported:
             raise context.atlas.lacks("embeddings")
-        if self.calibrator in ("auto", OWN):
-            if _has_truth(context):
-                return
-            if self.calibrator == OWN or not _fits(open_calibrator(SHIPPED), context, method):
+        if self.calibrator == OWN:
+            if not _has_truth(context):
                 raise UsageError(UNKNOWN)
         else:
             self._named(method)
 
     def run(self, context: LabelContext, method: str, layers: Sequence[str]) -> Findings:
         """confidence, and the features that it follows from."""
-        chosen = self._chosen(context, method)
+        own = self.calibrator == OWN
+        chosen = own_calibrator(context, method) if own else self._named(method)
         columns = {}
         for layer in layers:
             found = features(context, method, layer, chosen.features)
@@ -84,19 +80,6 @@ class Confidence(Analysis):
             "without_confidence": missing,
         }
         return Findings(columns, facts)
-
-    def _chosen(self, context: LabelContext, method: str) -> Calibrator:
-        """The calibrator: of the network itself, or one that was fitted before."""
-        if self.calibrator not in ("auto", OWN):
-            return self._named(method)
-        shipped = open_calibrator(SHIPPED)
-        borrowed = self.calibrator == "auto" and _fits(shipped, context, method)
-        try:
-            return own_calibrator(context, method)
-        except UsageError:
-            if not borrowed:
-                raise
-            return shipped
 
     def _named(self, method: str) -> Calibrator:
         """The calibrator of this name, if it is for such labels."""
@@ -114,13 +97,6 @@ def _has_truth(context: LabelContext) -> bool:
     """Whether there are class neurons, or people's answers, in the atlas."""
     answers = context.atlas.folder / ANNOTATIONS
     return class_layer(context) is not None or answers.exists()
-
-
-def _fits(calibrator: Calibrator, context: LabelContext, method: str) -> bool:
-    """Whether a calibrator was fitted with this kind of labels and this kind of encoder."""
-    kinds = {str(entry.get("encoder", "")).partition(":")[0] for entry in calibrator.fitted_on}
-    encoder = context.atlas.manifest.encoder.name.partition(":")[0]
-    return calibrator.kind == kind_of(method) and encoder in kinds
 
 
 def _caveat(chosen: Calibrator, encoder: str) -> str:

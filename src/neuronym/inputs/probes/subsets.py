@@ -1,12 +1,16 @@
-"""Probes made of another one: its first images, a sample of it, and its values as 8 bits."""
+"""Probes made of others: first images, a sample, values as 8 bits, and several together."""
 
 from __future__ import annotations
 
 import hashlib
 import heapq
+import re
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -271,3 +275,91 @@ class Shown(Subset):
         except CorruptImageError:
             return None
         return None if array is None else Values.thinned(array)
+
+
+class Union(Probe):
+    """Several probes, one after the other.
+
+    Every id gets the kind of its probe in front, numbered from the second of a kind on:
+    `synthetic/…`, `folder/…`, `folder-2/…`. So ids are unique, and an image keeps its id as long
+    as the parts before its own stay the same.
+    """
+
+    def __init__(self, parts: Sequence[Probe]) -> None:
+        self._parts = tuple(parts)
+        self._ends = list(accumulate(len(part) for part in self._parts))
+        self._prefixes = []
+        count: Counter[str] = Counter()
+        for part in self._parts:
+            kind = _kind(part)
+            count[kind] += 1
+            self._prefixes.append(kind if count[kind] == 1 else f"{kind}-{count[kind]}")
+        self.name = "+".join(part.name for part in self._parts)
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def image_id(self, index: int) -> str:
+        number, inner = self._find(index)
+        return f"{self._prefixes[number]}/{self._parts[number].image_id(inner)}"
+
+    def read(self, index: int) -> RawImage:
+        number, inner = self._find(index)
+        return self._parts[number].read(inner)
+
+    def prepare(
+        self, count: int, cache: Path, workers: int = 2, progress: Progress = silent
+    ) -> None:
+        for part, end in zip(self._parts, self._ends, strict=True):
+            inside = count - (end - len(part))
+            if inside > 0:
+                part.prepare(min(inside, len(part)), cache, workers, progress)
+
+    def source(self, index: int) -> str | None:
+        number, inner = self._find(index)
+        return self._parts[number].source(inner)
+
+    def labels(self, index: int) -> Sequence[Annotation]:
+        number, inner = self._find(index)
+        return self._parts[number].labels(inner)
+
+    def masks(self, index: int) -> Sequence[Mask]:
+        number, inner = self._find(index)
+        return self._parts[number].masks(inner)
+
+    def vocabulary(self) -> Sequence[Annotation]:
+        return sorted({entry for part in self._parts for entry in part.vocabulary()})
+
+    def group(self, index: int) -> str:
+        number, inner = self._find(index)
+        return f"{self._prefixes[number]}/{self._parts[number].group(inner)}"
+
+    def eight_bit(self, index: int) -> bool:
+        number, inner = self._find(index)
+        return self._parts[number].eight_bit(inner)
+
+    def facts(self) -> dict[str, Any]:
+        every = [part.facts() for part in self._parts]
+        left_out = sum((Counter(facts.get("left_out", {})) for facts in every), Counter())
+        sample = [
+            {"part": prefix} | entry
+            for prefix, facts in zip(self._prefixes, every, strict=True)
+            for entry in facts.get("sample", [])
+        ]
+        return ({"left_out": dict(left_out)} if left_out else {}) | (
+            {"sample": sample} if sample else {}
+        )
+
+    def _find(self, index: int) -> tuple[int, int]:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        number = bisect_right(self._ends, index)
+        return number, index - (self._ends[number - 1] if number else 0)
+
+
+def _kind(probe: Probe) -> str:
+    kind = probe.name.partition(":")[0]
+    return kind if re.fullmatch(r"[\w-]+", kind) else "images"
+
+
+# Each source registers itself.
