@@ -314,7 +314,9 @@ def test_commands(atlas: Atlas) -> None:
     assert "(q = " in shown
     assert "the label stays in" in shown
     assert json.loads(run("show", atlas.folder, "detect:0", "--json"))["trust"]["stability"] > 0.8
-    assert "no higher than" in " ".join(run("show", atlas.folder).split())
+    assert "scores no higher than a search over all words" in " ".join(
+        run("show", atlas.folder).split()
+    )
     with pytest.raises(UsageError, match="`sets`"):
         run("significance", atlas.folder, "--sets", 2)
 

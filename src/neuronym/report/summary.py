@@ -20,12 +20,17 @@ if TYPE_CHECKING:
     from neuronym.atlas.unit import Unit
 
 
-#: Columns of the table of layers that come from analyses.
+#: Columns of the table of layers that come from analyses, and what they mean.
+_MEANING = {
+    "confident": "sure: confidence of 50% or more",
+    "median_confidence": "confidence and stability: medians",
+    "by_chance": "by chance: scores no higher than a search over all words finds by chance",
+}
 _FURTHER = {
-    "confident": "confidence ≥ 50%",
-    "median_confidence": "median confidence",
-    "median_stability": "median stability",
-    "by_chance": "score no higher than by chance",
+    "confident": "sure",
+    "median_confidence": "confidence",
+    "median_stability": "stability",
+    "by_chance": "by chance",
 }
 
 
@@ -170,14 +175,12 @@ def _print_layers(out: Any, found: dict[str, Any]) -> None:
     from rich.table import Table
 
     table = Table(box=None)
-    headings = ("layer", "neurons", "labelled", "abstained", "median score", "different labels")
-    for heading in headings:
-        table.add_column(
-            heading, justify="left" if heading == "layer" else "right", overflow="fold"
-        )
     further = [n for n in _FURTHER if any(n in layer for layer in found["layers"])]
-    for name in further:
-        table.add_column(_FURTHER[name], justify="right", overflow="fold")
+    sure = "confident" in further  # the score says less than that, and the table is wide enough
+    table.add_column("layer", overflow="fold", min_width=min(20, max(map(_width, found["layers"]))))
+    headings = ["neurons", "labelled", "abstained", *([] if sure else ["median score"])]
+    for heading in [*headings, "different labels", *(_FURTHER[name] for name in further)]:
+        table.add_column(heading, justify="right", overflow="fold")
     for layer in found["layers"]:
         median = layer["median_score"]
         add_row(
@@ -186,11 +189,17 @@ def _print_layers(out: Any, found: dict[str, Any]) -> None:
             f"{layer['units']:,}",
             f"{layer['labelled']:,}",
             f"{layer['abstained']:,}",
-            "–" if median is None else score_text(median),
+            *([] if sure else ["–" if median is None else score_text(median)]),
             f"{layer['distinct_labels']:,}",
             *(_further(layer.get(name)) for name in further),
         )
     out.print(table)
+    if meant := [text for name, text in _MEANING.items() if name in further]:
+        out.print(f"({'; '.join(meant)})", style="dim")
+
+
+def _width(layer: dict[str, Any]) -> int:
+    return len(layer["layer"])
 
 
 def _further(value: float | None) -> str:
