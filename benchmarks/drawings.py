@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from neuronym.extraction.duplicates import SmallCopies, looks
 from neuronym.inputs.encoders.base import open_encoder
 from neuronym.inputs.probes.base import Probe, open_probe
 
@@ -35,23 +36,11 @@ def words(probe: Probe) -> dict[str, list[int]]:
     return found
 
 
-def look(image: Image.Image) -> np.ndarray:
-    """What a picture of 16 × 16 pixels looks like, as a vector for `likeness`.
-
-    Its pixels, each channel about its own mean, of unit length (faint ones shorter); and its mean
-    colour, so that colours 16 levels apart in one channel take away a half.
-    """
-    pixels = np.asarray(image.resize((16, 16), Image.Resampling.BOX), np.float64).reshape(-1, 3)
-    colour = pixels.mean(0)
-    shape = (pixels - colour).ravel()
-    shape /= max(shape.std(), 4.0) * np.sqrt(shape.size)
-    return np.concatenate([shape, colour / 16])
-
-
 def likeness(images: list[Image.Image]) -> np.ndarray:
     """Of every pair of pictures: the correlation of their pixels where their colours are equal."""
-    looks = np.stack([look(image) for image in images])
-    return 1 - np.square(looks[:, None] - looks[None]).sum(-1) / 2
+    small = np.stack([SmallCopies.preprocess.pixels(image).ravel() for image in images])
+    seen = looks(small).astype(np.float64)
+    return 1 - np.square(seen[:, None] - seen[None]).sum(-1) / 2
 
 
 def alike(probe: Probe, encoder: str) -> dict[str, np.ndarray]:

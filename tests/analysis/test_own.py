@@ -92,6 +92,18 @@ def test_it_is_calibrated_and_separates(atlas) -> None:
     assert not np.allclose(other, confidence)
 
 
+def test_a_run_ends_with_the_analyses(tmp_path, examined_runs: None) -> None:
+    """As for users; what cannot be made is kept as a sentence."""
+    done = known_atlas(tmp_path / "atlas", 1.1, units=UNITS)
+    assert sorted(done.analyses()) == ["bootstrap", "confidence", "faithfulness", "significance"]
+    assert done.manifest.refused == {}
+    assert done.top(5).attrs["by"] == "confidence"
+    few = known_atlas(tmp_path / "few", 0.9)
+    assert "confidence" not in few.analyses()
+    (said,) = few.manifest.refused.values()
+    assert "got 40, so confidence is unknown" in said
+
+
 def test_without_known_truth_nothing_is_borrowed(tmp_path) -> None:
     """40 class neurons are too few, and a calibrator of another encoder is not taken instead."""
     few = known_atlas(tmp_path / "few", 0.9)

@@ -512,6 +512,9 @@ class LabelContext:
         kept = self.atlas.manifest.config.get("exemplars", 0)
         if k <= kept:
             return self._from_exemplars(layer, k)
+        return self._from_activations(layer, k)
+
+    def _from_activations(self, layer: str, k: int) -> Ranked:
         rows = self.activations(layer)
         best = topk(rows, min(k, self.count), self.tie, self.progress)
         low = self.statistics(layer)["min"].to_numpy()[:, None]

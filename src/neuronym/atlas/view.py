@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from neuronym._core.numerics.topk import Ranked, UnitStats, as_array, topk, why_silent
+from neuronym._core.numerics.topk import Ranked, UnitStats, as_array, topk
 from neuronym._core.progress import Progress, silent
 from neuronym._core.types import Rows
 from neuronym.atlas.context import LabelContext, Sources
@@ -17,7 +17,6 @@ from neuronym.inputs.probes.base import Annotation, Mask
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
     from PIL.Image import Image
 
 
@@ -75,20 +74,6 @@ class View(LabelContext):
         texts, more = self._whole.text_embeddings, self._more[1]
         return texts if more is None else np.concatenate([texts, more])
 
-    @property
-    def logit_scale(self) -> float | None:
-        """The encoder's scale of the softmax over concepts, if it has a fixed one."""
-        return self._whole.logit_scale
-
-    @property
-    def device(self) -> torch.device:
-        """Where networks and similarities run."""
-        return self._whole.device
-
-    def units(self, layer: str) -> int:
-        """How many units a layer has."""
-        return self._whole.units(layer)
-
     def activations(self, layer: str) -> Rows:
         """float32 `[image, unit]` of the view, read from the whole as they are asked for."""
         return _Picked(self._whole.activations(layer), self._activated)
@@ -98,7 +83,8 @@ class View(LabelContext):
         """min, mean, std, max, nonfinite and dead of every unit of a layer."""
         import pandas as pd
 
-        stats = self._ranked(layer, 1)[1]
+        stats = UnitStats(self.units(layer))
+        topk(self.activations(layer), 1, self.tie, stats=stats)
         return pd.DataFrame(
             {
                 "unit": np.arange(stats.units),
@@ -111,23 +97,9 @@ class View(LabelContext):
             }
         )
 
-    def reasons(self, layer: str) -> tuple[str | None, ...]:
-        """Why units can get no label from any method: dead in the view, or not finite."""
-        rows = self.statistics(layer).itertuples()
-        return tuple(why_silent(row.nonfinite, row.dead) for row in rows)
-
     def highest(self, layer: str, k: int) -> Ranked:
-        """The k highest images above the unit's minimum, best first: values and rows `[unit, k]`.
-
-        Empty places hold −∞ and −1.
-        """
-        best, stats = self._ranked(layer, k)
-        out = ~(np.isfinite(best.values) & (best.values > stats.minimum[:, None]))
-        return Ranked(np.where(out, -np.inf, best.values), np.where(out, -1, best.indices))
-
-    def _ranked(self, layer: str, k: int) -> tuple[Ranked, UnitStats]:
-        stats = UnitStats(self.units(layer))
-        return topk(self.activations(layer), min(k, self.count), self.tie, stats=stats), stats
+        """See `LabelContext.highest`; the exemplars of the atlas are those of all images."""
+        return self._from_activations(layer, k)
 
 
 class _Picked:

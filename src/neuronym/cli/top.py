@@ -12,6 +12,7 @@ from neuronym.cli.options import (
     LayersOption,
     MethodOption,
     SignificantOption,
+    listed,
 )
 from neuronym.cli.output import print_json, print_tables
 
@@ -45,9 +46,12 @@ def top(
     from neuronym.atlas.reader import open_atlas
     from neuronym.report.top import top_table
 
-    chosen = layers.split(",") if layers else None
     found = top_table(
-        open_atlas(atlas, significant=significant), count, layers=chosen, by=by, method=method
+        open_atlas(atlas, significant=significant),
+        count,
+        layers=listed(layers),
+        by=by,
+        method=method,
     )
     if json:
         print_json({"notes": found.notes, "neurons": found.records})

@@ -56,11 +56,8 @@ def run(
 
 def _examined(plan: Plan, progress: Progress) -> Atlas:
     """The atlas with all that can be said of how far its labels can be trusted."""
-    atlas = open_atlas(plan.out)
-    if atlas.manifest.units == 0:
-        return atlas
     return analyse(
-        atlas,
+        plan.out,
         target=plan.target,
         probe=plan.probe,
         encoder=plan.encoder,

@@ -12,10 +12,14 @@ from neuronym.atlas import schema
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pandas as pd
+
     from neuronym.atlas.reader import Atlas
     from neuronym.atlas.unit import Unit
 
 UNKNOWN = "confidence unknown"
+#: Labels of this confidence count as sure.
+SURE = 0.5
 
 
 def leading(label: str | None, confidence: float | None, reason: str | None = None) -> str:
@@ -42,6 +46,19 @@ def why_unknown(atlas: Atlas, method: str) -> str | None:
         f"Confidence unknown: {method} was not examined. `neuronym trust {atlas.folder} --method "
         f"{method}` does."
     )
+
+
+def sure(labels: pd.DataFrame) -> int:
+    """How many rank-1 labels are sure."""
+    return int((labels["confidence"] >= SURE).sum())
+
+
+def surest(atlas: Atlas, count: int, method: str | None = None) -> list[dict[str, Any]]:
+    """The units of the highest confidence, best first; none where no confidence is known."""
+    labels = atlas.first_labels(method=method)
+    if "confidence" not in labels or labels["confidence"].isna().all():
+        return []
+    return atlas.top(count, by="confidence", method=method).to_dict("records")
 
 
 def evidence(atlas: Atlas, method: str, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:

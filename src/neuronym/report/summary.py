@@ -13,7 +13,7 @@ from neuronym.extraction.pooling import grouped, in_words
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.given import describe
 from neuronym.inputs.probes.subsets import sentences
-from neuronym.report.statement import evidence, findings, leading, why_unknown
+from neuronym.report.statement import evidence, findings, leading, sure, surest, why_unknown
 
 if TYPE_CHECKING:
     from neuronym.atlas.reader import Atlas
@@ -115,7 +115,7 @@ def _trusted(rows: pd.DataFrame) -> dict[str, Any]:
     if "q" in rows:
         found["by_chance"] = int(rows["significant"].eq(False).sum())
     if "confidence" in rows:
-        found["confident"] = int((rows["confidence"] >= 0.5).sum())
+        found["confident"] = sure(rows)
     for name in ("stability", "confidence"):
         if name in rows:
             known = rows[name].dropna()
@@ -176,9 +176,9 @@ def _print_layers(out: Any, found: dict[str, Any]) -> None:
 
     table = Table(box=None)
     further = [n for n in _FURTHER if any(n in layer for layer in found["layers"])]
-    sure = "confident" in further  # the score says less than that, and the table is wide enough
+    known = "confident" in further  # the score says less than that, and the table is wide enough
     table.add_column("layer", overflow="fold", min_width=min(20, max(map(_width, found["layers"]))))
-    headings = ["neurons", "labelled", "abstained", *([] if sure else ["median score"])]
+    headings = ["neurons", "labelled", "abstained", *([] if known else ["median score"])]
     for heading in [*headings, "different labels", *(_FURTHER[name] for name in further)]:
         table.add_column(heading, justify="right", overflow="fold")
     for layer in found["layers"]:
@@ -189,7 +189,7 @@ def _print_layers(out: Any, found: dict[str, Any]) -> None:
             f"{layer['units']:,}",
             f"{layer['labelled']:,}",
             f"{layer['abstained']:,}",
-            *([] if sure else ["–" if median is None else score_text(median)]),
+            *([] if known else ["–" if median is None else score_text(median)]),
             f"{layer['distinct_labels']:,}",
             *(_further(layer.get(name)) for name in further),
         )
@@ -311,17 +311,16 @@ def _print_top(out: Any, atlas: Atlas, found: dict[str, Any], method: str | None
     from rich.table import Table
 
     chosen = atlas.method(method)
-    sure = "confidence" in atlas.analyses(chosen)
-    rows = atlas.top(8, by="confidence", method=method).to_dict("records") if sure else []
-    rows = rows or found["top_scoring"]
+    known = surest(atlas, 8, method)
+    rows = known or found["top_scoring"]
     if not rows:
         return
     labels = atlas.labels(method=method)
-    title = "The surest labels" if sure else "Top-scoring neurons"
+    title = "The surest labels" if known else "Top-scoring neurons"
     table = Table(title=title, title_justify="left", box=None, title_style="bold")
     table.add_column("neuron", overflow="fold")
     table.add_column("label", style="bold")
-    for heading in (["confidence"] if sure else []) + ["score"]:
+    for heading in (["confidence"] if known else []) + ["score"]:
         table.add_column(heading, justify="right")
     table.add_column("next labels")
     for row in rows:
@@ -329,7 +328,7 @@ def _print_top(out: Any, atlas: Atlas, found: dict[str, Any], method: str | None
         own = atlas.class_names(row["layer"]).get(row["unit"])
         name = f"{row['layer']}:{row['unit']}" + (f" (class {own})" if own else "")
         rest = ", ".join(same["concept"][(same["rank"] > 1) & (same["rank"] <= 4)])
-        confidence = [f"{row['confidence']:.0%}"] if sure else []
+        confidence = [f"{row['confidence']:.0%}"] if known else []
         add_row(table, name, row["concept"], *confidence, score_text(row["score"]), rest)
     out.print()
     out.print(table)

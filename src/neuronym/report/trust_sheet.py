@@ -10,7 +10,7 @@ import pandas as pd
 
 from neuronym._core.terminal import add_row, command, console
 from neuronym.atlas import schema
-from neuronym.report.statement import why_unknown
+from neuronym.report.statement import sure, why_unknown
 from neuronym.report.summary import option, score_text
 
 if TYPE_CHECKING:
@@ -83,8 +83,7 @@ def print_trust(atlas: Atlas, method: str, analyses: Sequence[str]) -> None:
     labelled = int((~first["abstained"]).sum())
     said = f"{labelled:,} of {len(first):,} neurons have a label"
     if (why := why_unknown(atlas, method)) is None:
-        high = int((first["confidence"] >= 0.5).sum())
-        out.print(f"{said}; {high:,} with a confidence of 50% or more.")
+        out.print(f"{said}; {sure(first):,} with a confidence of 50% or more.")
     else:
         out.print(f"{said}. {why}")
     active = first[~first["abstained"]].sort_values("score", ascending=False, kind="stable")

@@ -13,15 +13,9 @@ from neuronym._core.registry import text
 from neuronym.analysis.trust.base import ANALYSES, Analysis, Findings
 from neuronym.analysis.trust.calibration import OWN, Calibrator, kind_of, open_calibrator
 from neuronym.analysis.trust.features import ANALYSED, features
-from neuronym.analysis.trust.own import class_layer, own_calibrator
+from neuronym.analysis.trust.own import UNKNOWN, class_layer, own_calibrator
 from neuronym.atlas.context import LabelContext
 from neuronym.atlas.writer import ANNOTATIONS
-
-UNKNOWN = (
-    "No neuron of known class is in this atlas, so confidence is unknown. Record the output layer "
-    "of a classifier with class names, answer for neurons with `neuronym annotate`, or give a "
-    "calibrator of your own."
-)
 
 
 @ANALYSES.register(

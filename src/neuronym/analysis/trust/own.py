@@ -29,6 +29,11 @@ from neuronym.labelling.base import LayerLabels
 
 #: Units of known truth, at least: with fewer the probabilities are wrong by more than they say.
 FEWEST = 200
+UNKNOWN = (
+    "No neuron of known class is in this atlas, so confidence is unknown. Record the output layer "
+    "of a classifier with class names, answer for neurons with `neuronym annotate`, or give a "
+    "calibrator of your own."
+)
 
 PerUnit = Float64[np.ndarray, " unit"]
 
@@ -113,10 +118,7 @@ def _answered(context: LabelContext, method: str) -> Calibrator:
     try:
         known = known_units(context.atlas, "annotations", DEFAULT_FEATURES, method=method)
     except NeuronymError as error:
-        raise UsageError(
-            "No neuron of known class is in this atlas, so confidence is unknown: it has no output "
-            "layer with class names, and no answers of people (`neuronym annotate`)."
-        ) from error
+        raise UsageError(UNKNOWN) from error
     return _fit(method, known.features, known.right, dict(known.about))
 
 

@@ -56,9 +56,9 @@ def analyse(
     chosen, look = atlas.method(method), LabelContext(atlas, progress=shown, **context)
     asked = [analyses] if isinstance(analyses, str) else analyses
     given = [open_analysis(a) for a in asked or ()]
+    refused: dict[str, NeuronymError] = {}
     if asked is None:
-        given, refusals = _able(look, chosen)
-        _note(atlas, chosen, refusals)
+        given, refused = _able(look, chosen)
     names = [analysis.name for analysis in given]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
@@ -69,7 +69,6 @@ def analyse(
         analysis.check(look, chosen)
     atlas = add_families(look)
     new: set[str] = set()
-    refused: dict[str, NeuronymError] = {}
     for analysis in wanted:
         there = _there(atlas, analysis.name, chosen)
         named = analysis.name in {one.name for one in given}
@@ -84,8 +83,8 @@ def analyse(
                 raise
             refused[analysis.name] = error
         atlas = open_atlas(atlas.folder)
-    if refused:
-        _note(atlas, chosen, refusals | refused)
+    if asked is None:
+        _note(atlas, chosen, refused)
     return atlas
 
 

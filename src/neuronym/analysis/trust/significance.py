@@ -13,6 +13,7 @@ from jaxtyping import Float, Float64, Int64
 from neuronym._core.numerics.topk import as_array
 from neuronym._core.registry import number, whole
 from neuronym.analysis.rescoring import best_scores, kept_arrays, similarity_of
+from neuronym.analysis.trust import held_out
 from neuronym.analysis.trust.base import ANALYSES, Analysis, Findings
 from neuronym.atlas.context import LabelContext
 from neuronym.similarity.base import Similarity
@@ -261,8 +262,6 @@ class Significance(Analysis):
         self, scores: np.ndarray, compared: _Comparison | None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """The columns of one layer, and its facts."""
-        from scipy.stats import false_discovery_control
-
         p, q = np.full(len(scores), np.nan), np.full(len(scores), np.nan)
         tested = np.isfinite(scores)
         about: dict[str, Any] = {"tested": int(tested.sum()), "significant": 0}
@@ -270,7 +269,7 @@ class Significance(Analysis):
             ordered = np.sort(compared.chance)
             above = len(ordered) - np.searchsorted(ordered, compared.units)
             p[tested] = (1 + above) / (1 + len(ordered))
-            q[tested] = false_discovery_control(p[tested])
+            q = held_out.discoveries(p)
             about |= {
                 "significant": int((q[tested] <= self.fdr).sum()),
                 "draws": len(ordered),

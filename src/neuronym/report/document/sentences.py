@@ -13,7 +13,7 @@ from neuronym.atlas import schema
 from neuronym.inputs.probes.subsets import sentences as told
 from neuronym.report.categories import MEASURED
 from neuronym.report.plots.base import Selection, numbered
-from neuronym.report.statement import why_unknown
+from neuronym.report.statement import sure, why_unknown
 from neuronym.report.summary import embeds, score_text
 from neuronym.similarity.base import open_similarity
 
@@ -36,7 +36,7 @@ def lead(seen: Selection) -> Iterator[str]:
         f"{numbered(len(rows), 'neuron')} in {layers} of {target['name']}{random} {source} "
         f"as {seen.method}{_from(seen)}."
     )
-    yield sure(seen, rows)
+    yield confident(seen, rows)
     yield chance(seen, rows)
     named = rows[~rows["abstained"]]
     if len(named):
@@ -60,19 +60,16 @@ def _from(seen: Selection) -> str:
     return f", from {manifest.probe.images:,} images{words}"
 
 
-def sure(seen: Selection, rows: pd.DataFrame) -> str:
+def confident(seen: Selection, rows: pd.DataFrame) -> str:
     """How many labels one can rely on, or why that is not known."""
     why = why_unknown(seen.atlas, seen.method)
     if why is not None:
         return why
     known = rows["confidence"].dropna()
-    high = int((known >= 0.5).sum())
-    return (
-        f"{part(high, len(rows))} of the labels have a confidence of at least 50 %; the highest "
-        f"is {known.max():.0%}."
-        if len(known)
-        else "No label has a confidence."
-    )
+    if known.empty:
+        return "No label has a confidence."
+    said = f"{part(sure(rows), len(rows))} of the labels have a confidence of at least 50 %"
+    return f"{said}; the highest is {known.max():.0%}."
 
 
 def chance(seen: Selection, rows: pd.DataFrame) -> str:

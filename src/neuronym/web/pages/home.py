@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from neuronym._core.terminal import counted
 from neuronym.analysis.evaluation.bins import BINS
-from neuronym.report.statement import why_unknown
+from neuronym.report.statement import surest, why_unknown
 from neuronym.report.summary import facts, notes
 from neuronym.web.pages.base import Page, Query, page
 from neuronym.web.view import Card, View
@@ -77,11 +77,11 @@ def home(view: View, parts: tuple[str, ...], query: Query) -> Home:
                 {n: bins[layer["layer"]][n] for n in BINS} if layer["layer"] in bins else None,
             )
         )
-    unknown = why_unknown(view.atlas, view.methods[0])
-    best = found["top_scoring"]
-    if unknown is None:
-        best = view.atlas.top(12, by="confidence").to_dict("records") or best
-    cards = tuple(view.card(view.units.starts[row["layer"]] + row["unit"]) for row in best)
+    known = surest(view.atlas, 12)
+    cards = tuple(
+        view.card(view.units.starts[row["layer"]] + row["unit"])
+        for row in known or found["top_scoring"]
+    )
     units = sum(layer.units for layer in layers)
     target = found["target"]
     told = {key: found[key] for key in ("target", "probe", "images", "concepts", "encoder")} | {
@@ -102,8 +102,8 @@ def home(view: View, parts: tuple[str, ...], query: Query) -> Home:
         told,
         tuple(layers),
         cards,
-        unknown is None,
-        unknown,
+        bool(known),
+        why_unknown(view.atlas, view.methods[0]),
         units,
         how,
     )
