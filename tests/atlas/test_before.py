@@ -49,7 +49,9 @@ def _as_if_made_here(cache: Path) -> None:
 
 
 def _shards() -> dict[str, int]:
-    return {str(p): p.stat().st_mtime_ns for p in Path("cache").glob("*/*/*.safetensors")}
+    """What was cached then; activation maps, which there were none of, come beside it."""
+    files = (p for p in Path("cache").glob("*/*/*.safetensors") if p.parts[1] != "maps")
+    return {str(p): p.stat().st_mtime_ns for p in files}
 
 
 def _dissect(world: ModuleType, out: str, **how: object) -> nym.Atlas:

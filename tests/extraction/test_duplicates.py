@@ -92,6 +92,7 @@ class Same:
         self.preprocess = Preprocess(size=(4, 4), resize=4)
         self.entries = {IMAGES: cache.entry("embeddings", {"weights": "same"})}
         self.arrays = {IMAGES: {"values": (2, np.float32)}}
+        self.beside: dict = {}
         self.seen = 0
 
     running = SmallCopies.running

@@ -22,6 +22,7 @@ class Means:
             name: cache.entry("activations", {"weights": f"{name}{salt}"}) for name in ("a", "b")
         }
         self.arrays = {name: {"values": (3, np.float32)} for name in self.entries}
+        self.beside: dict = {}
         self.seen, self.stop_after = 0, stop_after
         self.batches: list[int] = []
 

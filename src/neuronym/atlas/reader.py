@@ -13,6 +13,7 @@ from neuronym._core import hashing, storage
 from neuronym._core.checks import integer, misuse, nearest
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym.atlas import schema
+from neuronym.atlas.maps import LayerMaps, open_maps
 from neuronym.atlas.schema import MANIFEST, LayerFacts, Manifest, read_manifest
 from neuronym.atlas.unit import Unit, unit_name
 
@@ -82,6 +83,7 @@ class Atlas:
         self.folder, self.manifest = folder, manifest
         self.only_significant = only_significant
         self._searchers: dict[str, Any] = {}
+        self._maps: dict[str, LayerMaps] = {}
 
     def __repr__(self) -> str:
         units = sum(layer["units"] for layer in self.layers.values())
@@ -412,6 +414,23 @@ class Atlas:
                 "what is in the cache is not computed again."
             )
         return arrays["activations"]
+
+    def maps(self, layer: str) -> LayerMaps:
+        """The activation maps of a layer's exemplars; see `LayerMaps` and `Unit.maps`.
+
+        Raises:
+            NeuronymError: the layer has no positions, or no maps were kept; says what to do.
+        """
+        if layer not in self._maps:
+            self._maps[layer] = open_maps(self, layer)
+        return self._maps[layer]
+
+    @functools.cached_property
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """image_id → width and height of the original, in pixels."""
+        images = self.images
+        sizes = zip(images["width"].tolist(), images["height"].tolist(), strict=True)
+        return dict(zip(images["image_id"], sizes, strict=True))
 
     def embeddings(self) -> dict[str, np.ndarray]:
         """`images` `[image, dim]` and `concepts` `[concept, dim]`, float32 unit vectors.

@@ -121,6 +121,11 @@ def activations_file(layer: str) -> str:
     return f"arrays/activations-{file_name(layer)}.safetensors"
 
 
+def maps_file(layer: str) -> str:
+    """Where an atlas keeps the activation maps of a layer, relative to its folder."""
+    return f"maps/{file_name(layer)}.safetensors"
+
+
 def labels_file(method: str) -> str:
     """Where an atlas keeps the labels of a method, relative to its folder."""
     return f"labels/{file_name(method)}.parquet"
@@ -358,6 +363,23 @@ class AnalysisFacts(Facts):
 
 
 @dataclass(kw_only=True)
+class MapFacts(Facts):
+    """What is known of one layer's kept maps.
+
+    `exemplars`: of how many of a unit's highest images; `grid`: height and width as kept, `of`: of
+    the layer's own maps; `sees`: height and width of what one cell sees (None: not measured), and
+    `shift`: how far below and right of the cell that lies, all as fractions of the input.
+    """
+
+    exemplars: int
+    grid: list[int]
+    of: list[int]
+    bytes: int
+    sees: list[float] | None = None
+    shift: list[float] = field(default_factory=lambda: [0.0, 0.0])
+
+
+@dataclass(kw_only=True)
 class Manifest(Facts):
     """`atlas.json`: what an atlas is made of, from what, and which stages are complete."""
 
@@ -377,6 +399,7 @@ class Manifest(Facts):
     units: int | None = None
     nonfinite_units: int | None = None
     kept: str | None = None
+    maps: dict[str, MapFacts] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     methods: dict[str, MethodFacts] = field(default_factory=dict)
     analyses: dict[str, AnalysisFacts] = field(default_factory=dict)

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from neuronym._core.checks import misuse
+from neuronym._core.checks import integer, misuse
+from neuronym.atlas.maps import images
 from neuronym.atlas.schema import TRUST
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
     from neuronym.atlas.reader import Atlas
 
@@ -67,10 +70,47 @@ class Unit:
         frame = self.atlas.exemplars(self.layer, self.index)
         return frame.drop(columns=["layer", "unit"]).reset_index(drop=True)
 
+    def maps(self) -> np.ndarray:
+        """Its activation maps, float32 `[exemplar, y, x]`: those of its highest images.
+
+        In the order of `exemplars`, of which the first have maps; values are the unit's own
+        activations, rounded to 255 steps per map, means over areas where the layer's map has more
+        cells than 14 × 14.
+
+        Raises:
+            NeuronymError: the layer has no positions, or no maps were kept; says what to do.
+        """
+        return self.atlas.maps(self.layer).of(self.index)
+
+    def images(self, count: int = 9, *, heat: bool = False, crop: bool = False) -> list[Image]:
+        """Its highest images as Pillow pictures, the longer side up to 224 pixels.
+
+        Images of which the atlas has no small copy, and with `heat` no map, are left out.
+
+        Args:
+            count: how many at most.
+            heat: with the activation map over each: warm where the unit responds, with an outline
+                at half of its highest value in any of its maps; dark where the network sees
+                nothing.
+            crop: only what the cell with the highest response sees (`docs/maps.md`).
+
+        Raises:
+            NeuronymError: `heat` or `crop`, and there are no maps; says what to do.
+        """
+        return images(self, integer("count", count, 1), heat, crop)
+
     def figure(
-        self, images: int = 16, at: Sequence[int] = (5, 10, 16), method: str | None = None
+        self,
+        images: int = 16,
+        at: Sequence[int] = (5, 10, 16),
+        method: str | None = None,
+        *,
+        heat: bool = False,
     ) -> Figure:
-        """Its highest activating images with labels and scores, and what fewer images predict."""
+        """Its highest activating images with labels and scores, and what fewer images predict.
+
+        With `heat`, activation maps lie over the images that have one.
+        """
         from neuronym.report.unit_sheet import draw
 
-        return draw(self, images, at, method)
+        return draw(self, images, at, method, heat=heat)

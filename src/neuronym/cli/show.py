@@ -30,6 +30,10 @@ def show(
     ] = None,
     figure: DrawingOption = None,
     images: Annotated[int, typer.Option(metavar="N", help="Images in the figure.", min=1)] = 16,
+    heat: Annotated[
+        bool,
+        typer.Option("--heat", help="Lay the unit's activation maps over the figure's images."),
+    ] = False,
     method: MethodOption = None,
     significant: SignificantOption = False,
     json: JsonOption = False,
@@ -42,11 +46,15 @@ def show(
 
       neuronym show demo-atlas _fc:417 --figure balloon.png
 
+      neuronym show demo-atlas _blocks.15:7 --figure unit.png --heat
+
       neuronym show demo-atlas --method clip-avg
     """
     from neuronym.atlas.reader import open_atlas
 
     opened = open_atlas(atlas, significant=significant)
+    if heat and figure is None:
+        raise misuse("figure", "given with --heat, such as --figure unit.png", figure)
     if unit is None and figure is not None:
         raise misuse("unit", "given with --figure, such as layer4:1802", unit)
     if unit is None:
@@ -56,7 +64,7 @@ def show(
     if figure is not None:
         from neuronym.report.figures import save
 
-        save(one.figure(images, method=method), figure)
+        save(one.figure(images, method=method, heat=heat), figure)
     _print_unit(one, method, figure, json)
 
 

@@ -30,7 +30,7 @@ from neuronym._core.errors import NeuronymError
 
 NOTE = "about.json"
 #: The folders below the root; `drawings` is written by the probe `synthetic`.
-KINDS = ("activations", "detections", "drawings", "embeddings", "images", "texts")
+KINDS = ("activations", "detections", "drawings", "embeddings", "images", "maps", "texts")
 
 
 def _unwritable(root: Path, error: OSError) -> NeuronymError:

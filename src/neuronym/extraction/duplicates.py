@@ -65,6 +65,7 @@ class SmallCopies:
         about = {"what": "small copies", "preprocess": self.preprocess.to_dict()}
         self.entries: Mapping[str, CacheEntry] = {SMALL: cache.entry("images", about)}
         self.arrays = {SMALL: {"values": (SIDE * SIDE * 3, np.uint8)}}
+        self.beside: Mapping[str, CacheEntry] = {}
 
     def running(self) -> nullcontext[None]:
         """Nothing to set up."""
@@ -75,6 +76,10 @@ class SmallCopies:
     ) -> dict[str, dict[str, np.ndarray]]:
         """uint8 `[image, 16, 16, 3]` → the same, one row per image."""
         return {name: {"values": pixels.reshape(len(pixels), -1)} for name in wanted}
+
+    def shard_ends(self) -> dict[str, dict[str, np.ndarray]]:
+        """Nothing."""
+        return {}
 
 
 def find_groups(

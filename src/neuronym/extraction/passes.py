@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from neuronym._core.errors import NeuronymError, UsageError
+from neuronym.extraction import maps as small_maps
 from neuronym.extraction import pooling
 from neuronym.extraction.axes import FEW, Axes
 from neuronym.extraction.cache import Cache, CacheEntry
@@ -94,6 +95,10 @@ class _Pass:
             "folded": self._folding.places,
         }
 
+    def shard_ends(self) -> dict[str, dict[str, np.ndarray]]:
+        """Of each of `beside` what the shard that ends here leaves; the next one begins anew."""
+        return {}
+
     def _parts(self, pixels: np.ndarray) -> list[np.ndarray]:
         """A batch in parts of as many images as the network sees at once."""
         return np.split(pixels, range(self.at_once, len(pixels), self.at_once))
@@ -121,6 +126,9 @@ class TargetPass(_Pass):
 
     Outputs are the layers' names; each yields `values` (float32 `[image, unit]`) and, where the
     layer has positions, `peaks` (the flat position of each maximum, uint16 or int32).
+
+    Args:
+        maps: of how many images per unit and shard the small maps are kept beside these.
     """
 
     def __init__(
@@ -132,6 +140,7 @@ class TargetPass(_Pass):
         device: torch.device,
         dtype: str,
         batch_size: int,
+        maps: int = 0,
     ) -> None:
         self.target, self.plans = target, {plan.info.name: plan for plan in plans}
         self.arrays = {plan.info.name: plan.arrays for plan in plans}
@@ -147,12 +156,17 @@ class TargetPass(_Pass):
         common = {"target": target.name, **self._about}
         spelled = {name: text for text, name in Layers(target.model).spelled.items()}
         self.entries: dict[str, CacheEntry] = {}
+        self.beside: dict[str, CacheEntry] = {}
+        self.maps, self._highest = maps, dict[str, small_maps.Highest]()
         for plan in plans:
             # The checksum is not part of the plan: other machines round otherwise.
             about = {**common, **plan.to_dict(), "grid": plan.grid, "checksum": plan.info.checksum}
             # Earlier versions named the layers of wrapped networks as torch does.
             former = {**about, "layer": spelled.get(plan.info.name, plan.info.name)}
             self.entries[plan.info.name] = cache.entry("activations", about, former)
+            if maps and small_maps.has_maps(plan.grid):
+                kept = cache.entry("maps", about | small_maps.about(maps))
+                self.beside[plan.info.name] = kept
 
     def _settle(self) -> list[str]:
         """Set up what is done for speed; returns what of it the network does not run with."""
@@ -216,6 +230,7 @@ class TargetPass(_Pass):
         early = self._ends.get(key)
         ahead: list[frozenset[int]] = []
         found: dict[str, dict[str, np.ndarray]] = {}
+        high: dict[str, tuple[np.ndarray, np.ndarray, small_maps.Maps]] = {}
         got: dict[str, tuple[int, tuple[int, int] | None, tuple[int, ...]]] = {}
         calls: Counter[str] = Counter()
 
@@ -242,6 +257,8 @@ class TargetPass(_Pass):
                 _, kind = plan.arrays.get("peaks", (0, np.int32))
                 arrays["peaks"] = pooled.peak.cpu().numpy().astype(kind)
             found[layer] = arrays
+            if layer in self.beside:
+                high[layer] = self._high(plan, output, arrays["values"])
             got[layer] = (pooled.values.shape[1], pooled.grid, tuple(output.shape[1:]))
 
         def whole() -> None:
@@ -266,7 +283,29 @@ class TargetPass(_Pass):
                     f"positions for some images than for others: {shape} in place of "
                     f"{info.shape}. Leave it out of `layers`."
                 )
+        for layer, (images, units, maps) in high.items():
+            self._highest[layer].add(found[layer]["values"], images, units, maps)
         return found
+
+    def _high(
+        self, plan: LayerPlan, output: torch.Tensor, values: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, small_maps.Maps]:
+        """Images and units of a batch whose maps may be among the highest of the shard, and these
+        maps, of an arranged output."""
+        layer = plan.info.name
+        if layer not in self._highest:
+            assert plan.grid is not None
+            self._highest[layer] = small_maps.Highest(values.shape[1], plan.grid, self.maps)
+        images, units = self._highest[layer].wanted(values)
+        chosen = plan.info.maps_of(output, torch.from_numpy(images), torch.from_numpy(units))
+        whole = small_maps.shrunk(chosen.float()).cpu().numpy()
+        return images, units, small_maps.Maps.of(whole)
+
+    def shard_ends(self) -> dict[str, dict[str, np.ndarray]]:
+        """Of each of `beside` what the shard that ends here leaves; the next one begins anew."""
+        kept = {layer: highest.arrays() for layer, highest in self._highest.items()}
+        self._highest.clear()
+        return kept
 
     @contextmanager
     def _full_vectors(self, wanted: Sequence[str]) -> Iterator[None]:
@@ -354,6 +393,7 @@ class EncoderPass(_Pass):
         former = {name: value for name, value in about.items() if name != "folded"}
         self.entries: Mapping[str, CacheEntry] = {IMAGES: cache.entry("embeddings", about, former)}
         self.arrays = {IMAGES: {"values": (encoder.dim, np.float32)}}
+        self.beside: Mapping[str, CacheEntry] = {}
 
     def running(self) -> AbstractContextManager[None]:
         """What batches have in common: the precision, and weights converted to it."""

@@ -305,6 +305,17 @@ class LayerInfo:
             return (self.shape[0], self.shape[1])
         return self.positions if self.layout == "tokens" else None
 
+    def maps_of(self, output: Tensor, images: Tensor, units: Tensor) -> Tensor:
+        """The maps of some pairs of image and unit, `[n, y, x]`, of an output as `axes` arranges
+        it, without prefix tokens."""
+        assert self.grid is not None
+        if self.layout == "NCHW":
+            return output[images, units]
+        if self.layout == "NHWC":
+            return output[images, :, :, units]
+        patches = output[:, self.prefix_tokens or 0 :]
+        return patches[images, :, units].unflatten(1, self.grid)
+
 
 #: By module what each of its calls put out; None: no tensor.
 _Outputs = dict[str, list[Seen | None]]

@@ -149,6 +149,7 @@ class Consumer(Protocol):
     preprocess: Preprocess
     entries: Mapping[str, CacheEntry]
     arrays: Mapping[str, Arrays]  # of every output
+    beside: Mapping[str, CacheEntry]  # of outputs with something else that is kept of each shard
 
     def running(self) -> AbstractContextManager[None]:
         """A context for any number of calls, which may then share what they set up."""
@@ -157,6 +158,9 @@ class Consumer(Protocol):
         self, pixels: np.ndarray, wanted: Sequence[str]
     ) -> Mapping[str, Mapping[str, np.ndarray]]:
         """uint8 `[image, height, width, 3]` → for each wanted output its arrays."""
+
+    def shard_ends(self) -> Mapping[str, Mapping[str, np.ndarray]]:
+        """What is kept `beside` the outputs of a shard, all of whose images have been seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +198,8 @@ class Extraction:
 
     `unannotated` images were read, but not their labels or masks. `copies` were read, but have no
     row of their own; `kept` are then the places, among all readable images, of those that have.
-    `duplicates` says what is known of groups of images: see `ProbeFacts`.
+    `duplicates` says what is known of groups of images: see `ProbeFacts`. `beside`: as `parts`, of
+    what consumers keep beside their outputs; of shards that lay in the cache it may lack.
     """
 
     images: list[ImageRow] = field(default_factory=list)
@@ -204,6 +209,7 @@ class Extraction:
     skipped: list[Skipped] = field(default_factory=list)
     unannotated: list[Skipped] = field(default_factory=list)
     parts: dict[str, list[tuple[Path, int]]] = field(default_factory=dict)
+    beside: dict[str, list[tuple[Path, int]]] = field(default_factory=dict)
     arrays: dict[str, Arrays] = field(default_factory=dict)
     computed: int = 0
 
@@ -322,8 +328,10 @@ def extract(
     needed, consumers = len(consumers), [*consumers, *aside]
     done = Extraction(
         parts={name: [] for consumer in consumers for name in consumer.entries},
+        beside={name: [] for consumer in consumers for name in consumer.beside},
         arrays={name: arrays for one in consumers for name, arrays in one.arrays.items()},
     )
+    _ended(consumers)  # forget what a pass that was stopped had begun
     with ExitStack() as stack:
         for consumer in consumers:
             stack.enter_context(consumer.running())
@@ -473,12 +481,13 @@ def _finish(
     shard.errors = errors
 
     def write() -> None:
-        _write(shard, consumers, collected)
+        _write(shard, consumers, collected, beside)
         if not any(image.passing for image in decoded):
             # An error that may pass is not kept: the next run tries again.
             arrays = {"width": shard.width, "height": shard.height}
             sizes.write(shard.content, arrays, {"errors": json.dumps(errors)})
 
+    beside = _ended(consumers)
     behind.start(write)
     if errors.keys() == expected.keys():
         return
@@ -490,7 +499,7 @@ def _finish(
         batch = shard.headers[start : start + batch_size]
         futures = loader.decode(batch, _steps(consumers, shard))
         _feed(consumers, shard, [future.result() for future in futures], rest)
-    _write(shard, consumers, rest)
+    _write(shard, consumers, rest, _ended(consumers))
 
 
 class _Behind:
@@ -520,8 +529,20 @@ class _Behind:
             started.result()
 
 
-def _write(shard: _Shard, consumers: Sequence[Consumer], collected: _Collected) -> None:
-    for consumer in consumers:
+def _ended(consumers: Sequence[Consumer]) -> list[Mapping[str, Mapping[str, np.ndarray]]]:
+    """By consumer what it keeps of a shard beside its outputs."""
+    return [consumer.shard_ends() if consumer.beside else {} for consumer in consumers]
+
+
+def _write(
+    shard: _Shard,
+    consumers: Sequence[Consumer],
+    collected: _Collected,
+    beside: Sequence[Mapping[str, Mapping[str, np.ndarray]]],
+) -> None:
+    for consumer, kept in zip(consumers, beside, strict=True):
+        for name, arrays in kept.items():
+            consumer.beside[name].write(shard.key, arrays, {})
         for name, entry in consumer.entries.items():
             if name in collected:
                 batches = collected[name]
@@ -534,6 +555,8 @@ def _enter(probe: Probe, consumers: Sequence[Consumer], shard: _Shard, done: Ext
     for consumer in consumers:
         for name, entry in consumer.entries.items():
             done.parts[name].append((entry.path(shard.key), shard.rows))
+        for name, entry in consumer.beside.items():
+            done.beside[name].append((entry.path(shard.key), shard.rows))
     for place, header in enumerate(shard.headers):
         identity = probe.image_id(header.index)
         if str(place) in shard.errors:

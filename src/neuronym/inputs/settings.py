@@ -125,6 +125,12 @@ class DissectSettings:
     )
     labels: int = _setting(20, "Labels kept per unit.", "How", "N")
     exemplars: int = _setting(20, "Highest activating images kept per unit.", "How", "N")
+    maps: int = _setting(
+        9,
+        "Activation maps kept per unit, those of its highest images; 0: none (docs/maps.md).",
+        "How",
+        "N",
+    )
     keep: str = _setting(
         "auto",
         "Activations kept in the atlas: all, topk (those of the images the "
@@ -183,7 +189,7 @@ class DissectSettings:
             )
         for name in ("labels", "batch_size"):
             object.__setattr__(self, name, integer(name, getattr(self, name), 1))
-        for name in ("exemplars", "workers", "seed"):
+        for name in ("exemplars", "maps", "workers", "seed"):
             object.__setattr__(self, name, integer(name, getattr(self, name), 0))
         if self.limit is not None:
             first = "first:" if str(self.limit).startswith("first:") else ""

@@ -22,6 +22,7 @@ from neuronym.extraction.passes import (
     TargetPass,
 )
 from neuronym.extraction.run import Extraction, extract
+from neuronym.extraction.sight import sights_of
 from neuronym.extraction.texts import concept_embeddings
 from neuronym.extraction.word_groups import find_word_groups
 from neuronym.inputs.preprocess.given import settings_of, text_of
@@ -29,6 +30,7 @@ from neuronym.inputs.settings import DissectSettings
 from neuronym.inputs.targets.base import in_its_mode
 from neuronym.labelling import run as labelling
 from neuronym.labelling.methods.clip_dissect import ClipDissect
+from neuronym.pipeline.maps import kept_maps, write_maps
 from neuronym.pipeline.plan import Plan, plan
 from neuronym.pipeline.stages import (
     write_activations,
@@ -72,7 +74,7 @@ def make_feeds(plan: Plan, cache: Cache) -> tuple[TargetPass, EncoderPass]:
     """The two networks that the pass feeds."""
     where = {"device": plan.device, "dtype": plan.dtype, "batch_size": plan.settings.batch_size}
     return (
-        TargetPass(plan.target, plan.layers, cache, **where),
+        TargetPass(plan.target, plan.layers, cache, maps=kept_maps(plan), **where),
         EncoderPass(plan.encoder, cache, **where),
     )
 
@@ -92,9 +94,12 @@ def _run(plan: Plan, writer: AtlasWriter, progress: Progress) -> None:
     _check_enough(plan, done)
     write_images(writer, done)
     write_concepts(writer, plan, done, groups, texts)
-    write_units(writer, plan, done, progress)
+    places = writer.has("units") and writer.has("maps")
+    sights = {} if places else sights_of(plan.target, plan.layers)
+    write_units(writer, plan, done, sights, progress)
     _label(writer, plan, done, progress)
     write_activations(writer, plan, done, progress)
+    write_maps(writer, plan, target, done, sights, progress)
     write_thumbs(writer, plan, done, progress)
     writer.complete()
 

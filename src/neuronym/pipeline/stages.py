@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -23,6 +23,7 @@ from neuronym.extraction.passes import (
     LayerPlan,
 )
 from neuronym.extraction.run import Extraction, ImageRow
+from neuronym.extraction.sight import Sight
 from neuronym.extraction.word_groups import FEW_IMAGES, FEW_WORDS, WordGroups
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.pipeline.plan import Plan
@@ -130,7 +131,13 @@ def _blocks(rows: Rows) -> Iterator[np.ndarray]:
         yield rows[start : start + _BLOCK]
 
 
-def write_units(writer: AtlasWriter, plan: Plan, done: Extraction, progress: Progress) -> None:
+def write_units(
+    writer: AtlasWriter,
+    plan: Plan,
+    done: Extraction,
+    sights: Mapping[str, Sight],
+    progress: Progress,
+) -> None:
     """units.parquet and exemplars.parquet, from one streaming look at the activations.
 
     Exemplars are images above the unit's minimum: a unit that responds to three images has three.
@@ -151,7 +158,8 @@ def write_units(writer: AtlasWriter, plan: Plan, done: Extraction, progress: Pro
                 units[column] += values.tolist()
             broken += int(np.count_nonzero(stats.nonfinite))
             if exemplars:
-                _exemplar_rows(done, layer, plan.target.preprocess, stats, best, rows)
+                seen = (plan.target.preprocess, sights[layer.info.name].shift)
+                _exemplar_rows(done, layer, seen, stats, best, rows)
             tick.advance()
     total = plan.units
     if broken == total:
@@ -183,12 +191,13 @@ def _statistics(stats: UnitStats) -> dict[str, np.ndarray]:
 def _exemplar_rows(
     done: Extraction,
     layer: LayerPlan,
-    preprocess: Preprocess,
+    seen: tuple[Preprocess, tuple[float, float]],
     stats: UnitStats,
     best: Ranked,
     rows: dict[str, list[Any]],
 ) -> None:
-    """Append the exemplars of one layer."""
+    """Append the exemplars of one layer; `seen`: how, and by how much cells look elsewhere."""
+    preprocess, shift = seen
     shown = np.isfinite(best.values) & (best.values > stats.minimum[:, None])
     where, grid = None, layer.grid
     if grid is not None:
@@ -199,8 +208,8 @@ def _exemplar_rows(
         if grid is not None and where is not None:
             down, across = divmod(int(where[unit, rank]), grid[1])
             y, x = preprocess.on_image(
-                (down + 0.5) / grid[0],
-                (across + 0.5) / grid[1],
+                (down + 0.5) / grid[0] + shift[0],
+                (across + 0.5) / grid[1] + shift[1],
                 image.width,
                 image.height,
             )

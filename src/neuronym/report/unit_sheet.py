@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from neuronym._core.errors import NeuronymError
+from neuronym.atlas.maps import place_of, shares, warmed
 from neuronym.report.figures import FAINT, INK, PALE, new, shown
 from neuronym.report.summary import trust_text
 from neuronym.similarity.base import open_similarity
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -21,7 +23,12 @@ _ACCENT = "#2a6f97"
 
 
 def draw(
-    unit: Unit, images: int = 16, at: Sequence[int] = (5, 10, 16), method: str | None = None
+    unit: Unit,
+    images: int = 16,
+    at: Sequence[int] = (5, 10, 16),
+    method: str | None = None,
+    *,
+    heat: bool = False,
 ) -> Figure:
     """Draw one unit.
 
@@ -31,7 +38,12 @@ def draw(
         at: numbers of images for which the label is predicted anew, where the atlas holds what
             that takes (a similarity with a top_k, and the layer's activations).
         method: whose labels; None: the first method's.
+        heat: lay activation maps over the images that have one.
+
+    Raises:
+        NeuronymError: `heat`, and there are no maps.
     """
+    maps = shares(unit) if heat else None
     exemplars = unit.exemplars().head(images)
     columns = 4 if len(exemplars) <= 16 else 6
     lines = max(1, -(-len(exemplars) // columns))
@@ -42,7 +54,7 @@ def draw(
         axes.set_axis_off()
         axes.set_box_aspect(1)
         if place < len(exemplars):
-            draw_exemplar(axes, unit, exemplars.iloc[place])
+            draw_exemplar(axes, unit, exemplars.iloc[place], maps)
     method = unit.atlas.method(method)
     labels = unit.labels(method)
     abstains = labels.empty or bool(labels["abstained"].iloc[0])
@@ -75,8 +87,11 @@ def draw(
     return figure
 
 
-def draw_exemplar(axes: Axes, unit: Unit, row: Any) -> None:
-    """Draw one exemplar, a row of `unit.exemplars()`: its image, its peak, rank and activation."""
+def draw_exemplar(axes: Axes, unit: Unit, row: Any, maps: np.ndarray | None = None) -> None:
+    """Draw one exemplar, a row of `unit.exemplars()`: its image, its peak, rank and activation.
+
+    With the `shares` of the unit's maps, that of this image lies over it, if there is one.
+    """
     from PIL import Image
 
     path = unit.atlas.thumb(row["image_id"])
@@ -95,6 +110,9 @@ def draw_exemplar(axes: Axes, unit: Unit, row: Any) -> None:
     else:
         with Image.open(path) as image:
             picture = image.convert("RGB")
+        if maps is not None and row["rank"] <= len(maps):
+            place = place_of(unit.atlas, unit.layer, row["image_id"], row["y"], row["x"])
+            picture = warmed(picture, maps[int(row["rank"]) - 1], place.window)
         axes.imshow(picture, aspect="equal")
         if row["y"] == row["y"]:  # not NaN: the layer has positions
             x, y = row["x"] * picture.width, row["y"] * picture.height

@@ -41,6 +41,26 @@ class Label:
 
 
 @dataclass(frozen=True)
+class Heat:
+    """The activation map of an exemplar, ready to be drawn over its small copy.
+
+    Attributes:
+        width, height: of the small copy, in its own units.
+        seen: left, top, width and height of what the network sees.
+        areas: by level, the paths around what is at least that high.
+        outline: which of them has a line around it.
+        crop: left, top, width and height of what the cell at the peak sees.
+    """
+
+    width: int
+    height: int
+    seen: tuple[int, int, int, int]
+    areas: tuple[str, ...]
+    outline: int
+    crop: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
 class Exemplar:
     """One of a unit's highest images. `y`, `x`: where the response peaks, as fractions."""
 
@@ -50,6 +70,7 @@ class Exemplar:
     y: float | None
     x: float | None
     thumb: str | None
+    heat: Heat | None = None
 
 
 @dataclass(frozen=True)

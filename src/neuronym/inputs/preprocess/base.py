@@ -12,6 +12,7 @@ from PIL import Image
 
 from neuronym._core.checks import Verbatim, choice, misuse
 from neuronym._core.terminal import counted
+from neuronym.inputs.preprocess.geometry import Window
 
 #: Pillow's filters by name.
 FILTERS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
@@ -254,6 +255,15 @@ class Preprocess:
         # The result is channels-last in memory, which convolutions prefer.
         return batch.to(torch.float32, copy=True).sub_(mean).div_(std).permute(0, 3, 1, 2)
 
+    def window(self, width: int, height: int) -> Window:
+        """What of an original picture the network sees.
+
+        Args:
+            width, height: of the original, in pixels.
+        """
+        (left, top, right, bottom), (wide, high) = self._geometry(width, height)
+        return Window(left / wide, top / high, right / wide, bottom / high)
+
     def on_image(self, y: float, x: float, width: int, height: int) -> tuple[float, float]:
         """Where a point of the input lies on the original image, all as fractions 0…1.
 
@@ -264,9 +274,7 @@ class Preprocess:
         Returns:
             Down and across the original image; points on the filled border go to its edge.
         """
-        (left, top, right, bottom), inner = self._geometry(width, height)
-        across = (left + x * (right - left)) / inner[0]
-        down = (top + y * (bottom - top)) / inner[1]
+        down, across = self.window(width, height).on_image(y, x)
         return min(max(down, 0.0), 1.0), min(max(across, 0.0), 1.0)
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from neuronym._core.errors import NeuronymError
+from neuronym.atlas import maps
 from neuronym.atlas.schema import TRUST
+from neuronym.inputs.preprocess.geometry import Box
 from neuronym.report.statement import evidence, why_unknown
 from neuronym.web.pages.base import NotFoundError, Page, Query, page
-from neuronym.web.view import Card, Exemplar, Label, View, number
+from neuronym.web.view import Card, Exemplar, Heat, Label, View, number
 
 _BINS = 40
 _LIKE = 6
+_SIDE = 200  # the longer side of what maps are drawn in
+PICTURES = ("picture", "heat", "crop")
 WAYS = ("exemplars", "labels", "activations")
 
 
@@ -60,6 +64,8 @@ class UnitPage(Page):
     facts: dict[str, Any]
     methods: tuple[Method, ...]
     exemplars: tuple[Exemplar, ...]
+    no_maps: str | None  # why there are none
+    pictures: str  # how the images are shown at first: one of PICTURES
     histogram: Histogram | None
     like: dict[str, tuple[Card, ...]]
     more: bool  # likeness by activations takes long here and has to be asked for
@@ -92,17 +98,7 @@ def unit(view: View, parts: tuple[str, ...], query: Query) -> UnitPage:
     )
     rows = view.exemplars.of(place)
     ways = WAYS if view.quick or query.get("like") == "activations" else WAYS[:2]
-    exemplars = tuple(
-        Exemplar(
-            int(row["rank"]),
-            row["image_id"],
-            number(row["activation"]),
-            number(row["y"]),
-            number(row["x"]),
-            view.thumb(row["image_id"]),
-        )
-        for row in rows
-    )
+    exemplars, maps_note = _exemplars(view, layer, index, rows)
     statistics = {k: v for k, v in view.facts.of(place)[0].items() if k not in ("layer", "unit")}
     target = view.title
     own = view.atlas.class_names(layer).get(index)
@@ -120,6 +116,8 @@ def unit(view: View, parts: tuple[str, ...], query: Query) -> UnitPage:
         statistics,
         methods,
         exemplars,
+        maps_note,
+        query["pictures"] if query.get("pictures") in PICTURES[1:] else PICTURES[0],
         _histogram(view.activations(layer, index)),
         _like(view, layer, index, ways),
         ways != WAYS and view.activations(layer, index) is not None,
@@ -127,6 +125,54 @@ def unit(view: View, parts: tuple[str, ...], query: Query) -> UnitPage:
         index + 1 if index + 1 < units else None,
         _citation(view, layer, index, methods),
     )
+
+
+def _exemplars(
+    view: View, layer: str, index: int, rows: list[dict[str, Any]]
+) -> tuple[tuple[Exemplar, ...], str | None]:
+    """The highest images, and why none of them has a map, if none has."""
+    found = [
+        Exemplar(
+            int(row["rank"]),
+            row["image_id"],
+            number(row["activation"]),
+            number(row["y"]),
+            number(row["x"]),
+            view.thumb(row["image_id"]),
+        )
+        for row in rows
+    ]
+    try:
+        share, note = maps.shares(view.atlas[layer, index]), None
+    except NeuronymError as error:
+        share, note = (), str(error)
+    for place, (exemplar, one) in enumerate(zip(found, share, strict=False)):
+        if exemplar.thumb and exemplar.y is not None and exemplar.x is not None:
+            found[place] = replace(exemplar, heat=_heat(view, layer, exemplar, one))
+    return tuple(found), note
+
+
+def _heat(view: View, layer: str, exemplar: Exemplar, share: np.ndarray) -> Heat:
+    """A map as paths: no picture has to be made, sent or kept for it."""
+    place = maps.place_of(view.atlas, layer, exemplar.image_id, exemplar.y, exemplar.x)
+    width, height = view.atlas.sizes[exemplar.image_id]
+    size = tuple(max(1, round(_SIDE * side / max(width, height))) for side in (width, height))
+
+    def box(edges: Box) -> tuple[int, int, int, int]:
+        left, top, right, bottom = (min(max(edge, 0.0), 1.0) for edge in edges)
+        x, y = round(left * size[0]), round(top * size[1])
+        return x, y, max(1, round(right * size[0]) - x), max(1, round(bottom * size[1]) - y)
+
+    window = place.window
+    paths = (
+        "".join(
+            "M" + "L".join(f"{x * size[0]:.0f} {y * size[1]:.0f}" for x, y in ring.tolist()) + "Z"
+            for ring in maps.areas(share, window, level)
+        )
+        for level in maps.LEVELS
+    )
+    edges = (window.left, window.top, window.right, window.bottom)
+    return Heat(*size, box(edges), tuple(paths), maps.OUTLINE, box(place.crop))
 
 
 def read(view: View, parts: tuple[str, ...]) -> tuple[str, int]:
