@@ -274,8 +274,8 @@ def why_none(atlas: Atlas, layer: str) -> str:
         return f"The layer {layer} has no positions, so it has no maps. Layers before it may have."
     if "maps" in atlas.manifest.stages or atlas.manifest.config.get("maps") == 0:
         return (
-            f"{atlas.folder} keeps no activation maps of {layer}: it was made with --maps 0, or the "
-            "layer has one position only. Make it again with --maps 9 --overwrite; what is in "
+            f"{atlas.folder} keeps no activation maps of {layer}: it was made with --maps 0, or "
+            "the layer has one position only. Make it again with --maps 9 --overwrite; what is in "
             "the cache is not computed again."
         )
     return (
