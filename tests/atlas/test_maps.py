@@ -5,15 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import maps_replica
 import neuronym as nym
-from neuronym._core.errors import NeuronymError
+from neuronym._core.errors import NeuronymError, UsageError
 from neuronym.atlas import maps as kept
+from neuronym.atlas.context import Sources
 from neuronym.atlas.reader import Atlas
 from neuronym.extraction.passes import TargetPass
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.geometry import Window
+from neuronym.search.searcher import Searcher
 from small_world import ColourEncoder
 from spotted import LAYERS, WAYS, Spotted, build
 
@@ -210,3 +213,42 @@ def test_nothing_is_seen_outside_the_window() -> None:
     for row, column in ((0, 5), (4, 9), (9, 14)):
         y, x = (row + 0.5) / 10, ((column + 0.5) / 20 - 0.25) / 0.5
         assert found[row, column] == pytest.approx(maps_replica.bilinear(share, y, x))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_responds_at_a_place_of_a_picture(atlases: dict[str, Atlas], way: str) -> None:
+    """Unit 0 sees the spot, unit 1 (unit 2 of `strided`) its absence."""
+    for number in (20, 22, 25):  # one of each shape
+        picture, mask = PROBE.read(number).decode(), PROBE.mask(number)
+        y, x = (int(v.mean()) for v in np.nonzero(mask))
+        searcher = Searcher(atlases[way], sources=_sources(atlases[way], way))
+        found = searcher.at(picture, point=(x, y)).units
+        assert set(found["layer"]) == set(LAYERS)
+        here = found.set_index(["layer", "unit"])["strength"]
+        assert (here.xs(0, level="unit") > 0.4).all()
+        assert found["strength"].is_monotonic_decreasing
+        whole = searcher.at(picture, box=(x - 4, y - 4, x + 4, y + 4), layers=["last"]).units
+        assert whole["here"].max() >= found[found["layer"] == "last"]["here"].max()
+        middle, reach = np.array(mask.shape[::-1]) / 2, 0.44 * min(mask.shape)
+        far = np.where(middle > (x, y), middle + reach, middle - reach)  # the corner farthest off
+        other = searcher.at(picture, point=far)
+        away = other.units.set_index(["layer", "unit"])["strength"]
+        assert (away.xs(0, level="unit") < 0.2).all()
+
+
+def test_places_that_are_none_are_refused(atlases: dict[str, Atlas]) -> None:
+    atlas, picture = atlases["crop"], Image.new("RGB", (300, 100))
+    searcher = Searcher(atlas, sources=_sources(atlas, "crop"))
+    with pytest.raises(UsageError, match="within the picture of 300 × 100 pixels"):
+        searcher.at(picture, point=(20, 101))
+    with pytest.raises(UsageError, match="left,top,right,bottom in pixels"):
+        searcher.at(picture, box=(20, 10, 20, 30))
+    with pytest.raises(UsageError, match="given, or a box in its place"):
+        searcher.at(picture)
+    with pytest.raises(NeuronymError, match="cuts the edges of the picture off"):
+        searcher.at(picture, point=(5, 50))
+    assert len(searcher.at(picture, point=(150, 50)).units)
+
+
+def _sources(atlas: Atlas, way: str) -> Sources:
+    return Sources(atlas, target=build(way), probe=PROBE, encoder=ColourEncoder())

@@ -332,26 +332,34 @@ class Sources:
         Raises:
             NeuronymError: a layer has no positions.
         """
-        plans = {p.info.name: p for p in self.plans}
         for layer in layers:
             self.grid(layer)
         wanted = np.arange(self.count) if rows is None else np.asarray(rows, np.int64)
-        self.target.model.to(self.device)
         size = batch_size or self.settings.batch_size
-        dtype = self.atlas.manifest.dtype
         with self.progress("activation maps", len(wanted)) as tick:
             for low in range(0, len(wanted), size):
                 some = wanted[low : low + size]
                 pixels = np.stack([self.seen(row) for row in some])
-                batch = self.target.preprocess.normalise(torch.from_numpy(pixels).to(self.device))
-                with torch.no_grad(), precision(self.device, dtype):
-                    try:
-                        found = run_target(self.target, batch, layers)
-                    except RuntimeError:  # some networks want their images in the usual order
-                        found = run_target(self.target, batch.contiguous(), layers)
-                maps = {layer: _map(found[layer], plans[layer]).cpu() for layer in layers}
+                maps = self.maps_of(pixels, layers)
                 yield some, maps
                 tick.advance(len(some))
+
+    def maps_of(self, pixels: np.ndarray, layers: Sequence[str]) -> dict[str, torch.Tensor]:
+        """By layer the maps of some images, float32 `[n, unit, y, x]`, on the CPU.
+
+        Args:
+            pixels: `[n, height, width, channel]`, as the target's preprocessing makes them.
+            layers: names of layers that have positions.
+        """
+        plans = {p.info.name: p for p in self.plans}
+        self.target.model.to(self.device)
+        batch = self.target.preprocess.normalise(torch.from_numpy(pixels).to(self.device))
+        with torch.no_grad(), precision(self.device, self.atlas.manifest.dtype):
+            try:
+                found = run_target(self.target, batch, layers)
+            except RuntimeError:  # some networks want their images in the usual order
+                found = run_target(self.target, batch.contiguous(), layers)
+        return {layer: _map(found[layer], plans[layer]).cpu() for layer in layers}
 
     def _source(self, what: str) -> Any:
         given = self._given[what]

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from neuronym.atlas.unit import Unit
 
 #: Shares of a unit's highest value at which areas of a drawn map begin; the last has an outline.
-LEVELS = (0.2, 0.35, 0.5, 0.65, 0.8)
-OUTLINE = 2  # of them
+LEVELS = (0.2, 0.5, 0.8)
+OUTLINE = 1  # of them
 #: A crop is at least this many cells high and wide, and this part of what the network sees:
 #: less than that of a small picture shows nobody anything.
 _CELLS, _LEAST = 3, 0.2
@@ -55,12 +55,22 @@ class LayerMaps:
         span = (high - low)[:, None, None] / 255
         return (low[:, None, None] + self._cells[part] * span).astype(np.float32)
 
-    def highest(self, units: int) -> np.ndarray:
-        """float32 `[unit]`: the highest value in any of a unit's maps; NaN where it has none."""
-        found = np.full(units, -np.inf, np.float32)
+    def scale(self, units: int, usual: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Between which values each unit's maps are seen, as `scaled` does it; NaN without maps.
+
+        Args:
+            units: how many the layer has.
+            usual: `[unit]`, as for `scaled`.
+        """
         known = np.isfinite(self._high)
-        np.maximum.at(found, self._unit[known], self._high[known])
-        return np.where(np.isfinite(found), found, np.nan).astype(np.float32)
+        unit, low, high = self._unit[known], self._low[known], self._high[known]
+        most = np.full(units, -np.inf)
+        np.maximum.at(most, unit, high)
+        if usual is None:
+            means = low + self._cells[known].mean((1, 2)) / 255 * (high.astype(float) - low)
+            count = np.maximum(np.bincount(unit, minlength=units), 1)
+            usual = np.bincount(unit, means, minlength=units) / count
+        return np.asarray(usual, float), np.where(np.isfinite(most), most, np.nan)
 
     def _part(self, unit: int) -> slice:
         return slice(*np.searchsorted(self._unit, [unit, unit + 1]).tolist())
@@ -140,11 +150,11 @@ def scaled(maps: np.ndarray, usual: float | None = None) -> np.ndarray:
     Args:
         maps: `[exemplar, y, x]`.
         usual: the unit's mean over all positions of all images, which its mean-pooled activations
-            tell. None: the median of these maps.
+            tell. None: the mean of these maps.
     """
     known = maps[np.isfinite(maps)]
     high = float(known.max()) if known.size else 0.0
-    low = float(np.median(known)) if usual is None and known.size else usual or 0.0
+    low = float(known.mean()) if usual is None and known.size else usual or 0.0
     if high <= low:
         return np.where(np.isfinite(maps), np.float32(0), np.nan)
     return np.clip((maps - low) / (high - low), 0, 1)

@@ -19,6 +19,7 @@ from neuronym.atlas.unit import Unit, unit_name
 
 if TYPE_CHECKING:
     import pandas as pd
+    from PIL.Image import Image
 
 
 _KEYS = ["layer", "unit"]
@@ -485,12 +486,41 @@ class Atlas:
         Returns:
             layer, unit, rank, concept, score, found, matched, images; see `search.searcher.Hits`.
         """
+        return self.searcher(method).find(text, **options).units
+
+    def at(
+        self,
+        picture: Image,
+        point: Sequence[float] | None = None,
+        box: Sequence[float] | None = None,
+        *,
+        method: str | None = None,
+        layers: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """Which units respond at one place of a picture, the strongest first.
+
+        Args:
+            picture: a Pillow image, upright.
+            point: x and y in pixels; or
+            box: left, top, right, bottom in pixels.
+            method: whose labels; default the first method's.
+            layers: only these.
+
+        Returns:
+            layer, unit, here, strength, concept, score, confidence (where it is known); see
+            `search.places.at_place`.
+        """
+        found = self.searcher(method).at(picture.convert("RGB"), point, box, layers=layers)
+        return found.units
+
+    def searcher(self, method: str | None = None) -> Any:
+        """The `search.searcher.Searcher` of a method's labels, by default the first's; kept."""
         from neuronym.search.searcher import Searcher
 
         method = self.method(method)
         if method not in self._searchers:
             self._searchers[method] = Searcher(self, method)
-        return self._searchers[method].find(text, **options).units
+        return self._searchers[method]
 
     def serve(self, *, port: int = 0, browse: bool = True) -> None:
         """Open the site of this atlas in a browser, until it is stopped (Ctrl-C).

@@ -45,6 +45,19 @@ def search(
     image: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Search by a picture instead of a word.")
     ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y", help="With --image: what responds at this point of it, in pixels."
+        ),
+    ] = None,
+    box: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y,X,Y",
+            help="With --image: what responds in this box of it: left, top, right, bottom.",
+        ),
+    ] = None,
     like: Annotated[
         str | None, typer.Option(metavar="LAYER:UNIT", help="Search for neurons like this one.")
     ] = None,
@@ -76,6 +89,8 @@ def search(
 
       neuronym search demo-atlas --image photo.jpg
 
+      neuronym search demo-atlas --image photo.jpg --at 120,80
+
       neuronym search demo-atlas --like _fc:417 --by activations
     """
     from neuronym.atlas.reader import open_atlas
@@ -84,13 +99,19 @@ def search(
     from neuronym.search.searcher import Searcher
 
     _check(text, image, like, by, form)
+    place = _place(image, at, box, by)
     searcher = Searcher(open_atlas(atlas, significant=significant), method)
     named = listed(layers)
     within = searcher.layers_like(named) if named else None
     with aside():
         if image is not None:
             values = Values.from_data(searcher.atlas.manifest.probe.values or {})
-            hits = searcher.by_picture(_picture(image, values), by=by or "target", layers=within)
+            picture = _picture(image, values)
+            hits = (
+                searcher.at(picture, **place, layers=within)
+                if place
+                else searcher.by_picture(picture, by=by or "target", layers=within)
+            )
         elif like is not None:
             hits = _like(searcher, like, by or "exemplars", within)
         else:
@@ -124,6 +145,25 @@ def _check(
         raise UsageError("Expected --by with --image or --like, got it with a word.")
     if form == "classic" and not text:
         raise UsageError(f"Expected --format classic with a word, got it with {given[0]}.")
+
+
+def _place(
+    image: Path | None, at: str | None, box: str | None, by: str | None
+) -> dict[str, list[float]]:
+    """The place of the picture that is meant, if any."""
+    if at is None and box is None:
+        return {}
+    given, text = ("--at", at) if at is not None else ("--box", box)
+    if image is None or by or (at is not None and box is not None):
+        raise UsageError(
+            f"Expected {given} with --image FILE and without --by, and not both --at and --box."
+        )
+    try:
+        numbers = [float(part) for part in str(text).split(",")]
+    except ValueError:
+        what = "numbers such as 120,80" if given == "--at" else "numbers such as 10,20,110,120"
+        raise misuse(given.strip("-"), what, text) from None
+    return {"point" if given == "--at" else "box": numbers}
 
 
 def _print_neuron(searcher: Searcher, text: str) -> None:

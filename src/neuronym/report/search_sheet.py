@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 #: Columns in order: of what a word finds, and of what is like a picture or a neuron.
 _COLUMNS = {
     "found": ("neuron", "rank", "concept", "score", "found", "matched", "images"),
-    "like": ("neuron", "likeness", "activation", "deviation", "share", "concept", "score"),
+    "like": (
+        *("neuron", "likeness", "strength", "here", "activation", "deviation", "share"),
+        *("concept", "score", "confidence"),
+    ),
 }
 _HEADINGS = {
     "concept": "label",
@@ -24,6 +27,8 @@ _HEADINGS = {
     "images": "images with it",
     "share": "of images below",
     "deviation": "deviations above mean",
+    "strength": "of its own highest",
+    "here": "here",
 }
 
 
@@ -109,7 +114,7 @@ def _asked(hits: Hits) -> str:
 def _cell(column: str, value: Any) -> str:
     if value is None or value != value:
         return "–"
-    if column == "share":
+    if column in ("share", "strength"):
         return f"{value:.1%}"
     if column == "images":
         return str(value) if value else ""

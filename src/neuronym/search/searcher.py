@@ -17,6 +17,7 @@ from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.terminal import counted
 from neuronym._core.words import fold
 from neuronym.atlas.context import Sources
+from neuronym.search.places import at_place
 from neuronym.search.relations import Relations, products
 from neuronym.search.scoring import Scorer, by_encoder, by_target
 from neuronym.search.words import ExemplarIndex, Labels
@@ -220,6 +221,36 @@ class Searcher:
                 order = "likeness"
         found = found[np.isfinite(found[order])].sort_values(order, ascending=False, kind="stable")
         return Hits("picture", self._within(self._labelled(found), layers))
+
+    def at(
+        self,
+        picture: Image,
+        point: Sequence[float] | None = None,
+        box: Sequence[float] | None = None,
+        *,
+        layers: Iterable[str] | None = None,
+    ) -> Hits:
+        """Units by what they say at one place of a picture, with label and confidence.
+
+        See `search.places.at_place` for `here` and `strength`; the strongest come first.
+
+        Args:
+            picture: RGB, upright.
+            point: x and y in pixels.
+            box: left, top, right, bottom in pixels.
+            layers: only these.
+
+        Raises:
+            UsageError, NeuronymError: no such place, no maps, or the target cannot be opened.
+        """
+        with self._running:
+            found = at_place(self.sources, picture, point, box)
+        found = found[np.isfinite(found["strength"])]
+        units = self._labelled(found.sort_values("strength", ascending=False, kind="stable"))
+        first = self.atlas.first_labels(method=self.method)
+        if "confidence" in first:
+            units = units.merge(first[["layer", "unit", "confidence"]], "left", ["layer", "unit"])
+        return Hits("place", self._within(units, layers))
 
     def like(
         self,

@@ -165,14 +165,19 @@ def _heat(view: View, layer: str, exemplar: Exemplar, share: np.ndarray) -> Heat
 
     window = place.window
     paths = (
-        "".join(
-            "M" + "L".join(f"{x * size[0]:.0f} {y * size[1]:.0f}" for x, y in ring.tolist()) + "Z"
-            for ring in maps.areas(share, window, level)
-        )
+        "".join(_path(ring * size) for ring in maps.areas(share, window, level))
         for level in maps.LEVELS
     )
     edges = (window.left, window.top, window.right, window.bottom)
     return Heat(*size, box(edges), tuple(paths), maps.OUTLINE, box(place.crop))
+
+
+def _path(ring: np.ndarray) -> str:
+    """A closed ring `[point, (x, y)]` as a path in whole numbers, each relative to the last."""
+    points = np.rint(ring).astype(int)
+    steps = np.diff(points, axis=0)[:-1]
+    moved = steps[np.any(steps != 0, axis=1)].tolist()
+    return f"M{points[0, 0]} {points[0, 1]}l" + " ".join(f"{x} {y}" for x, y in moved) + "z"
 
 
 def read(view: View, parts: tuple[str, ...]) -> tuple[str, int]:
