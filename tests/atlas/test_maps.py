@@ -11,6 +11,7 @@ import maps_replica
 import neuronym as nym
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym.atlas import maps as kept
+from neuronym.atlas.bands import examples
 from neuronym.atlas.context import Sources
 from neuronym.atlas.reader import Atlas
 from neuronym.extraction.passes import TargetPass
@@ -248,6 +249,29 @@ def test_places_that_are_none_are_refused(atlases: dict[str, Atlas]) -> None:
     with pytest.raises(NeuronymError, match="cuts the edges of the picture off"):
         searcher.at(picture, point=(5, 50))
     assert len(searcher.at(picture, point=(150, 50)).units)
+
+
+def test_bands_show_the_whole_range(atlases: dict[str, Atlas]) -> None:
+    atlas = atlases["crop"]
+    values = atlas.activations("last")[:, 0]
+    ordered, found = np.sort(values)[::-1], atlas["last", 0].bands(3).groupby("band")["activation"]
+    edges = {"highest 1 %": (0, 1), "90th to 99th percentile": (0, 6)}
+    edges |= {"around the median": (27, 33), "lowest 5 %": (57, 60)}
+    assert set(found.groups) == set(edges)
+    for band, (first, last) in edges.items():
+        some = found.get_group(band).to_numpy()
+        assert len(some) == min(3, last - first)
+        assert (np.diff(some) <= 0).all()
+        assert ordered[last - 1] <= some.min()
+        assert some.max() <= ordered[first]
+    level = (values.mean(dtype=float) + values.max()) / 2
+    assert atlas["last", 0].density() == np.mean(values > level)
+    assert atlas["last", 0].density(-1) == 1
+    ugly = np.array([np.nan, 3, np.inf, 1, 1, 2], np.float32)
+    rows = examples(ugly, np.array([0, 1, 2, 4, 3, 5]), np.ones(6, bool), 2)
+    assert [r.tolist() for r in rows] == [[1], [1], [5, 4], [3]]
+    with pytest.raises(NeuronymError, match="holds no activations of last"):
+        _dissect(atlas.folder.parent, "unkept", keep="none", maps=0)["last", 0].bands()
 
 
 def _sources(atlas: Atlas, way: str) -> Sources:

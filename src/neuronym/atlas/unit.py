@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from neuronym._core.checks import integer, misuse
+from neuronym.atlas.bands import bands, density, level_of
 from neuronym.atlas.maps import images
 from neuronym.atlas.schema import TRUST
 
@@ -69,6 +70,32 @@ class Unit:
         """rank, image_id, activation, y, x."""
         frame = self.atlas.exemplars(self.layer, self.index)
         return frame.drop(columns=["layer", "unit"]).reset_index(drop=True)
+
+    def bands(self, count: int = 4) -> pd.DataFrame:
+        """band, image_id, activation: images from the whole range of its activation.
+
+        The highest 1 %, the 90th to the 99th percentile, around the median, the lowest 5 %; of
+        each a few, chosen by content hash among those that the atlas has small copies of.
+
+        Args:
+            count: how many per band at most.
+
+        Raises:
+            NeuronymError: the layer's activations were not kept.
+        """
+        return bands(self, integer("count", count, 1))
+
+    def density(self, level: float | None = None) -> float:
+        """The share of the images whose activation is above a level.
+
+        Args:
+            level: None: half way from the unit's mean to its highest activation.
+
+        Raises:
+            NeuronymError: the layer's activations were not kept.
+        """
+        values = self.atlas.activations(self.layer)[:, self.index]
+        return density(values, level_of(values) if level is None else level)
 
     def maps(self) -> np.ndarray:
         """Its activation maps, float32 `[exemplar, y, x]`: those of its highest images.

@@ -35,18 +35,14 @@ def box_of(
         raise misuse("point", "given, or a box in its place", point if box is None else box)
     name, place, count = ("point", point, 2) if box is None else ("box", box, 4)
     wide, high = picture.size
-    edges = [float(v) for v in place or ()]
-    left, top, right, bottom = (
-        edges * 2 if len(edges) == 2 else edges if len(edges) == 4 else [0] * 4
-    )
+    edges = [float(edge) for edge in place]
+    whole = edges * 2 if len(edges) == 2 else edges
+    left, top, right, bottom = whole if len(whole) == 4 else [-1.0] * 4
     inside = 0 <= left <= right <= wide and 0 <= top <= bottom <= high
-    if len(edges) != count or not inside or (box is not None and (left == right or top == bottom)):
+    if len(edges) != count or not inside or (count == 4 and (left == right or top == bottom)):
         what = "x,y" if count == 2 else "left,top,right,bottom"
-        raise misuse(
-            name,
-            f"{what} in pixels, within the picture of {wide} × {high} pixels",
-            list(place or ()),
-        )
+        within = f"{what} in pixels, within the picture of {wide} × {high} pixels"
+        raise misuse(name, within, edges)
     return left / wide, top / high, right / wide, bottom / high
 
 

@@ -220,6 +220,11 @@ class View:
         return frozenset()
 
     @cached
+    def image_ids(self) -> list[str]:
+        """The ids of the images that count, in probe order."""
+        return self.atlas.images["image_id"].tolist()
+
+    @cached
     def thumbs(self) -> dict[str, str]:
         """image_id → file of its thumbnail, for the images that have one."""
         there = self.thumb_files

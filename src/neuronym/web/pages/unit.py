@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from neuronym._core.errors import NeuronymError
-from neuronym.atlas import maps
+from neuronym.atlas import bands, maps
 from neuronym.atlas.schema import TRUST
 from neuronym.inputs.preprocess.geometry import Box
 from neuronym.report.statement import evidence, why_unknown
@@ -18,6 +18,7 @@ from neuronym.web.view import Card, Exemplar, Heat, Label, View, number
 
 _BINS = 40
 _LIKE = 6
+_EACH = 3  # images of each band
 _SIDE = 200  # the longer side of what maps are drawn in
 PICTURES = ("picture", "heat", "crop")
 WAYS = ("exemplars", "labels", "activations")
@@ -53,6 +54,18 @@ class Histogram:
 
 
 @dataclass(frozen=True)
+class Range:
+    """Images from the whole range of the activation, by band; see `atlas.bands`.
+
+    `density`: the share of the images above `level`, half way from the mean to the highest.
+    """
+
+    bands: dict[str, tuple[Exemplar, ...]]
+    level: float
+    density: float
+
+
+@dataclass(frozen=True)
 class UnitPage(Page):
     """One neuron."""
 
@@ -67,6 +80,7 @@ class UnitPage(Page):
     no_maps: str | None  # why there are none
     pictures: str  # how the images are shown at first: one of PICTURES
     histogram: Histogram | None
+    range: Range | None
     like: dict[str, tuple[Card, ...]]
     more: bool  # likeness by activations takes long here and has to be asked for
     previous: int | None
@@ -100,7 +114,7 @@ def unit(view: View, parts: tuple[str, ...], query: Query) -> UnitPage:
     ways = WAYS if view.quick or query.get("like") == "activations" else WAYS[:2]
     exemplars, maps_note = _exemplars(view, layer, index, rows)
     statistics = {k: v for k, v in view.facts.of(place)[0].items() if k not in ("layer", "unit")}
-    target = view.title
+    target, values = view.title, view.activations(layer, index)
     own = view.atlas.class_names(layer).get(index)
     first = next((m.labels[0] for m in methods[:1] if m.labels and not m.abstained), None)
     said = f"“{first.concept}”" if first else "no label"
@@ -118,9 +132,10 @@ def unit(view: View, parts: tuple[str, ...], query: Query) -> UnitPage:
         exemplars,
         maps_note,
         query["pictures"] if query.get("pictures") in PICTURES[1:] else PICTURES[0],
-        _histogram(view.activations(layer, index)),
+        _histogram(values),
+        _range(view, values),
         _like(view, layer, index, ways),
-        ways != WAYS and view.activations(layer, index) is not None,
+        ways != WAYS and values is not None,
         index - 1 if index else None,
         index + 1 if index + 1 < units else None,
         _citation(view, layer, index, methods),
@@ -216,6 +231,27 @@ def _histogram(values: np.ndarray | None) -> Histogram | None:
         return None
     counts, edges = np.histogram(values.astype(np.float64), _BINS)
     return Histogram(float(edges[0]), float(edges[-1]), tuple(map(int, counts)))
+
+
+def _range(view: View, values: np.ndarray | None) -> Range | None:
+    if values is None or not np.isfinite(values).any() or np.nanmin(values) == np.nanmax(values):
+        return None
+    images = view.image_ids
+    tie, shown = (
+        view.once("tie", lambda: view.atlas.tie),
+        view.once(
+            "shown", lambda: np.array([view.thumb(image_id) is not None for image_id in images])
+        ),
+    )
+    found = {
+        band.name: tuple(
+            Exemplar(0, images[row], float(values[row]), None, None, view.thumb(images[row]))
+            for row in rows.tolist()
+        )
+        for band, rows in zip(bands.BANDS, bands.examples(values, tie, shown, _EACH), strict=True)
+    }
+    level = bands.level_of(values)
+    return Range(found, level, bands.density(values, level))
 
 
 def _like(view: View, layer: str, unit: int, ways: tuple[str, ...]) -> dict[str, tuple[Card, ...]]:
