@@ -28,11 +28,14 @@ OWN = {"layer3": 5, "layer4": 1803}
 
 
 class Documented(nn.Module):
-    """Layers of these names, one after another, of seeded weights over the mean colour."""
+    """Layers of these names, one after another, of seeded weights over the mean colour.
+
+    All but the last have maps of 4 × 4 positions, units last.
+    """
 
     def __init__(self, layers: dict[str, int]) -> None:
         super().__init__()
-        self.pool, self.names, width = nn.AdaptiveAvgPool2d(1), list(layers), 3
+        self.pool, self.names, width = nn.AdaptiveAvgPool2d(4), list(layers), 3
         for seed, (name, units) in enumerate(layers.items()):
             folder, _, last = name.rpartition(".")
             if folder and not hasattr(self, folder):
@@ -47,8 +50,9 @@ class Documented(nn.Module):
             width = units
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        values = self.pool(images).flatten(1)
+        values = self.pool(images).permute(0, 2, 3, 1)
         for name in self.names:
+            values = values.mean((1, 2)) if name == self.names[-1] else values
             values = self.get_submodule(name)(values)
         return values
 
@@ -84,6 +88,7 @@ def folder(place: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(drawn[number]).save(path)
     noise = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
+    noise = noise.repeat(5, 0).repeat(5, 1)
     Image.fromarray(noise).save(place / "photo.jpg")
     made = functools.partial(
         nym_dissect,
