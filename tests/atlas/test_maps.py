@@ -1,5 +1,6 @@
 """Activation maps of exemplars: where they lie on pictures, whatever the network does to them."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 import maps_replica
 import neuronym as nym
+from commands import run
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym.atlas import maps as kept
 from neuronym.atlas.bands import examples
@@ -18,6 +20,9 @@ from neuronym.extraction.passes import TargetPass
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.geometry import Window
 from neuronym.search.searcher import Searcher
+from neuronym.web.addresses import FileAddresses
+from neuronym.web.pages.base import Query
+from neuronym.web.site import Site
 from small_world import ColourEncoder
 from spotted import LAYERS, WAYS, Spotted, build
 
@@ -276,3 +281,55 @@ def test_bands_show_the_whole_range(atlases: dict[str, Atlas]) -> None:
 
 def _sources(atlas: Atlas, way: str) -> Sources:
     return Sources(atlas, target=build(way), probe=PROBE, encoder=ColourEncoder())
+
+
+@pytest.mark.parametrize("pictures", ["picture", "heat", "crop"])
+def test_the_neurons_page_shows_maps(atlases: dict[str, Atlas], pictures: str) -> None:
+    site, atlas = Site([atlases["crop"]]), atlases["crop"]
+    page = site.page(["a", "crop", "unit", "last", "0"], Query([("pictures", pictures)]))
+    html = site.html(page, FileAddresses(*page.parts))
+    shown = re.findall(r'id="show-(\w+)" class="show"( checked)?', html)
+    assert shown == [(k, " checked" if k == pictures else "") for k in ("picture", "heat", "crop")]
+    assert html.count('class="heat"') == html.count('class="crop"') == 9
+    assert "style=" not in html
+    assert "data:" not in html.replace("data:image/svg", "")
+    for exemplar in page.exemplars[:9]:
+        mask = PROBE.mask(int(exemplar.image_id[-2:]))
+        high, wide = exemplar.heat.height, exemplar.heat.width
+        assert wide / high == pytest.approx(mask.shape[1] / mask.shape[0], rel=0.02)
+        start = re.match(r"M(\d+) (\d+)l(.*)z$", exemplar.heat.areas[exemplar.heat.outline])
+        steps = np.array(start[3].split(), int).reshape(-1, 2)
+        ring = np.cumsum([[int(start[1]), int(start[2])], *steps.tolist()], axis=0)
+        x, y = ring.mean(0) / (wide, high)
+        assert _inside(mask, y, x)
+        left, top, width, height = exemplar.heat.crop
+        assert left <= exemplar.x * wide <= left + width
+        assert top <= exemplar.y * high <= top + height
+    bands = [e.image_id for some in page.range.bands.values() for e in some]
+    assert bands == atlas["last", 0].bands(3)["image_id"].tolist()
+
+
+def test_the_page_of_a_class_neuron_says_why_there_are_none(atlases: dict[str, Atlas]) -> None:
+    site = Site([atlases["crop"]])
+    page = site.page(["a", "crop", "unit", "head", "0"])
+    html = site.html(page, FileAddresses(*page.parts))
+    assert "head has no positions, so it has no maps" in html
+    assert 'class="show"' not in html
+
+
+def test_figures_show_heat(atlases: dict[str, Atlas], tmp_path: Path) -> None:
+    unit = atlases["crop"]["last", 0]
+    plain, heat = unit.figure(4), unit.figure(4, heat=True)
+    for exemplar, (a, b) in enumerate(zip(plain.axes[:4], heat.axes[:4], strict=True)):
+        same = np.asarray(a.images[0].get_array()) == np.asarray(b.images[0].get_array())
+        assert not same.all(), exemplar
+    folder = str(atlases["crop"].folder)
+    done = run("show", folder, "last:0", "--heat", cwd=tmp_path)
+    assert done.code == 2
+    assert "given with --heat" in done.err
+    done = run("show", folder, "head:0", "--heat", "--figure", "unit.png", cwd=tmp_path)
+    assert done.code == 1
+    assert "head has no positions" in done.err
+    done = run("search", folder, "red", "--at", "1,2", cwd=tmp_path)
+    assert done.code == 2
+    assert "Expected --at with --image" in done.err
