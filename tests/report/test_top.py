@@ -11,8 +11,11 @@ from typer.testing import CliRunner
 from known_world import known_atlas
 from neuronym._core import hashing
 from neuronym._core.errors import UsageError
+from neuronym.analysis.families import families_of
 from neuronym.analysis.trust.run import analyse
 from neuronym.cli.app import app
+from neuronym.report.highlights import doubtful, rare, surest_of_layers
+from neuronym.report.statement import SURE
 from neuronym.report.top import top_table
 
 
@@ -78,3 +81,26 @@ def test_command(atlas) -> None:
     assert [row["neuron"] for row in data["neurons"]] == [
         f"{row.layer}:{row.unit}" for row in first.itertuples()
     ]
+
+
+def test_highlights(atlas, plain) -> None:
+    """Each layer's surest, one rare label, and the one least sure with what was found about it."""
+    labels = atlas.first_labels()
+    shown = surest_of_layers(atlas, 4)
+    assert [row["unit"] for row in shown] == atlas.top(4, by="confidence")["unit"].tolist()
+    with_two = surest_of_layers(atlas, 1)
+    assert len(with_two) == 1
+    sure = labels[labels["confidence"] >= SURE]
+    counts = labels["concept"].map(families_of(atlas).of).value_counts()
+    fewest = sure["concept"].map(families_of(atlas).of).map(counts).min()
+    said = rare(atlas)
+    assert said.startswith("A rare find: detect:")
+    assert ("no other neuron has it" if fewest == 1 else f"{fewest} neurons have it") in said
+    least = labels.loc[labels["confidence"].idxmin()]
+    told = doubtful(atlas)
+    if labels["abstained"].any():
+        assert told.startswith("Without a label: detect:")
+    else:
+        assert f"detect:{least['unit']}, {least['concept']}" in told
+    assert rare(plain) is None
+    assert surest_of_layers(plain, 4) == []

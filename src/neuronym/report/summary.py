@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from neuronym._core.errors import NeuronymError
-from neuronym._core.terminal import add_row, command, console, counted, duration
+from neuronym._core.terminal import add_row, command, console, counted, duration, printable
 from neuronym.extraction.pooling import grouped, in_words
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.given import describe
 from neuronym.inputs.probes.subsets import sentences
-from neuronym.report.statement import evidence, findings, leading, sure, surest, why_unknown
+from neuronym.report.highlights import doubtful, rare, surest_of_layers
+from neuronym.report.statement import evidence, findings, leading, sure, why_unknown
 
 if TYPE_CHECKING:
     from neuronym.atlas.reader import Atlas
@@ -290,7 +291,7 @@ def print_summary(atlas: Atlas, seconds: float | None = None, method: str | None
     _print_top(out, atlas, found, method)
     for note in notes(atlas, about, found):
         out.print(f"Note: {note}", style="dim")
-    first = found["top_scoring"][0] if found["top_scoring"] else None
+    first = next(iter(surest_of_layers(atlas, 8, method) or found["top_scoring"]), None)
     out.print(f"\nThe atlas is in {found['atlas']}/ (Parquet tables, see docs/atlas-format.md).")
     if first:
         place, name = (
@@ -311,7 +312,7 @@ def _print_top(out: Any, atlas: Atlas, found: dict[str, Any], method: str | None
     from rich.table import Table
 
     chosen = atlas.method(method)
-    known = surest(atlas, 8, method)
+    known = surest_of_layers(atlas, 8, method)
     rows = known or found["top_scoring"]
     if not rows:
         return
@@ -332,6 +333,8 @@ def _print_top(out: Any, atlas: Atlas, found: dict[str, Any], method: str | None
         add_row(table, name, row["concept"], *confidence, score_text(row["score"]), rest)
     out.print()
     out.print(table)
+    for sentence in filter(None, (rare(atlas, chosen), doubtful(atlas, chosen)) if known else ()):
+        out.print(printable(sentence), markup=False, highlight=False)
     if why := why_unknown(atlas, chosen):
         out.print(why)
 
