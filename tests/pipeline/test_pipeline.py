@@ -378,8 +378,8 @@ def test_a_similarity_of_ones_own_is_kept(tmp_path: Path, kind: type[Opposite]) 
         nym.label(atlas, ClipDissect(kind(weight=2)), encoder=ColourEncoder())
     assert open_similarity(facts["with_defaults"]) == kind(weight=2)
     assert atlas["detect", 0].figure() is not None
-    with pytest.raises(nym.UsageError, match="a class of somebody's own: import its module first"):
-        open_similarity("python:os.path.Cos,weight=2")
+    with pytest.raises(nym.UsageError, match="Import its module first"):
+        open_similarity("python:antigravity.Cos,weight=2")
 
 
 def test_another_similarity_costs_no_forward_pass(

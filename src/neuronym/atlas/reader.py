@@ -12,6 +12,7 @@ import numpy as np
 from neuronym._core import hashing, storage
 from neuronym._core.checks import integer, misuse, nearest
 from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.registry import kept
 from neuronym.atlas import schema
 from neuronym.atlas.schema import MANIFEST, LayerFacts, Manifest, read_manifest
 from neuronym.atlas.unit import Unit, unit_name
@@ -359,11 +360,13 @@ class Atlas:
             return methods[0]
         if name in methods:
             return name
-        facts = self.manifest.methods
+        facts, asked = self.manifest.methods, kept(name)
         for key in ("method", "labeller"):
-            found = [m for m in methods if m in facts and facts[m].get(key) == name]
+            found = [m for m in methods if m in facts and facts[m].get(key) == asked]
             if found:
                 break
+        else:
+            found = [m for m in methods if m == name.replace(":", ".", 1)]
         if len(found) != 1:
             near = nearest(name, methods)
             remedy = f"Nearest: {', '.join(near)}." if near else ""
