@@ -306,6 +306,15 @@ class Parameterised:
 
     name: ClassVar[str]
     address: ClassVar[str | None] = None
+    _derived: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """A class that states no name is called after itself: `NearestWords` is `nearest-words`."""
+        super().__init_subclass__(**more)
+        stated = [base for base in cls.__mro__ if "name" in vars(base)]
+        if not stated or "_derived" in vars(stated[0]):
+            cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
+            cls._derived = True
 
     def __post_init__(self) -> None:
         """Bring every field into its type, or raise UsageError.
@@ -428,8 +437,6 @@ def _own(noun: str, kind: type[T], name: Name) -> T:
     if inspect.isabstract(found):
         lacking = ", ".join(sorted(found.__abstractmethods__))
         raise misuse(noun, f"have {lacking}", checks.Verbatim(f"{address}, which lacks it"))
-    if not isinstance(getattr(found, "name", None), str):
-        found.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", found.__name__).lower()
     found.address = address
     return found.from_name(Name(address, "", name.params))
 
