@@ -172,18 +172,37 @@ def test_every_row_has_its_own_change(layer: str, tmp_path: Path) -> None:
                 np.testing.assert_allclose(one, exact[0], atol=3e-5, err_msg=f"{kind} {row}")
 
 
-def test_what_comes_before_runs_once_where_it_can(tmp_path: Path) -> None:
-    model, seen = network(Conv), []
-    changed = open_pass(model, ["last", "next", "relu#1"], tmp_path)
+class Joined(nn.Module):
+    """Two branches side by side, which takes as many rows of one as of the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.one, self.two = (nn.Conv2d(n, 5, 1) for n in (3, 5, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        return torch.cat([self.one(x).relu(), self.two(x)], 1).mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("make", "layer", "runs"),
+    [
+        (Conv, "last", [4]),
+        (Conv, "next", [1, 1, 1, 1]),  # beside a way around it with a row per image
+        (Joined, "conv", [4]),
+        (Joined, "one", [4, 4, 2]),
+    ],
+)
+def test_what_comes_before_runs_once_where_it_can(make, layer, runs, tmp_path: Path) -> None:
+    changed, seen = open_pass(network(make), [layer], tmp_path), []
     changed.target.model.conv.register_forward_hook(lambda m, i, out: seen.append(len(out)))
-    for layer, fans in {"last": True, "next": False, "relu#1": True}.items():
-        plan = changed.plans[layer]
-        change = zeroed(plan, np.array(UNITS)[:, None])
-        changed.under(PIXELS, [change], rows=ROWS)  # tries it out
-        seen.clear()
-        changed.under(PIXELS, [change], rows=ROWS)
-        # `next` has a way around it, which would have one row per image.
-        assert sum(seen) == (4 if fans else len(ROWS)), layer
+    (plan,) = changed.plans.values()
+    change = zeroed(plan, np.array(UNITS)[:, None])
+    changed.under(PIXELS, [change], rows=ROWS)  # tries it out
+    seen.clear()
+    found = changed.under(PIXELS, [change], rows=ROWS).output
+    assert seen == runs
+    np.testing.assert_allclose(found, changed.under(PIXELS[ROWS], [change]).output, atol=1e-6)
 
 
 def test_layers_are_read_with_the_change_pooled_or_as_they_are(tmp_path: Path) -> None:

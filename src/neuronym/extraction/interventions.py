@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -277,19 +278,14 @@ class ChangedPass(TargetPass):
             output: also what the network puts out.
         """
         place = np.arange(len(pixels)) if rows is None else np.asarray(rows, np.int64)
-        fans = rows is not None and self._fans(pixels, changes, tuple(wanted), raw, output)
-        size = self.at_once
-        if fans:
-            per_row = 4 * int(np.prod(changes[0].plan.info.shape))
-            size = max(size, _FAN_BYTES // per_row)
+        fans = 0 if rows is None else self._fans(pixels, changes, tuple(wanted), raw, output)
         found = []
         with self.running():
-            for low in range(0, len(place), size):
-                some = place[low : low + size]
-                mine = [change.take(range(low, low + len(some))) for change in changes]
-                images, inverse = np.unique(some, return_inverse=True)
+            for low, high in self._pieces(place, changes, fans):
+                mine = [change.take(range(low, high)) for change in changes]
+                images, inverse = np.unique(place[low:high], return_inverse=True)
                 repeated = torch.from_numpy(inverse.reshape(-1)) if fans else None
-                seen = pixels[images] if fans else pixels[some]
+                seen = pixels[images] if fans else pixels[place[low:high]]
                 found.append(self._once(seen, mine, wanted, repeated, raw, output))
         return Outcome(
             {name: np.concatenate([one.values[name] for one in found]) for name in wanted},
@@ -314,6 +310,19 @@ class ChangedPass(TargetPass):
             total = total + np.stack([kind.sum(0) for kind in kinds])
         return np.asarray(total / len(pixels), np.float32)
 
+    def _pieces(
+        self, place: np.ndarray, changes: Sequence[Change], fans: int
+    ) -> Iterator[tuple[int, int]]:
+        """Where the rows that run at once begin and end."""
+        size, breaks = self.at_once, np.array([], np.int64)
+        if fans:
+            per_row = 4 * int(np.prod(changes[0].plan.info.shape))
+            size = max(size, _FAN_BYTES // per_row)
+        if fans == 1:
+            breaks = np.flatnonzero(np.diff(place)) + 1
+        for low, high in itertools.pairwise([0, *breaks.tolist(), len(place)]):
+            yield from ((at, min(at + size, high)) for at in range(low, high, size))
+
     def _fans(
         self,
         pixels: np.ndarray,
@@ -321,28 +330,37 @@ class ChangedPass(TargetPass):
         wanted: tuple[str, ...],
         raw: bool,
         output: bool,
-    ) -> bool:
-        """Whether rows can be repeated at the changed layer: tried out on an image and its flip."""
+    ) -> int:
+        """Of how many images at once rows can be repeated at the changed layer: 0, 1 or 2 (any).
+
+        Tried out on an image and its flip. Where a way around the layer has a row per image, torch
+        adds that of one image to all its rows, and of several to none.
+        """
         if len(changes) != 1 or changes[0].plan.info.axes.rows > 1:
-            return False
+            return 0
         key = (changes[0].plan.info.name, wanted, output)
         if key not in self._fanning:
-            two = np.stack([pixels[0], pixels[0, ::-1]])
-            mine, place = changes[0].take([0, 0, 0]), np.array([0, 1, 1])
-            with self.running():
+            two, change = np.stack([pixels[0], pixels[0, ::-1]]), changes[0].take([0, 0, 0])
+
+            def agrees(images: np.ndarray, place: np.ndarray) -> bool:
+                repeated = torch.from_numpy(place)
                 try:
-                    fan = self._once(two, [mine], wanted, torch.from_numpy(place), raw, output)
+                    fan = self._once(images, [change], wanted, repeated, raw, output)
                 except Exception:  # whatever torch or the network says to the number of rows
-                    self._fanning[key] = False
                     return False
-                plain = self._once(two[place], [mine], wanted, None, raw, output)
-            pairs = [(fan.values[name], plain.values[name]) for name in wanted]
-            pairs += [(fan.output, plain.output)] if output else []
-            self._fanning[key] = all(_same(a, b) for a, b in pairs)
+                plain = self._once(images[place], [change], wanted, None, raw, output)
+                pairs = [(fan.values[name], plain.values[name]) for name in wanted]
+                pairs += [(fan.output, plain.output)] if output else []
+                return all(_same(a, b) for a, b in pairs)
+
+            with self.running():
+                any_number = agrees(two, np.array([0, 1, 1]))
+                one = any_number or agrees(two[:1], np.zeros(3, np.int64))
+            self._fanning[key] = one + any_number
         return self._fanning[key]
 
     @property
-    def _fanning(self) -> dict[Any, bool]:
+    def _fanning(self) -> dict[Any, int]:
         return self.__dict__.setdefault("_fanning_of", {})
 
     def _once(
