@@ -427,4 +427,5 @@ class ChangedPass(TargetPass):
 def _same(a: Any, b: Any) -> bool:
     if a.shape != b.shape:
         return False
-    return bool(np.allclose(a, b, rtol=0, atol=_TOLERANCE * np.abs(b).max(), equal_nan=True))
+    largest = np.abs(b[np.isfinite(b)]).max(initial=0.0)
+    return bool(np.allclose(a, b, rtol=0, atol=_TOLERANCE * largest, equal_nan=True))

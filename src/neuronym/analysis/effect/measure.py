@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.errors import UsageError
 from neuronym._core.progress import Ticker
 from neuronym.analysis.effect.settings import FEWEST, How
 from neuronym.analysis.effect.statistics import Seen
@@ -33,7 +33,6 @@ class Experiment:
         outputs: how many there are.
         what: the numbers that the network puts out: logits, probabilities or values.
         pooled: whether the output has positions, over which it is averaged.
-        random: rows of the random images.
 
     Args:
         context: of the atlas.
@@ -51,8 +50,8 @@ class Experiment:
         self._pass = sources.changed_pass([layer])
         self._plan = self._pass.plans[layer]
         draw = np.random.default_rng(how.seed).permutation(context.count)
-        self.random: list[int] = self._different(context.by_content[draw])[: how.images]
-        self._pixels = np.stack([sources.seen(row) for row in self.random])
+        self._drawn = self._different(context.by_content[draw])
+        self._pixels = np.stack([sources.seen(row) for row in self._drawn[: how.images]])
         first = self._pass.under(self._pixels[:4], wanted=[layer], raw=True)
         assert first.output is not None
         names = sources.target.class_names
@@ -91,8 +90,9 @@ class Experiment:
         """Below which size a difference may be rounding: it depends on what runs together."""
         rows = np.repeat(np.arange(len(plain)), 2)
         again = self._run(self._pixels[: len(plain)], rows, np.full(len(rows), -1))
-        spread = float(np.abs(again - plain[rows]).max())
-        return _ROUNDING * max(spread, 1e-6 * float(np.abs(plain).max()))
+        there = np.isfinite(plain[rows]) & np.isfinite(again)
+        spread = np.abs(again - plain[rows])[there].max(initial=0.0)
+        return _ROUNDING * float(max(spread, 1e-6 * np.abs(plain[rows])[there].max(initial=0.0)))
 
     def _run(self, pixels: np.ndarray, rows: np.ndarray, units: np.ndarray) -> np.ndarray:
         """Outputs `[row, output]`, each row an image with its own unit changed; −1: none."""
@@ -109,7 +109,10 @@ class Experiment:
         return steered(self._plan, units, np.nan_to_num(spread) * self.how.amount)
 
     def images(self, units: Sequence[int]) -> dict[int, tuple[list[int], list[int]] | str]:
-        """By unit its exemplars, the highest first, and random images; or why there are too few."""
+        """By unit its exemplars, the highest first, and random images that are none of them.
+
+        In place of them why there are too few.
+        """
         steer = self.how.mode == "steer"
         reasons = self.context.reasons(self.layer)
         ranked = None if steer else self.context.highest(self.layer, self.how.images).indices
@@ -117,7 +120,8 @@ class Experiment:
         for unit in units:
             reason = reasons[unit]
             own = [] if ranked is None else self._different(ranked[unit][ranked[unit] >= 0])
-            others = [row for row in self.random if row not in set(own)]
+            high = set(own)
+            others = [row for row in self._drawn if row not in high][: self.how.images]
             if reason is None and not steer and len(own) < FEWEST:
                 reason = f"it has {len(own)} exemplars, and {FEWEST} are needed"
             if reason is None and len(others) < FEWEST:
@@ -160,17 +164,13 @@ class Experiment:
             for row, count in zip(some, counts, strict=True):
                 plain[row] = out[at]
                 for (unit, place), one in zip(places[row], out[at + 1 : at + count], strict=True):
-                    alike = np.abs(one - out[at]) < self._floor
+                    with np.errstate(invalid="ignore"):  # of infinities
+                        alike = np.abs(one - out[at]) < self._floor
                     changed[unit][place] = np.where(alike, out[at], one)
                 at += count
             tick.advance(sum(counts) - len(some))
         for unit, (own, others) in images.items():
             before = np.stack([plain[row] for row in [*own, *others]])
-            if not (np.isfinite(before).all() and np.isfinite(changed[unit]).all()):
-                raise NeuronymError(
-                    f"{self.context.sources.target.name} puts out numbers that are not finite "
-                    f"for images of {self.layer}:{unit}, so its effect cannot be measured."
-                )
             seen, cut = Seen(before, changed[unit]), len(own)
             yield unit, seen.part(slice(cut)) if own else None, seen.part(slice(cut, None))
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from neuronym._core.checks import Verbatim, misuse
 from neuronym._core.progress import Progress, automatic
 from neuronym.analysis.effect import kept
@@ -106,7 +108,7 @@ def _measure(
 ) -> None:
     """Measure units of a layer and write them, block by block."""
     started = time.monotonic()
-    before = there.facts.seconds if there else 0.0
+    before = there.facts[layer].seconds if there else 0.0
     experiment = Experiment(context, layer, how)
     images = experiment.images(units)
     pairs = {u: 0 if isinstance(i, str) else len(i[0]) + len(i[1]) for u, i in images.items()}
@@ -129,9 +131,13 @@ def _measure(
             for unit, exemplars, random in experiment.measured(able, tick):
                 seen = {"exemplars": len(able[unit][0]), "random": len(able[unit][1])}
                 about = {"layer": layer, "unit": unit}
-                still = not (random.difference.any() or (exemplars and exemplars.difference.any()))
-                if still:
+                moved = [part.difference for part in (exemplars, random) if part is not None]
+                reason = None
+                if not all(np.isfinite(part).all() for part in moved):
+                    reason = "the output is not finite for some of its images"
+                elif not any(part.any() for part in moved):
                     reason = "the output does not change"
+                if reason is not None:
                     _append(whole, about | seen | {"reason": reason})
                     continue
                 _append(whole, about | seen | whole_output(exemplars, random))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from neuronym._core.errors import NeuronymError
 from neuronym._core.tables import MISSING, Column, Table
 from neuronym._core.terminal import counted
-from neuronym.analysis.effect.kept import Effects
-from neuronym.analysis.effect.statistics import FDR
+from neuronym.analysis.effect.kept import Effects, kept
+from neuronym.analysis.effect.statistics import ABSENT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,8 +60,8 @@ def notes(effects: Effects) -> list[str]:
     half = "half of the images" if effects.how.mode == "steer" else "half of the exemplars"
     found = [
         meaning(effects),
-        f"Outputs are chosen on {half} and measured on the other half; of those reported at most "
-        f"{FDR:.0%} are expected to be absent, and of the intervals as many to miss.",
+        f"Outputs are chosen on {half} and measured on the other half; at most {ABSENT:.0%} of the "
+        "effects reported are absent, and of the intervals as many miss.",
     ]
     silent = effects.units[effects.units["reason"].notna()]
     for reason, rows in silent.groupby("reason", sort=False):
@@ -116,6 +118,15 @@ def first_labels(atlas: Atlas) -> dict[tuple[str, int], str]:
         return {}
     rows = atlas.first_labels(trust=False, abstaining=False)
     return {(row.layer, row.unit): row.concept for row in rows.itertuples()}
+
+
+def sayings(atlas: Atlas, layer: str, unit: int) -> list[str]:
+    """What an atlas holds of one unit's effect: a sentence for each way that it was measured in."""
+    try:
+        found = [in_words(effects, layer, unit) for effects in kept(atlas, layer)]
+    except NeuronymError as error:
+        return [str(error)]
+    return [said for said in found if said is not None]
 
 
 def effect_table(effects: Effects, labels: Mapping[tuple[str, int], str]) -> Table:
@@ -205,7 +216,7 @@ def facts(effects: Effects, labels: Mapping[tuple[str, int], str]) -> dict[str, 
         label = labels.get((own["layer"], own["unit"]))
         units.append(own | {"label": label, "outputs": records})
     return {
-        "how": effects.how.spec,
+        "how": asdict(effects.how),
         "layers": {layer: one.to_data() for layer, one in effects.facts.items()},
         "notes": notes(effects),
         "units": units,
