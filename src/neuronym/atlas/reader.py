@@ -476,6 +476,22 @@ class Atlas:
             self._searchers[method] = Searcher(self, method)
         return self._searchers[method].find(text, **options).units
 
+    def effect(self, *units: str, layer: str | None = None, **how: Any) -> Any:
+        """What units do to the output of the network; what is measured is kept in the atlas.
+
+        Args:
+            *units: such as `layer4:1802`.
+            layer: all units of this layer.
+            **how: mode, amount, images, outputs, seed, overwrite, progress, target, probe, device,
+                workers, cache; see `analysis.effect.run.measure_effects`.
+
+        Returns:
+            Their `analysis.effect.kept.Effects`: tables `outputs` and `units`.
+        """
+        from neuronym.analysis.effect.run import measure_effects
+
+        return measure_effects(self, units, layer=layer, **how)
+
     def serve(self, *, port: int = 0, browse: bool = True) -> None:
         """Open the site of this atlas in a browser, until it is stopped (Ctrl-C).
 

@@ -141,6 +141,17 @@ def trust_file(analysis: str, method: str) -> str:
     return f"trust/{file_name(analysis)}.{file_name(method)}.parquet"
 
 
+def effect_key(layer: str, how: str) -> str:
+    """What effects of a layer, measured in some way, are called in the manifest."""
+    return f"{layer} by {how}"
+
+
+def effect_files(layer: str, how: str) -> tuple[str, str]:
+    """Where an atlas keeps what units do to single outputs, and to the output as a whole."""
+    name = f"effect/{file_name(layer)}.{file_name(how)}"
+    return f"{name}.parquet", f"{name}.units.parquet"
+
+
 def thumb_file(content_hash: str) -> str:
     """Where an atlas keeps the small copy of an image, relative to its folder."""
     return f"thumbs/{content_hash}.jpg"
@@ -358,6 +369,22 @@ class AnalysisFacts(Facts):
 
 
 @dataclass(kw_only=True)
+class EffectFacts(Facts):
+    """What is known of the effects of a layer's units, measured in one way.
+
+    `spec` says how; the network has so many `outputs`, which are `what` (logits, probabilities or
+    values), and which were averaged over positions where they are `pooled`.
+    """
+
+    layer: str
+    spec: str
+    outputs: int
+    what: str
+    pooled: bool
+    seconds: float = 0.0
+
+
+@dataclass(kw_only=True)
 class Manifest(Facts):
     """`atlas.json`: what an atlas is made of, from what, and which stages are complete."""
 
@@ -381,6 +408,7 @@ class Manifest(Facts):
     methods: dict[str, MethodFacts] = field(default_factory=dict)
     analyses: dict[str, AnalysisFacts] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    effects: dict[str, EffectFacts] = field(default_factory=dict)
     stages: dict[str, dict[str, int]]
     complete: bool = False
 

@@ -67,6 +67,10 @@ class Unit:
         frame = self.atlas.exemplars(self.layer, self.index)
         return frame.drop(columns=["layer", "unit"]).reset_index(drop=True)
 
+    def effect(self, **how: Any) -> Any:
+        """What it does to the output of the network; see `Atlas.effect`."""
+        return self.atlas.effect(self.name, **how)
+
     def figure(
         self, images: int = 16, at: Sequence[int] = (5, 10, 16), method: str | None = None
     ) -> Figure:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from neuronym._core.errors import NeuronymError
 from neuronym._core.terminal import add_row, command, console, counted, duration, printable
+from neuronym.analysis.effect.table import sayings
 from neuronym.extraction.pooling import grouped, in_words
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.given import describe
@@ -352,6 +353,7 @@ def unit_facts(unit: Unit, method: str | None = None) -> dict[str, Any]:
         "evidence": evidence(unit.atlas, chosen, findings(unit, chosen)),
         "confidence_unknown": why_unknown(unit.atlas, chosen),
         "exemplars": unit.exemplars().to_dict("records"),
+        "effects": sayings(unit.atlas, unit.layer, unit.index),
     }
 
 
@@ -397,6 +399,8 @@ def print_unit(unit: Unit, method: str | None = None) -> None:
             row = (str(entry["rank"]), entry["concept"], score_text(entry["score"]), *shown)
             add_row(table, *row)
         out.print(table)
+    for sentence in sayings(unit.atlas, unit.layer, unit.index):
+        out.print(f"\n{sentence}", markup=False, highlight=False)
     exemplars = unit.exemplars()
     if len(exemplars):
         table = Table(title="Highest activating images", title_justify="left", box=None)

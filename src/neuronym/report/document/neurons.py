@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from neuronym.analysis.effect.table import sayings
 from neuronym.atlas.schema import TRUST
 from neuronym.report.document.blocks import Neuron, Neurons
 from neuronym.report.plots.base import Selection
@@ -81,6 +82,7 @@ def card(seen: Selection, layer: str, unit: int, about: str = "") -> Neuron:
     details += [f"class {one.class_name}"] if one.class_name else []
     following = words if silent else words[1:]
     details += [f"{'would be' if silent else 'then'} {', '.join(following)}"] if following else []
+    details += sayings(seen.atlas, layer, unit)
     images = tuple(
         (image, seen.atlas.thumb(image)) for image in one.exemplars()["image_id"].head(IMAGES)
     )

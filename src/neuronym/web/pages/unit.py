@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from neuronym._core.errors import NeuronymError
+from neuronym.analysis.effect.kept import kept
+from neuronym.analysis.effect.table import in_words
 from neuronym.atlas.schema import TRUST
 from neuronym.report.statement import evidence, why_unknown
 from neuronym.web.pages.base import NotFoundError, Page, Query, page
@@ -59,6 +61,7 @@ class UnitPage(Page):
     class_name: str | None
     facts: dict[str, Any]
     methods: tuple[Method, ...]
+    effects: tuple[str, ...]  # what it does to the output, by each way it was measured in
     exemplars: tuple[Exemplar, ...]
     histogram: Histogram | None
     like: dict[str, tuple[Card, ...]]
@@ -119,6 +122,7 @@ def unit(view: View, parts: tuple[str, ...], query: Query) -> UnitPage:
         own,
         statistics,
         methods,
+        _effects(view, layer, index),
         exemplars,
         _histogram(view.activations(layer, index)),
         _like(view, layer, index, ways),
@@ -155,6 +159,14 @@ def _method(view: View, name: str, place: int, rows: list[dict[str, Any]]) -> Me
     unknown = why_unknown(view.atlas, name)
     silent = bool(first["abstained"])
     return Method(name, labels, silent, reason, trust, caveats, told, unknown)
+
+
+def _effects(view: View, layer: str, unit: int) -> tuple[str, ...]:
+    try:
+        there = view.once(("effects", layer), lambda: kept(view.atlas, layer))
+    except NeuronymError as error:
+        return (str(error),)
+    return tuple(said for found in there if (said := in_words(found, layer, unit)) is not None)
 
 
 def _histogram(values: np.ndarray | None) -> Histogram | None:
