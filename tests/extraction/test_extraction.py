@@ -55,7 +55,7 @@ def _expected(probe: ListProbe, network: Means) -> np.ndarray:
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neuronym.extraction.run.SHARD_IMAGES", 12)
+    monkeypatch.setattr("neuronym.extraction.shards.SHARD_IMAGES", 12)
 
 
 @pytest.mark.usefixtures("small_shards")
@@ -125,7 +125,7 @@ def test_a_changed_image_is_noticed(tmp_path: Path) -> None:
 
 
 def test_a_shard_without_readable_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neuronym.extraction.run.SHARD_IMAGES", 4)
+    monkeypatch.setattr("neuronym.extraction.shards.SHARD_IMAGES", 4)
     probe, cache = ListProbe(10, broken=[4, 5, 6, 7]), Cache(tmp_path)
     for _ in range(2):
         done = extract(probe, [Means(cache)], cache, batch_size=4)
