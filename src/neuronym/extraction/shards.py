@@ -76,6 +76,11 @@ class Shard:
         return len(self.headers) - len(self.errors)
 
 
+def shard_length(batch_size: int) -> int:
+    """Images in a shard: whole batches."""
+    return max(batch_size, SHARD_IMAGES // batch_size * batch_size)
+
+
 @dataclass(frozen=True, eq=False)
 class Work:
     """What a pass has to do.
@@ -96,8 +101,7 @@ class Work:
     @property
     def ranges(self) -> list[range]:
         """The places of the images of every shard."""
-        length = max(self.batch_size, SHARD_IMAGES // self.batch_size * self.batch_size)
-        count = len(self.probe)
+        length, count = shard_length(self.batch_size), len(self.probe)
         return [range(s, min(s + length, count)) for s in range(0, count, length)]
 
     @property

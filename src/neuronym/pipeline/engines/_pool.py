@@ -124,9 +124,10 @@ class Pool:
     def _give(self, ranges: list[range]) -> None:
         """Hand shards to workers that have room for them, and ask the others how far they are."""
         for member in self._members:
-            while member.who and self._queue and len(member.held) < HELD:
-                number, past = self._queue.popleft(), member.past
-                member.held[number], member.past = None, []
+            while (number := self._next(member)) is not None:
+                self._queue.remove(number)
+                past, member.past = member.past, []
+                member.held[number] = None
                 read = member.actor.read.options(concurrency_group="read")
                 self._ask(member, "read", number, read.remote(number, ranges[number], past))
             busy = any(shard is not None for shard in member.held.values())
@@ -134,6 +135,16 @@ class Pool:
                 member.asked = float("inf")
                 done = member.actor.done.options(concurrency_group="talk")
                 self._ask(member, "done", -1, done.remote())
+
+    def _next(self, member: _Member) -> int | None:
+        """The shard that a worker gets; one that was lost with others' workers it gets alone."""
+
+        def alone(number: int) -> bool:
+            return self._tries[number] >= TRIES - 1
+
+        if not member.who or len(member.held) >= HELD or any(map(alone, member.held)):
+            return None
+        return next((n for n in self._queue if not (member.held and alone(n))), None)
 
     def _take(
         self, member: _Member, what: str, number: int, reference: Any, work: Work, behind: Behind

@@ -19,9 +19,10 @@ from neuronym._core.errors import NeuronymError
 from neuronym._core.progress import Progress, silent
 from neuronym._core.registry import Name, escape, number, text, whole
 from neuronym._core.terminal import counted
-from neuronym.extraction.shards import SHARD_IMAGES
+from neuronym.extraction.cache import Cache
+from neuronym.extraction.shards import shard_length
 from neuronym.pipeline.engines._pool import Pool
-from neuronym.pipeline.engines._worker import Load, Worker
+from neuronym.pipeline.engines._worker import Load, Worker, sample
 from neuronym.pipeline.engines.base import ENGINES, Engine, Running
 
 if TYPE_CHECKING:
@@ -152,12 +153,12 @@ class Ray(Engine):
             shape = Shape.of(
                 machines,
                 cards=cards,
-                most=-(-len(plan.probe) // max(plan.settings.batch_size, SHARD_IMAGES)),
+                most=-(-len(plan.probe) // shard_length(plan.settings.batch_size)),
                 workers=self.workers,
                 threads=self.threads,
                 gpus=self.gpus,
             )
-            pool = _pool(ray, plan, shape)
+            pool = _pool(ray, plan, shape, progress)
             stack.callback(pool.close)
             facts = {"name": self.spec, "workers": shape.workers, "threads": shape.threads}
             if cards:
@@ -177,22 +178,23 @@ class Ray(Engine):
             yield running
 
 
-def _pool(ray: Any, plan: Plan, shape: Shape) -> Pool:
+def _pool(ray: Any, plan: Plan, shape: Shape, progress: Progress) -> Pool:
     """Workers with what they need of a plan, being set up."""
-    from ray import cloudpickle
-
+    probe, s = plan.probe, plan.settings
+    probe.prepare(len(probe), Cache(s.cache).root, s.threads, progress)
     load = Load(
         plan.target,
         plan.layers,
         plan.encoder,
-        plan.probe,
+        probe,
         plan.device.type,
         plan.dtype,
-        plan.settings.batch_size,
+        s.batch_size,
         shape.threads,
+        sample(probe),
     )
     try:
-        packed = cloudpickle.dumps(load)
+        packed = load.packed(ray.cloudpickle)
     except Exception as error:
         raise NeuronymError(
             "Something of this run cannot be sent to the workers of the engine ray: "
@@ -223,6 +225,7 @@ def _connected(address: str | None) -> Iterator[Any]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
+        import ray.cloudpickle
     except ImportError:
         raise missing_extra("The engine ray", "ray", "ray") from None
     if ray.is_initialized():  # by the user, who ends it, too
