@@ -24,7 +24,7 @@ WORDS = [*COLOURS, "nonsense", "gibberish"]
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEURONYM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("neuronym.extraction.run.SHARD_IMAGES", 16)
+    monkeypatch.setattr("neuronym.extraction.shards.SHARD_IMAGES", 16)
 
 
 def dissect(out: Path, **changed: Any) -> nym.Atlas:

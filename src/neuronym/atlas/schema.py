@@ -401,6 +401,7 @@ class Manifest(Facts):
     device: str | None = None
     dtype: str | None = None
     arithmetic: dict[str, str] | None = None
+    engine: dict[str, Any] | None = None
     units: int | None = None
     nonfinite_units: int | None = None
     kept: str | None = None

@@ -30,6 +30,7 @@ OPTIONAL = {
         "embedded",
     ),
     "scikit-image": ("photographs in the probe synthetic", "embedded"),
+    "ray": ("engine ray: several processes, a cluster", "ray"),
     "tifffile": ("TIFF with more than 8 bits or many bands", "images"),
     "imagecodecs": ("16-bit colour PNG, JPEG 2000, JPEG XL, compressed TIFF", "images"),
 }

@@ -28,6 +28,7 @@ from neuronym.inputs.probes.values import Values
 from neuronym.inputs.settings import DissectSettings
 from neuronym.inputs.targets.base import Target, open_target
 from neuronym.inputs.targets.guess import guess
+from neuronym.pipeline.engines.base import Engine, open_engine
 from neuronym.similarity.base import Similarity, name_of, open_similarity
 
 _UNSTEADY = (
@@ -59,6 +60,7 @@ class Plan:
     similarity: Similarity
     device: Any
     dtype: str
+    engine: Engine
 
     @property
     def out(self) -> Path:
@@ -189,6 +191,7 @@ def plan(
     prepare_torchvision()
     device, dtype = resolve_device(settings.device), resolve_dtype(settings.dtype)
     # The cheap names first: a typo in the last argument should not cost a model download.
+    engine = open_engine(settings.engine)
     similar = open_similarity(similarity if similarity is not None else settings.similarity)
     values = Values.asked(settings.value_range, settings.bands)
     images = open_probe(
@@ -214,7 +217,7 @@ def plan(
     _check_fixed(images)
     layers = choose_layers(network, settings.layers, settings.pool, settings.layout)
     model = open_encoder(encoder if encoder is not None else settings.encoder)
-    return Plan(settings, network, layers, images, words, model, similar, device, dtype)
+    return Plan(settings, network, layers, images, words, model, similar, device, dtype, engine)
 
 
 def _check_fixed(probe: Probe) -> None:
