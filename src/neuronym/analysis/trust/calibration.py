@@ -86,7 +86,8 @@ class Calibrator:
             entry = self.fitted_on[0]
             right, whose = entry["right"] / units, "neurons that people have named"
             if entry["truth"] == "classes":
-                whose = f"class neurons of this network ({entry['layer']})"
+                only = f", recorded {entry['recorded']}" if "recorded" in entry else ""
+                whose = f"class neurons of this network ({entry['layer']}{only})"
             return (
                 f"Confidence is calibrated on the {units:,} {whose}; {right:.0%} of their labels "
                 f"are right. {inner}"

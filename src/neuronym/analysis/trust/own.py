@@ -57,12 +57,14 @@ def own_calibrator(context: LabelContext, method: str) -> Calibrator:
         return _answered(context, method)
     values, right = class_units(context, method, layer)
     about = {"target": atlas.manifest.target.name, "layer": layer, "truth": "classes"}
+    if layer not in atlas.layers:
+        about["recorded"] = "for calibration only"
     return _fit(method, values, right, about)
 
 
 def class_layer(context: LabelContext) -> str | None:
     """The output layer of a classifier whose class names are known, if the atlas holds it."""
-    return next((name for name in context.atlas.layers if context.atlas.class_names(name)), None)
+    return next((name for name in context.atlas.recorded if context.atlas.class_names(name)), None)
 
 
 def class_units(
