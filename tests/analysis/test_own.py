@@ -39,10 +39,11 @@ def atlas(made, tmp_path):
 def test_with_all_class_names_among_the_words(atlas) -> None:
     """The private labels are then the atlas's own: features and truth follow from them."""
     context, method = LabelContext(atlas), atlas.method()
-    values, right = class_units(context, method, "detect")
+    values, right, units = class_units(context, method, "detect")
     wanted = features(context, method, "detect", DEFAULT_FEATURES)
     usable = np.all([np.isfinite(v) for v in wanted.values()], 0)
     assert usable.sum() >= FEWEST
+    np.testing.assert_array_equal(units, np.flatnonzero(usable))
     for name, column in values.items():
         np.testing.assert_allclose(column, wanted[name][usable], rtol=1e-5, err_msg=name)
     first = atlas.first_labels("detect", trust=False)["concept"].to_numpy()
@@ -62,7 +63,7 @@ def test_class_names_that_the_words_lack_are_added(tmp_path) -> None:
     atlas = known_atlas(tmp_path / "atlas", 1.1, units=UNITS, words=words)
     assert not set(NAMES[:3]) & set(atlas.labels(trust=False)["concept"].dropna())
     context = LabelContext(atlas, encoder=ColourEncoder())
-    _, right = class_units(context, atlas.method(), "detect")
+    _, right, _ = class_units(context, atlas.method(), "detect")
     kept = sum(unit % len(NAMES) >= 3 for unit in range(UNITS))
     assert right.sum() > 0.1 * UNITS
     done = analyse(atlas, ["confidence"], encoder=ColourEncoder())
