@@ -2,7 +2,7 @@
 
     python -m benchmarks.held_out permuted ATLAS LAYER,… [TIMES]   all units say nothing
     python -m benchmarks.held_out half ATLAS LAYER,… [TIMES]       half of the units say nothing
-    python -m benchmarks.held_out compare ATLAS…                   one row per layer: trained, random, …
+    python -m benchmarks.held_out compare ATLAS…       one row per layer: trained, random, …
 
 Images that stand for copies are one row of an atlas, so what is permuted are groups. All units
 share one permutation, so that they depend on each other as real ones do. Atlases are only read.
@@ -94,11 +94,14 @@ def compare(paths: Sequence[Path]) -> None:
             own, chance = made.layers[layer], made.facts["permuted"][layer]
             both = np.nanmean((own["held_out_q"] <= LEVEL) & (own["words_q"] <= LEVEL))
             held = [np.nanmean(own[test] <= LEVEL) for test in TESTS]
+            words, family = (
+                f"{np.nanmean(own[name]):.0%} ({chance[name]:.0%})"
+                for name in ("word_agreement", "agreement")
+            )
             print(
-                f"| {path.name} | {layer} | {len(own['effect']):,} | {np.nanmean(own['effect']):.2f} "
-                f"| {np.nanmean(own['auprc']):.3f} | {held[0]:.0%} | {held[1]:.0%} | {both:.0%} | "
-                f"{np.nanmean(own['word_agreement']):.0%} (permuted {chance['word_agreement']:.0%}) | "
-                f"{np.nanmean(own['agreement']):.0%} ({chance['agreement']:.0%}) |"
+                f"| {path.name} | {layer} | {len(own['effect']):,} | "
+                f"{np.nanmean(own['effect']):.2f} | {np.nanmean(own['auprc']):.3f} | "
+                f"{held[0]:.0%} | {held[1]:.0%} | {both:.0%} | {words} | {family} |"
             )
 
 

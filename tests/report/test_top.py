@@ -11,8 +11,10 @@ from typer.testing import CliRunner
 from known_world import known_atlas
 from neuronym._core import hashing
 from neuronym._core.errors import UsageError
+from neuronym.analysis.families import Families
 from neuronym.analysis.trust.run import analyse
 from neuronym.cli.app import app
+from neuronym.report.statement import kin, word_families
 from neuronym.report.top import top_table
 
 
@@ -78,3 +80,24 @@ def test_command(atlas) -> None:
     assert [row["neuron"] for row in data["neurons"]] == [
         f"{row.layer}:{row.unit}" for row in first.itertuples()
     ]
+
+
+def test_a_line_names_what_is_of_the_labels_family(atlas) -> None:
+    """Of the first ten labels, in their order, up to three; nothing where words were not grouped."""
+    families = Families(
+        {"dog": "dog", "puppy": "dog", "hound": "dog", "pup": "dog", "red": "red"}, {}
+    )
+    labels = ["puppy", "red", "dog", "hound", "pup"]
+    assert kin(families, labels) == ["dog", "hound"]
+    assert kin(families, ["red", "dog", None]) == []
+    assert kin(families, ["dog", *["red"] * 9, "pup"]) == []
+    assert kin(None, labels) == kin(families, []) == []
+    made = top_table(atlas, 40)
+    assert made.records[0].keys() >= {"concept", "family"}
+    words = atlas.labels(trust=False).groupby(["layer", "unit"])["concept"].agg(list)
+    told = word_families(atlas)
+    assert told is not None
+    for row in made.records:
+        layer, _, unit = row["neuron"].rpartition(":")
+        rest = kin(told, words[layer, int(unit)])
+        assert row["family"] == (" · ".join(rest) or None)

@@ -13,7 +13,16 @@ from neuronym.extraction.pooling import grouped, in_words
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.given import describe
 from neuronym.inputs.probes.subsets import sentences
-from neuronym.report.statement import evidence, findings, leading, sure, surest, why_unknown
+from neuronym.report.statement import (
+    evidence,
+    findings,
+    kin,
+    leading,
+    sure,
+    surest,
+    why_unknown,
+    word_families,
+)
 
 if TYPE_CHECKING:
     from neuronym.atlas.reader import Atlas
@@ -372,7 +381,8 @@ def print_unit(unit: Unit, method: str | None = None) -> None:
     elif labels["abstained"].iloc[0]:
         out.print(f"No label: {labels['reason'].iloc[0]}.\n", style="yellow")
     else:
-        out.print(leading(labels["concept"].iloc[0], trust.get("confidence")), style="bold")
+        words = [labels["concept"].iloc[0], *kin(word_families(unit.atlas), labels["concept"])]
+        out.print(leading(" · ".join(words), trust.get("confidence")), style="bold")
         why = unit.atlas.caveats(method) if "confidence" in trust else []
         for note in (*why, *filter(None, [why_unknown(unit.atlas, method)])):
             out.print(note, style="dim")
