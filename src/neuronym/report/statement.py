@@ -73,6 +73,12 @@ def sure(labels: pd.DataFrame) -> int:
     return int((labels["confidence"] >= SURE).sum())
 
 
+def leads(labels: pd.DataFrame) -> str:
+    """What labels are sorted by: the confidence where it is known, else the score."""
+    known = "confidence" in labels and labels["confidence"].notna().any()
+    return "confidence" if known else "score"
+
+
 def surest(atlas: Atlas, count: int, method: str | None = None) -> list[dict[str, Any]]:
     """The units of the highest confidence, best first; none where no confidence is known."""
     labels = atlas.first_labels(method=method)

@@ -153,9 +153,9 @@ def score_text(score: float) -> str:
     return f"{score:.2f}" if abs(score) >= 0.1 else f"{score:.2g}"
 
 
-def top_scoring(labels: pd.DataFrame, count: int) -> pd.DataFrame:
+def top_scoring(labels: pd.DataFrame, count: int, by: str = "score") -> pd.DataFrame:
     """Units worth a look: high scores, spread over the layers, no label twice in one."""
-    active = labels[~labels["abstained"]].sort_values("score", ascending=False, kind="stable")
+    active = labels[~labels["abstained"]].sort_values(by, ascending=False, kind="stable")
     active = active.drop_duplicates(["layer", "concept"])
     layers = list(dict.fromkeys(labels["layer"]))
     each = -(-count // max(len(layers), 1))
