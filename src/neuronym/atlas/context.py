@@ -214,7 +214,7 @@ class Sources:
     def plans(self) -> list[LayerPlan]:
         """How the layers of the atlas are recorded."""
         s = self.settings
-        return choose_layers(self.target, list(self.atlas.layers), s.pool, s.layout)
+        return choose_layers(self.target, list(self.atlas.recorded), s.pool, s.layout)
 
     def grid(self, layer: str) -> tuple[int, int]:
         """Height and width of a layer's activation maps.
@@ -477,7 +477,7 @@ class LabelContext:
 
     def units(self, layer: str) -> int:
         """How many units a layer has."""
-        return int(self.atlas.layers[layer]["units"])
+        return int(self.atlas.recorded[layer]["units"])
 
     def statistics(self, layer: str) -> pd.DataFrame:
         """The rows of units.parquet of a layer, in the order of its units."""

@@ -96,6 +96,12 @@ class Atlas:
         return {entry["layer"]: entry for entry in self.manifest.target.layers}
 
     @property
+    def recorded(self) -> dict[str, Any]:
+        """`layers`, and after them the output layer where only confidence is calibrated on it."""
+        extra = self.manifest.target.calibration_layer
+        return self.layers | ({extra["layer"]: extra} if extra else {})
+
+    @property
     def imported(self) -> str | None:
         """The format of the files that this atlas was imported from; None if it was dissected."""
         return (self.manifest.imported or {}).get("format")
@@ -103,8 +109,8 @@ class Atlas:
     def class_names(self, layer: str) -> dict[int, str]:
         """unit → class, for the output layer of a classifier of known classes; else empty."""
         names = self.manifest.target.class_names or []
-        last = layer == list(self.layers)[-1]
-        fits = self.layers[layer]["units"] == len(names)
+        last = layer == list(self.recorded)[-1]
+        fits = self.recorded[layer]["units"] == len(names)
         return dict(enumerate(names)) if last and fits else {}
 
     @property
@@ -403,7 +409,8 @@ class Atlas:
         Raises:
             NeuronymError: they were not kept.
         """
-        self.check_unit(layer)
+        if layer not in self.recorded:
+            self.check_unit(layer)
         if self.imported:
             raise self.lacks("activations")
         path = self.folder / schema.activations_file(layer)

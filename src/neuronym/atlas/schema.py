@@ -267,6 +267,8 @@ class TargetFacts(Facts):
 
     `preprocess_origin` says in words who states the preprocessing, `preprocess_assumed` what of it
     is assumed (None: not recorded, before 0.2), `note` what that means for the labels.
+    `calibration_layer` is the output layer where it is not among `layers` and was recorded to
+    calibrate confidence on: no table or list has it.
     """
 
     name: str
@@ -278,6 +280,7 @@ class TargetFacts(Facts):
     preprocess_origin: str | None = None
     preprocess_assumed: list[str] | None = None
     note: str | None = None
+    calibration_layer: dict[str, Any] | None = None
 
 
 @dataclass(kw_only=True)

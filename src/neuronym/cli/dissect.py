@@ -138,6 +138,9 @@ def _announce(plan: Plan) -> None:
     line("target", f"{plan.target.name}{random}")
     line("input", f"{describe(plan.target.preprocess)} ({plan.target.origin.words})")
     line("layers", f"{shown}{more}: {counted(plan.units, 'unit')}")
+    if plan.classes:
+        line("", f"{plan.classes.info.name} is recorded too, to calibrate confidence on and for")
+        line("", "nothing else (--no-trust leaves it out)")
     line("pooling", grouped({layer.info.name: layer.pooling for layer in plan.layers}))
     line("probe", f"{plan.probe.name}: {counted(len(plan.probe), 'image')}")
     for sentence in sentences(plan.probe.facts()):

@@ -415,17 +415,28 @@ class LayerPlan:
 
 
 def choose_layers(
-    target: Target, patterns: Sequence[str], pool: str = "auto", layout: str = "auto"
+    target: Target,
+    patterns: Sequence[str],
+    pool: str = "auto",
+    layout: str = "auto",
+    *,
+    known: Sequence[LayerInfo] | None = None,
 ) -> list[LayerPlan]:
     """The layers that names and patterns stand for, in network order, each with its pooling.
 
     Layers that a pattern matches but that cannot be pooled are left out; named ones are refused.
 
+    Args:
+        target: the network under study.
+        patterns: names and globs; none: see `default_layers`.
+        pool, layout: as in `dissect`.
+        known: what `describe_layers` says of the target, if it is at hand; with patterns of calls.
+
     Raises:
         UsageError: an unknown layer, one without units, or a pooling that does not fit.
     """
+    infos = known or describe_layers(target, layout, calls=bool(patterns))
     if patterns:
-        infos = describe_layers(target, layout, calls=True)
         named = {part.strip() for pattern in patterns for part in pattern.split(",")}
         named |= set(patterns)  # a name may hold a comma
         found = described(target, infos, resolve_layers(target, patterns), named)
@@ -437,7 +448,7 @@ def choose_layers(
                 )
         chosen = list({info.name: info for info in found.values() if info.usable}.values())
     else:
-        chosen = default_layers(describe_layers(target, layout))
+        chosen = default_layers(infos)
     if not chosen and not patterns:
         raise UsageError(f"No layer of {target.name} has units that can be recorded.")
     if not chosen:
@@ -446,6 +457,26 @@ def choose_layers(
             f"none has any. See `neuronym layers {target.name}`."
         )
     return [LayerPlan(info, _mode(pool, info)) for info in chosen]
+
+
+def class_layer(
+    target: Target, known: Sequence[LayerInfo], chosen: Sequence[LayerPlan], pool: str = "auto"
+) -> LayerPlan | None:
+    """The output layer of a classifier of known classes, where the chosen layers lack it.
+
+    It is the last layer of one number per image and unit with as many units as there are classes;
+    where there is none, the last layer with so many.
+    """
+    classes = len(target.class_names or ())
+    if chosen[-1].info.units == classes:
+        return None
+    fitting = [info for info in known if info.usable and info.units == classes]
+    vectors = [info for info in fitting if info.layout == "vector"]
+    last = (vectors or fitting)[-1:]
+    there = {plan.info.name for plan in chosen}
+    return next(
+        (LayerPlan(info, _mode(pool, info)) for info in last if info.name not in there), None
+    )
 
 
 def described(

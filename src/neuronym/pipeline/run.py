@@ -73,7 +73,7 @@ def make_feeds(plan: Plan, cache: Cache) -> tuple[TargetPass, EncoderPass]:
     """The two networks that the pass feeds."""
     where = {"device": plan.device, "dtype": plan.dtype, "batch_size": plan.settings.batch_size}
     return (
-        TargetPass(plan.target, plan.layers, cache, **where),
+        TargetPass(plan.target, plan.recorded, cache, **where),
         EncoderPass(plan.encoder, cache, **where),
     )
 

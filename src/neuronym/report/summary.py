@@ -15,7 +15,15 @@ from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.given import describe
 from neuronym.inputs.probes.subsets import sentences
 from neuronym.report.highlights import doubtful, rare, surest_of_layers
-from neuronym.report.statement import evidence, findings, leading, sure, why_unknown
+from neuronym.report.statement import (
+    evidence,
+    findings,
+    kin,
+    leading,
+    sure,
+    why_unknown,
+    word_families,
+)
 
 if TYPE_CHECKING:
     from neuronym.atlas.reader import Atlas
@@ -146,9 +154,9 @@ def score_text(score: float) -> str:
     return f"{score:.2f}" if abs(score) >= 0.1 else f"{score:.2g}"
 
 
-def top_scoring(labels: pd.DataFrame, count: int) -> pd.DataFrame:
+def top_scoring(labels: pd.DataFrame, count: int, by: str = "score") -> pd.DataFrame:
     """Units worth a look: high scores, spread over the layers, no label twice in one."""
-    active = labels[~labels["abstained"]].sort_values("score", ascending=False, kind="stable")
+    active = labels[~labels["abstained"]].sort_values(by, ascending=False, kind="stable")
     active = active.drop_duplicates(["layer", "concept"])
     layers = list(dict.fromkeys(labels["layer"]))
     each = -(-count // max(len(layers), 1))
@@ -377,7 +385,8 @@ def print_unit(unit: Unit, method: str | None = None) -> None:
     elif labels["abstained"].iloc[0]:
         out.print(f"No label: {labels['reason'].iloc[0]}.\n", style="yellow")
     else:
-        out.print(leading(labels["concept"].iloc[0], trust.get("confidence")), style="bold")
+        words = [labels["concept"].iloc[0], *kin(word_families(unit.atlas), labels["concept"])]
+        out.print(leading(" · ".join(words), trust.get("confidence")), style="bold")
         why = unit.atlas.caveats(method) if "confidence" in trust else []
         for note in (*why, *filter(None, [why_unknown(unit.atlas, method)])):
             out.print(note, style="dim")

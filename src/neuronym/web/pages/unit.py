@@ -12,7 +12,7 @@ from neuronym._core.errors import NeuronymError
 from neuronym.analysis.effect.kept import kept
 from neuronym.analysis.effect.table import in_words
 from neuronym.atlas.schema import TRUST
-from neuronym.report.statement import evidence, why_unknown
+from neuronym.report.statement import evidence, kin, why_unknown, word_families
 from neuronym.web.pages.base import NotFoundError, Page, Query, page
 from neuronym.web.view import Card, Exemplar, Label, View, number
 
@@ -33,6 +33,7 @@ class Method:
     caveats: tuple[str, ...]
     evidence: tuple[str, ...]
     unknown: str | None  # why its confidence is not known
+    family: tuple[str, ...]  # of the next labels those of the first one's family
 
     @property
     def span(self) -> tuple[float, float]:
@@ -158,7 +159,9 @@ def _method(view: View, name: str, place: int, rows: list[dict[str, Any]]) -> Me
     told = tuple(evidence(view.atlas, name, view.findings(name, place))) if labels else ()
     unknown = why_unknown(view.atlas, name)
     silent = bool(first["abstained"])
-    return Method(name, labels, silent, reason, trust, caveats, told, unknown)
+    families = view.once("families", lambda: word_families(view.atlas))
+    family = tuple(kin(families, (label.concept for label in labels)))
+    return Method(name, labels, silent, reason, trust, caveats, told, unknown, family)
 
 
 def _effects(view: View, layer: str, unit: int) -> tuple[str, ...]:
