@@ -60,11 +60,9 @@ def prepare(images: int) -> Networks:
     )
 
 
-def one_pass(dtype: str, inputs: Networks, clock: Clock) -> Arrays:
-    """neuronym: both networks fed from one decoding."""
-    settings = {"device": torch.device("cpu"), "dtype": dtype, "batch_size": BATCH}
-    clip = inputs.clip
-    encoder = DualEncoder(
+def encoder(clip: nn.Module) -> Encoder:
+    """The image side of CLIP; texts are not embedded."""
+    return DualEncoder(
         "ViT-B-32",
         clip,
         from_open_clip(clip.visual.preprocess_cfg),
@@ -72,17 +70,23 @@ def one_pass(dtype: str, inputs: Networks, clock: Clock) -> Arrays:
         texts=lambda texts: torch.ones(len(texts), clip.visual.output_dim),
         settings={},
     )
+
+
+def one_pass(dtype: str, inputs: Networks, clock: Clock) -> Arrays:
+    """neuronym: both networks fed from one decoding."""
+    settings = {"device": torch.device("cpu"), "dtype": dtype, "batch_size": BATCH}
+    made = encoder(inputs.clip)
     cache = Cache(tempfile.mkdtemp())
     feeds = (
         TargetPass(inputs.target, choose_layers(inputs.target, LAYERS), cache, **settings),
-        EncoderPass(encoder, cache, **settings),
+        EncoderPass(made, cache, **settings),
     )
     workers = torch.get_num_threads()
     _extract(inputs.warm, feeds, cache, workers)
     with clock():
         done = _extract(inputs.images, feeds, cache, workers)
     widths = {name: 256 << stage for stage, name in enumerate(LAYERS)}
-    widths[IMAGES] = encoder.dim
+    widths[IMAGES] = made.dim
     found = {
         name.removeprefix("."): done.rows(name)[: len(done.images)]
         for name, width in widths.items()

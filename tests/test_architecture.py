@@ -18,6 +18,7 @@ DRAWINGS = ROOT / "src" / "neuronym_drawings"
 FILES = sorted(SOURCE.rglob("*.py"))
 #: The only imports that point upward: shortcuts of objects, made when they are called.
 UPWARD = {
+    ("atlas/reader.py", "Atlas.effect", "analysis"),
     ("atlas/reader.py", "Atlas.searcher", "search"),
     ("atlas/reader.py", "Atlas.serve", "web"),
     ("atlas/unit.py", "Unit.figure", "report"),

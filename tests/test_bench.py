@@ -107,6 +107,7 @@ def test_activations_of_a_unit_are_all_different() -> None:
         problem.activations(16_385, 1, np.random.default_rng(3))
 
 
+@pytest.mark.torture
 def test_extraction_feeds_both_networks_as_two_passes_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, "BATCH", 2)
     inputs, clock = networks.prepare(3), Clock()

@@ -81,7 +81,7 @@ def test_links_between_pages_exist() -> None:
 # -- atlas.json ------------------------------------------------------------------------------------
 
 #: Parts of the manifest whose keys are names, not words of the format.
-NAMED = ("methods", "analyses", "stages", "config", "identity")
+NAMED = ("methods", "analyses", "effects", "stages", "config", "identity")
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +157,7 @@ def test_every_key_that_is_written_is_documented(tmp_path: Path, documented: lis
     masked = masked_world.dissect(tmp_path / "masked", probe)
     masked = label(masked, "netdissect", layers=["maps"], target=masked_world.build(), probe=probe)
     label(masked, "annotations")
+    masked.effect("maps:1", target=masked_world.build(), probe=probe, images=8)
     for name in ("clip-dissect", "clip-search"):
         export_labels(masked, open_format(name), tmp_path / name, method="netdissect")
         import_labels(open_format(name), tmp_path / name, tmp_path / f"from-{name}")

@@ -79,6 +79,8 @@ def place(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(made)
     monkeypatch.setenv("NEURONYM_CACHE", str(made / "cache"))
     monkeypatch.syspath_prepend(str(FAKES))
+    own = next(b.text for b in BLOCKS if b.page == "own-methods.md" and b.language == "python")
+    (made / "mymethods.py").write_text(own.partition("\nnym.label(")[0])
     return made
 
 

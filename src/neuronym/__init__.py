@@ -18,19 +18,21 @@ if TYPE_CHECKING:
     from neuronym._core.errors import NeuronymError, UsageError
     from neuronym.analysis.comparison import compare
     from neuronym.analysis.trust.run import analyse
+    from neuronym.atlas.context import LabelContext
     from neuronym.atlas.reader import Atlas
     from neuronym.atlas.reader import open_atlas as open
     from neuronym.atlas.unit import Unit
     from neuronym.extraction.recording import record
-    from neuronym.inputs.concepts.base import ConceptSet
-    from neuronym.inputs.encoders.base import Encoder
+    from neuronym.inputs.concepts.base import CONCEPTS, ConceptSet
+    from neuronym.inputs.encoders.base import ENCODERS, Encoder
     from neuronym.inputs.preprocess.base import Preprocess
-    from neuronym.inputs.probes.base import Annotation, Mask, Probe, RawImage
-    from neuronym.inputs.targets.base import Target
-    from neuronym.labelling.base import Labeller, Labels, LayerLabels
+    from neuronym.inputs.probes.base import PROBES, Annotation, Mask, Probe, RawImage
+    from neuronym.inputs.targets.base import TARGETS, Target
+    from neuronym.interchange.base import FORMATS, Format
+    from neuronym.labelling.base import LABELLERS, Labeller, Labels, LayerLabels
     from neuronym.labelling.run import label
     from neuronym.pipeline.run import dissect
-    from neuronym.similarity.base import Similarity
+    from neuronym.similarity.base import SIMILARITIES, Similarity
 
 # Public name → where it lives. Nothing is imported before it is asked for, so that
 # `import neuronym` and `neuronym --help` stay fast and free of torch.
@@ -41,6 +43,15 @@ _HOMES = {
     "label": "neuronym.labelling.run",
     "analyse": "neuronym.analysis.trust.run",
     "compare": "neuronym.analysis.comparison",
+    "LabelContext": "neuronym.atlas.context",
+    "CONCEPTS": "neuronym.inputs.concepts.base",
+    "ENCODERS": "neuronym.inputs.encoders.base",
+    "FORMATS": "neuronym.interchange.base",
+    "Format": "neuronym.interchange.base",
+    "LABELLERS": "neuronym.labelling.base",
+    "PROBES": "neuronym.inputs.probes.base",
+    "SIMILARITIES": "neuronym.similarity.base",
+    "TARGETS": "neuronym.inputs.targets.base",
     "Labeller": "neuronym.labelling.base",
     "Labels": "neuronym.labelling.base",
     "LayerLabels": "neuronym.labelling.base",
@@ -62,10 +73,19 @@ _HOMES = {
 former.install()
 
 __all__ = [
+    "CONCEPTS",
+    "ENCODERS",
+    "FORMATS",
+    "LABELLERS",
+    "PROBES",
+    "SIMILARITIES",
+    "TARGETS",
     "Annotation",
     "Atlas",
     "ConceptSet",
     "Encoder",
+    "Format",
+    "LabelContext",
     "Labeller",
     "Labels",
     "LayerLabels",

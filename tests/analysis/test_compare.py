@@ -15,6 +15,7 @@ import pytest
 
 import neuronym as nym
 from neuronym._core.errors import UsageError
+from neuronym._core.words import fold
 from neuronym.analysis import comparison as module
 from neuronym.analysis import matching
 from neuronym.analysis.comparison import compare
@@ -119,6 +120,16 @@ def test_shares_are_those_counted_by_hand(atlas: Atlas) -> None:
     assert row["b_in_a_synonyms"] == pytest.approx(3 / 5)
     # Unit 1: both of one's words match "moss", which has partners; "red" and "blue" have none.
     assert row["jaccard_synonyms"] == pytest.approx((1 / 3 + 1.5 / 3.5 + 1 / 2 + 0 + 1) / 5)
+    # Families, by spelling here: singular and plural, nothing more.
+    assert row["same_family"] == row["same_lemma"] == pytest.approx(2 / 5)
+    labels = {
+        name: atlas.first_labels("detect", method=name).set_index("unit") for name in ("one", "two")
+    }
+    units = [0, 1, 2, 4, 6]
+    every = [[fold(labels[name]["concept"][unit]) for unit in units] for name in ("one", "two")]
+    by_hand = np.mean([a == b for a in every[0] for b in every[1]])
+    assert row["chance"] == row["chance_family"] == pytest.approx(by_hand)
+    assert 0 < by_hand < row["same"]
     assert found.words.unembedded == ("a_b", "A b")
     assert "2 labels, such as 'a_b', are no concepts of the atlas" in synonyms(found)
 

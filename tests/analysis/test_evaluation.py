@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -478,9 +478,18 @@ def test_agreement_of_annotators(atlas: Atlas, tmp_path: Path) -> None:
     found = row(atlas, "agreement", truth=str(tmp_path / "t.csv"))
     assert (found["annotators"], found["units"], found["several"], found["unsure"]) == (2, 4, 3, 1)
     assert found["agree"] == pytest.approx(2 / 3)
+    # Six answers in pairs: red twice, none twice, dog, cat.
+    assert found["chance"] == pytest.approx((2 + 2) / (6 * 5))
+    assert (found["agree_family"], found["chance_family"]) == (found["agree"], found["chance"])
     # red red | – – | dog cat: 1 − (6 − 1)·2/(36 − 4 − 4 − 1 − 1)
     assert found["alpha"] == pytest.approx(1 - 10 / 26)
     assert found["alpha_interpretable"] == 1
+    dogs = [replace(a, label={"cat": "dogs"}.get(a.label, a.label)) for a in rows]
+    write_answers(dogs, tmp_path / "dogs.csv")
+    found = row(atlas, "agreement", truth=str(tmp_path / "dogs.csv"))
+    assert found["agree"] == pytest.approx(2 / 3)
+    assert found["agree_family"] == 1
+    assert found["chance_family"] == pytest.approx(3 * 2 / (6 * 5))
     with pytest.raises(UsageError, match="Classes have no annotators"):
         row(atlas, "agreement", truth="classes", layer="head")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from benchmarks import held_out
 from scipy.stats import mannwhitneyu
 
 import neuronym as nym
@@ -183,6 +184,31 @@ def test_in_the_atlas(atlas, tmp_path) -> None:
     assert permuted["word_agreement"] <= permuted["agreement"] < found["agreement"].mean()
     again = open_analysis("faithfulness").run(LabelContext(made), made.method(), ["detect"])
     np.testing.assert_array_equal(again.layers["detect"]["f1"], found["f1"])
+
+
+@pytest.mark.parametrize("test", held_out.TESTS)
+def test_units_that_say_nothing_are_hardly_ever_discovered(shuffles, test: str) -> None:
+    """Activations moved to other images, jointly: of all units, and of half of them."""
+    every, some = shuffles
+    assert np.count_nonzero([(found[test] <= 0.05).any() for _, found in every]) <= 3
+    hits = [(found[test] <= 0.05, moved) for moved, found in some]
+    shares = np.array([(hit & moved).sum() / max(hit.sum(), 1) for hit, moved in hits])
+    assert shares.mean() <= 0.05 + 2 * shares.std(ddof=1) / np.sqrt(len(shares))
+    if test == "held_out_q":  # the other half does say something
+        assert np.mean([hit[~moved].mean() for hit, moved in hits]) > 0.5
+
+
+@pytest.fixture(scope="module")
+def shuffles(atlas):
+    """By shuffle which units were moved and what was found: all units, then half of them."""
+    context, layers = LabelContext(atlas), ["detect"]
+    return [
+        [(moved["detect"], found["detect"]) for moved, found in made]
+        for made in (
+            held_out.shuffled(context, layers, 15),
+            held_out.shuffled(context, layers, 8, 0.5),
+        )
+    ]
 
 
 def test_failing_metrics_are_asked_for_under_a_warning(atlas) -> None:

@@ -155,7 +155,7 @@ def test_a_full_disk_names_the_option_and_loses_nothing(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The disk is full when the second of three shards is written."""
-    monkeypatch.setattr("neuronym.extraction.run.SHARD_IMAGES", 8)
+    monkeypatch.setattr("neuronym.extraction.shards.SHARD_IMAGES", 8)
     whole, written = os.replace, []
 
     def replace(source: object, target: object) -> None:

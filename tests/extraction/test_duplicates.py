@@ -188,7 +188,7 @@ def test_copies_of_one_file_are_one_image(tmp_path: Path) -> None:
 def test_rows_are_those_of_the_images_that_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("neuronym.extraction.run.SHARD_IMAGES", 32)
+    monkeypatch.setattr("neuronym.extraction.shards.SHARD_IMAGES", 32)
     pictures = _photographs()
     done = _grouped([pictures[n % 9] for n in range(100)], tmp_path)
     assert len(done.images) == 9

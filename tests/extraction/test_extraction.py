@@ -56,7 +56,7 @@ def _expected(probe: ListProbe, network: Means) -> np.ndarray:
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neuronym.extraction.run.SHARD_IMAGES", 12)
+    monkeypatch.setattr("neuronym.extraction.shards.SHARD_IMAGES", 12)
 
 
 @pytest.mark.usefixtures("small_shards")
@@ -126,7 +126,7 @@ def test_a_changed_image_is_noticed(tmp_path: Path) -> None:
 
 
 def test_a_shard_without_readable_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neuronym.extraction.run.SHARD_IMAGES", 4)
+    monkeypatch.setattr("neuronym.extraction.shards.SHARD_IMAGES", 4)
     probe, cache = ListProbe(10, broken=[4, 5, 6, 7]), Cache(tmp_path)
     for _ in range(2):
         done = extract(probe, [Means(cache)], cache, batch_size=4)
@@ -174,7 +174,7 @@ class Flaky(ListProbe):
 def test_an_error_that_passes_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, healthy_first: bool
 ) -> None:
-    monkeypatch.setattr("neuronym.extraction.run._HOLD_BYTES", 0)  # every image is read twice
+    monkeypatch.setattr("neuronym.extraction.loading._HOLD_BYTES", 0)  # every image is read twice
     cache = Cache(tmp_path)
     wanted = _values(extract(ListProbe(31), [Means(cache, salt="other")], cache, batch_size=4))
     if healthy_first:

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from neuronym._core.errors import UsageError
-from neuronym.extraction.passes import choose_layers, default_layers
+from neuronym.extraction.passes import choose_layers, class_layer, default_layers
 from neuronym.extraction.recording import describe_layers
 from neuronym.inputs.targets.base import open_target
 
@@ -38,3 +40,22 @@ def test_patterns_leave_out_what_has_no_units_and_names_do_not() -> None:
         choose_layers(target, ["layer5"])
     with pytest.raises(UsageError, match="no class token. Use --pool auto"):
         choose_layers(target, ["layer4"], pool="cls")
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen", "found"),
+    [
+        ("resnet18:weights=random", "layer3", "fc"),
+        ("resnet18:weights=random", "fc", None),
+        ("squeezenet1_1:weights=random", "features.4", "classifier.3"),
+        ("squeezenet1_1:weights=random", "classifier.1", None),
+    ],
+)
+def test_the_output_layer_is_the_last_with_a_unit_for_each_class(name, chosen, found) -> None:
+    target = replace(open_target(name), class_names=tuple(map(str, range(1000))))
+    known = describe_layers(target)
+    layers = choose_layers(target, [chosen], known=known)
+    layer = class_layer(target, known, layers)
+    assert (layer and layer.info.name) == found
+    assert class_layer(replace(target, class_names=("a", "b")), known, layers) is None
+    assert class_layer(replace(target, class_names=None), known, layers) is None

@@ -9,7 +9,7 @@ import torch
 
 import maps_replica
 from neuronym.extraction.cache import Cache
-from neuronym.extraction.maps import Highest, Maps, gathered, shrunk, small_grid
+from neuronym.extraction.maps import Highest, Maps, beside, gathered, shrunk, small_grid
 from neuronym.extraction.passes import TargetPass, choose_layers
 from neuronym.extraction.run import extract
 from neuronym.extraction.sight import sights_of
@@ -79,13 +79,13 @@ def _pass(folder: Path, probe: Spotted | None = None) -> tuple[TargetPass, objec
     how = {"device": torch.device("cpu"), "dtype": "float32", "batch_size": 16}
     feed = TargetPass(target, plans, Cache(folder), maps=2, **how)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("neuronym.extraction.run.SHARD_IMAGES", 16)
+        patch.setattr("neuronym.extraction.shards.SHARD_IMAGES", 16)
         return feed, extract(probe or Spotted(), [feed], Cache(folder), batch_size=16, workers=1)
 
 
 def test_shards_keep_maps_of_every_layout(passed: tuple) -> None:
     _, feed, done = passed
-    assert set(done.beside) == set(LAYERS)  # the head has no positions
+    assert set(done.beside) == set(map(beside, LAYERS))  # the head has no positions
     batch = np.stack([Spotted().read(i).seen(feed.preprocess)[0] for i in range(60)])
     recorded = dict(zip(feed.plans, feed._recorded(feed._input(batch)), strict=True))
     for layer in LAYERS:
@@ -93,7 +93,7 @@ def test_shards_keep_maps_of_every_layout(passed: tuple) -> None:
         rows = np.argsort(-values, 0, kind="stable")[:1].T  # the highest of all is so in its shard
         wanted = np.ones(rows.shape, bool)
         grid = small_grid(info.grid)
-        found, units, lacking = gathered(done.beside[layer], rows, wanted, grid)
+        found, units, lacking = gathered(done.beside[beside(layer)], rows, wanted, grid)
         assert not lacking.any()
         whole = info.maps_of(recorded[layer], torch.tensor(rows[:, 0]), torch.tensor(units))
         for one, value in zip(whole.numpy(), found.values(), strict=True):
@@ -108,7 +108,7 @@ def test_what_shards_lack_is_told(passed: tuple) -> None:
     values = done.rows("last")[:]
     lowest = values.argmin(0)[:, None]
     both = np.concatenate([values.argmax(0)[:, None], lowest], 1)
-    parts = list(done.beside["last"])
+    parts = list(done.beside[beside("last")])
     _, units, lacking = gathered(parts, both, np.ones(both.shape, bool), (12, 12))
     assert units.tolist() == [0, 0, 1, 1]
     assert lacking.tolist() == [False, True, False, True]
@@ -118,21 +118,20 @@ def test_what_shards_lack_is_told(passed: tuple) -> None:
 
 def test_a_stopped_pass_leaves_no_images_to_the_next(tmp_path: Path, passed: tuple) -> None:
     _, feed, done = passed
-    feed._highest["last"] = Highest(2, (12, 12), 2)  # what a pass that was stopped had begun
-    feed._highest["last"].add(
-        np.full((3, 2), 1e9, np.float32), *np.nonzero(np.ones((3, 2))), _maps(6)
-    )
+    begun = (*np.nonzero(np.ones((3, 2))), _maps(6))  # by a pass that was stopped
+    feed._kept._highest["last"] = Highest(2, (12, 12), 2)
+    feed._kept.add("last", np.full((3, 2), 1e9, np.float32), begun)
     for path, _ in (part for parts in done.beside.values() for part in parts):
         path.unlink()
     for parts in done.parts.values():
         os.unlink(parts[0][0])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("neuronym.extraction.run.SHARD_IMAGES", 16)
+        patch.setattr("neuronym.extraction.shards.SHARD_IMAGES", 16)
         again = extract(Spotted(), [feed], Cache(passed[0]), batch_size=16, workers=1)
-    kept = [path.exists() for path, _ in again.beside["last"]]
+    kept = [path.exists() for path, _ in again.beside[beside("last")]]
     assert kept == [True, False, False, False]  # only the shard that was computed anew
     top = again.rows("last")[:16].argmax(0)[:, None]
-    assert not gathered(again.beside["last"], top, np.ones((2, 1), bool), (12, 12))[2].any()
+    assert not gathered(again.beside[beside("last")], top, np.ones((2, 1), bool), (12, 12))[2].any()
 
 
 def _maps(count: int) -> Maps:

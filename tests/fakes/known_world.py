@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +37,22 @@ class Many(nn.Module):
         return self.detect(images).mean((2, 3))
 
 
+class Deep(Many):
+    """With a layer of detectors, `inner`, before the class neurons, which see what it lets pass."""
+
+    def __init__(self, noise: float, seed: int, units: int = UNITS) -> None:
+        super().__init__(noise, seed, units)
+        self.inner = nn.Conv2d(3, len(NAMES), 1)
+        self.detect = self._modules.pop("detect")  # the class neurons come last
+        with torch.no_grad():
+            weight = torch.tensor([COLOURS[name] for name in NAMES]) * 2 - 1
+            self.inner.weight.copy_(weight[:, :, None, None])
+            self.inner.bias.zero_()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return super().forward(images) + 0 * self.inner(images).mean((1, 2, 3))[:, None]
+
+
 def colour(unit: int) -> str:
     """What a unit detects."""
     return NAMES[(unit if unit % UNITS < LIARS else unit + 1) % len(NAMES)]
@@ -48,20 +65,29 @@ def known_atlas(
     images: int = 60,
     units: int = UNITS,
     words: list[str] = WORDS,
+    **settings: Any,
 ) -> Atlas:
-    """Labels of the units of one such network, whose class names are colours in turn."""
-    classes = tuple(NAMES[unit % len(NAMES)] for unit in range(units))
+    """Labels of the units of one such network, whose class names are colours in turn.
+
+    With `layers` among the settings the network is a `Deep` one.
+    """
+    given = {"layers": ["detect"], "keep": "all"} | settings
     return nym.dissect(
-        Target("detectors", Many(noise, seed, units).eval(), SMALL, classes),
-        layers=["detect"],
+        known_target(noise, seed, units, Deep if "layers" in settings else Many),
         probe=coloured_images(images, seed),
         concepts=words,
         encoder=ColourEncoder(),
         similarity="soft-wpmi:top_k=6",
-        keep="all",
         out=str(folder),
         cache=str(folder.parent / "cache"),
+        **given,
     )
+
+
+def known_target(noise: float, seed: int, units: int, kind: type[Many] = Many) -> Target:
+    """Such a network, with its class names."""
+    classes = tuple(NAMES[unit % len(NAMES)] for unit in range(units))
+    return Target("detectors", kind(noise, seed, units).eval(), SMALL, classes)
 
 
 def right(atlas: Atlas) -> np.ndarray:

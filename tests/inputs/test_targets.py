@@ -110,7 +110,7 @@ def test_random_weights_are_drawn_from_the_seed(name):
         ("hf:x/y,tag=3", "It takes weights .* revision"),
         ("python:nowhere", "python:MODULE:FUNCTION"),
         ("python:nowhere_at_all:f", "name an importable module .* got 'nowhere_at_all'"),
-        ("python:json:dunps", "name a function of json, got 'dunps'. Nearest: dumps"),
+        ("python:json:dunps", "name a class or function of json, got 'dunps'. Nearest: dumps"),
         ("python:json:dumps,seed=3", "known parameters, got 'seed=3'"),
         ("", "a name such as kind or kind:detail"),
     ],
@@ -536,7 +536,11 @@ def test_functions_in_the_current_folder(here, tmp_path):
     [
         ("tinynets:wrong", UsageError, "returns a torch module, .* which returns int"),
         ("tinynets:fails", NeuronymError, "python:tinynets:fails failed: KeyError: 'lost'"),
-        ("tinynets:nett", UsageError, "name a function of tinynets, got 'nett'. Nearest: net"),
+        (
+            "tinynets:nett",
+            UsageError,
+            "name a class or function of tinynets, got 'nett'. Nearest: net",
+        ),
         ("needs:net", NeuronymError, "needs cannot be imported: .*a_package_that_is_not_there"),
         ("broken:net", NeuronymError, "broken cannot be imported: SyntaxError"),
     ],

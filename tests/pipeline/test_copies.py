@@ -63,7 +63,7 @@ def build() -> nym.Target:
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEURONYM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("neuronym.extraction.run.SHARD_IMAGES", 64)
+    monkeypatch.setattr("neuronym.extraction.shards.SHARD_IMAGES", 64)
 
 
 def noise(number: int) -> Image.Image:

@@ -24,7 +24,7 @@ WORDS = [*COLOURS, "nonsense", "gibberish"]
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEURONYM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("neuronym.extraction.run.SHARD_IMAGES", 16)
+    monkeypatch.setattr("neuronym.extraction.shards.SHARD_IMAGES", 16)
 
 
 def dissect(out: Path, **changed: Any) -> nym.Atlas:
@@ -378,8 +378,8 @@ def test_a_similarity_of_ones_own_is_kept(tmp_path: Path, kind: type[Opposite]) 
         nym.label(atlas, ClipDissect(kind(weight=2)), encoder=ColourEncoder())
     assert open_similarity(facts["with_defaults"]) == kind(weight=2)
     assert atlas["detect", 0].figure() is not None
-    with pytest.raises(nym.UsageError, match="a class of somebody's own: import its module first"):
-        open_similarity("python:os.path.Cos,weight=2")
+    with pytest.raises(nym.UsageError, match="Import its module first"):
+        open_similarity("python:antigravity.Cos,weight=2")
 
 
 def test_another_similarity_costs_no_forward_pass(

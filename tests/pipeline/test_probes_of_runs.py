@@ -23,7 +23,7 @@ imagecodecs = pytest.importorskip("imagecodecs")
 def twelve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Coloured pictures as 12-bit PNG files in two sub-folders, with files that are no images."""
     monkeypatch.setenv("NEURONYM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("neuronym.extraction.run.SHARD_IMAGES", 16)
+    monkeypatch.setattr("neuronym.extraction.shards.SHARD_IMAGES", 16)
     for number, pixels in enumerate(coloured_images(40)):
         folder = tmp_path / "photos" / ("a" if number < 20 else "b")
         folder.mkdir(parents=True, exist_ok=True)

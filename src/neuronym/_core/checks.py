@@ -40,23 +40,27 @@ def nearest(word: str, known: Iterable[str], limit: int = 3) -> list[str]:
     return [by_fold[f] for f in (found + starts)[:limit]]
 
 
-def integer(argument: str, value: object, low: int, high: int | None = None) -> int:
+def integer(argument: str, value: object, low: int | None = None, high: int | None = None) -> int:
     """`value` as an int within [low, high], from an int or its text."""
-    bounds = f"a whole number of at least {low}" if high is None else f"a whole number {low}…{high}"
+    bounds = "a whole number"
+    if low is not None:
+        bounds += f" of at least {low}" if high is None else f" {low}…{high}"
     try:
         number = int(str(value)) if not isinstance(value, bool) else None
     except ValueError:
         number = None
-    if number is None or number < low or (high is not None and number > high):
+    if number is None or (low is not None and number < low) or (high is not None and number > high):
         raise misuse(argument, bounds, value)
     return number
 
 
-def real(argument: str, value: object, low: float, high: float = float("inf")) -> float:
+def real(
+    argument: str, value: object, low: float = float("-inf"), high: float = float("inf")
+) -> float:
     """`value` as a finite float within [low, high], from a number or its text."""
-    bounds = (
-        f"a number of at least {low:g}" if high == float("inf") else f"a number {low:g}…{high:g}"
-    )
+    bounds = "a number"
+    if low != float("-inf"):
+        bounds += f" of at least {low:g}" if high == float("inf") else f" {low:g}…{high:g}"
     try:
         number = float(value) if not isinstance(value, bool) else None  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):

@@ -7,6 +7,8 @@ import importlib
 import inspect
 import pkgutil
 import re
+import sys
+import typing
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +18,8 @@ from neuronym._core import checks
 from neuronym._core.checks import misuse, nearest
 
 _SPECIAL = "+:,\\"
+#: What names of the user's own classes and functions begin with.
+OWN = "python"
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,10 @@ class Registry:
         """Import the files of the package, once: each registers what it holds."""
         package, self._package = self._package, ""
         if package:
+            from neuronym._core.plugins import load_plugins  # not before a registry is asked
+
             import_files(package)
+            load_plugins()
 
     def register(
         self,
@@ -260,6 +267,27 @@ def _yes_or_no(argument: str, value: object) -> bool:
     return words[checks.choice(argument, str(value).lower(), words)]
 
 
+def _reader(owner: type, field: str, hint: Any) -> Callable[[str, object], object]:
+    """How a plain field of a dataclass reads a value, by the type that it states."""
+    options = [option for option in typing.get_args(hint) if option is not type(None)]
+    if typing.get_origin(hint) is typing.Literal:
+        return partial(checks.choice, allowed=tuple(str(option) for option in options))
+    if type(None) in typing.get_args(hint) and len(options) == 1:
+        return _reader(owner, field, options[0])
+    readers: dict[Any, Callable[[str, object], object]] = {
+        int: checks.integer,
+        float: checks.real,
+        bool: _yes_or_no,
+        str: lambda _, value: str(value),
+    }
+    if hint not in readers:
+        raise TypeError(
+            f"{owner.__name__}.{field}: a parameter is an int, float, bool, str or Literal, or "
+            f"comes with how it is read (`neuronym.whole`, …); got {hint}."
+        )
+    return readers[hint]
+
+
 def _field(default: object, read: Callable[[str, object], object]) -> Any:
     return dataclasses.field(default=default, metadata={"read": read})
 
@@ -267,41 +295,67 @@ def _field(default: object, read: Callable[[str, object], object]) -> Any:
 class Parameterised:
     """What a name with parameters stands for; subclasses are frozen dataclasses of the parameters.
 
+    A field made by `whole`, `number`, `word`, `flag` or `text` states what it accepts. A plain
+    one, such as `k: int = 10`, takes what its type says: int, float, bool, str or
+    `Literal["a", "b"]`, each also with `| None`.
+
     Attributes:
         name: under which it is registered.
+        address: `python:MODULE.CLASS` where a name opened a class of the user's own.
     """
 
     name: ClassVar[str]
+    address: ClassVar[str | None] = None
+    _derived: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """A class that states no name is called after itself: `NearestWords` is `nearest-words`."""
+        super().__init_subclass__(**more)
+        stated = [base for base in cls.__mro__ if "name" in vars(base)]
+        if not stated or "_derived" in vars(stated[0]):
+            cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
+            cls._derived = True
 
     def __post_init__(self) -> None:
         """Bring every field into its type, or raise UsageError.
 
         None is accepted where it is the default: it stands for a value that is filled in later.
         """
-        for entry in dataclasses.fields(self):
+        hints: dict[str, Any] = {}
+        for entry in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, entry.name)
             if value is None and entry.default is None:
                 continue
-            object.__setattr__(self, entry.name, entry.metadata["read"](entry.name, value))
+            read = entry.metadata.get("read")
+            if read is None:
+                hints = hints or typing.get_type_hints(type(self))
+                read = _reader(type(self), entry.name, hints[entry.name])
+            object.__setattr__(self, entry.name, read(entry.name, value))
 
     @classmethod
     def from_name(cls, name: Name) -> Self:
         """What a parsed name stands for.
 
         Raises:
-            UsageError: a parameter it does not have, or a value that does not fit.
+            UsageError: a parameter it does not have, one that is missing, or a value that does not
+                fit.
         """
-        known = [entry.name for entry in dataclasses.fields(cls)]
+        fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+        known = [entry.name for entry in fields]
         detail = [name.detail] if name.detail else []
         strangers = detail + [k for k in name.params if k not in known]
+        form = f"{name.kind}:name=value,name=value" if known else name.kind
+        expected = f"have parameters among {', '.join(known)}" if known else "have no parameters"
         if strangers:
             near = checks.nearest(strangers[0], known)
             remedy = f"Nearest: {', '.join(near)}. " if near else ""
-            form = f"{name.kind}:name=value,name=value" if known else name.kind
-            expected = (
-                f"have parameters among {', '.join(known)}" if known else "have no parameters"
-            )
             raise checks.misuse(name.kind, expected, strangers[0], f"{remedy}Write it {form}.")
+        unset = dataclasses.MISSING
+        needed = [e.name for e in fields if e.default is unset and e.default_factory is unset]
+        if missing := [key for key in needed if key not in name.params]:
+            raise checks.misuse(
+                name.kind, f"have {', '.join(missing)}", "none", f"Write it {form}."
+            )
         return cls(**name.params)
 
     @property
@@ -315,7 +369,9 @@ class Parameterised:
             for entry in dataclasses.fields(self)
             if getattr(self, entry.name) != entry.default
         ]
-        return self.name + (":" + ",".join(given) if given else "")
+        full = vars(type(self)).get("address") or self.name  # not that of a class it is made from
+        separator = "," if ":" in full else ":"
+        return full + (separator + ",".join(given) if given else "")
 
     def __str__(self) -> str:
         return self.spec
@@ -329,6 +385,7 @@ def opened(registry: Registry, kind: type[T], given: str | T) -> T:
 
     Raises:
         UsageError: no such entry, no such parameter, or a value that does not fit.
+        NeuronymError: a module of one's own cannot be imported.
     """
     if isinstance(given, kind):
         return given
@@ -336,7 +393,52 @@ def opened(registry: Registry, kind: type[T], given: str | T) -> T:
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
         raise checks.misuse(registry.noun, f"a name or {article} {kind.__name__}", given)
     name = parse(registry.expand(given), registry.noun)
+    if name.kind == OWN:
+        return _own(registry.noun, kind, name)
     return registry[name.kind].make.from_name(name)
+
+
+def kept(text: str) -> str:
+    """How an atlas keeps a name that a user typed; imports the module of one of the user's own.
+
+    >>> kept("clip-avg:k=5"), kept("python:json:JSONDecoder")
+    ('clip-avg:k=5', 'python:json.JSONDecoder')
+    """
+    if not text.startswith(f"{OWN}:"):
+        return text
+    name = parse(text)
+    if ":" in name.detail:
+        from neuronym._core.plugins import imported
+
+        imported(name.detail, "name", f"{OWN}:MODULE:CLASS")
+    return f"{OWN}:{text.removeprefix(f'{OWN}:').replace(':', '.', 1)}"
+
+
+def _own(noun: str, kind: type[T], name: Name) -> T:
+    """What a class of the user's own makes of a name's parameters.
+
+    `python:MODULE:CLASS` imports the module. `python:MODULE.CLASS`, as atlases keep it, takes a
+    class that is imported already: an atlas must not decide what code is run.
+    """
+    from neuronym._core.plugins import imported
+
+    address = f"{OWN}:{name.detail.replace(':', '.')}"
+    form = f"{OWN}:MODULE:CLASS, where CLASS is a {kind.__name__}"
+    if ":" in name.detail:
+        found = imported(name.detail, noun, form)
+    else:
+        module, _, own = name.detail.rpartition(".")
+        found = getattr(sys.modules.get(module), own, None)
+        if found is None:
+            remedy = f"Import its module first, or write {OWN}:{module or 'MODULE'}:{own}."
+            raise misuse(noun, f"one of neuronym's or {form}", address, remedy)
+    if not (isinstance(found, type) and issubclass(found, kind)):
+        raise misuse(noun, form, checks.Verbatim(f"{address}, which is none"))
+    if inspect.isabstract(found):
+        lacking = ", ".join(sorted(found.__abstractmethods__))
+        raise misuse(noun, f"have {lacking}", checks.Verbatim(f"{address}, which lacks it"))
+    found.address = address
+    return found.from_name(Name(address, "", name.params))
 
 
 def _text(value: object) -> str:

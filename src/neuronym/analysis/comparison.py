@@ -12,13 +12,16 @@ import pandas as pd
 from jaxtyping import Float, Int64
 
 from neuronym._core.checks import Verbatim, misuse
+from neuronym._core.words import fold
+from neuronym.analysis.families import families_of
 from neuronym.analysis.matching import Embed, Vocabulary, vocabulary
 from neuronym.atlas.reader import Atlas, first_of, opened
 
 DEPTH = 5  # labels per unit that "within the first five" looks at
 _SHARES = ("same", "a_in_b", "b_in_a", "jaccard")
 _WAYS = {"exact": "", "lemma": "_lemma", "synonyms": "_synonyms"}
-_COLUMNS = [f"{name}{ending}" for ending in _WAYS.values() for name in _SHARES]
+_FAMILY = ("same_family", "chance", "chance_family")
+_COLUMNS = [*(f"{name}{ending}" for ending in _WAYS.values() for name in _SHARES), *_FAMILY]
 _CONTRADICTIONS = [
     "layer",
     "unit",
@@ -44,7 +47,9 @@ class Comparison:
         agreement: layer, a, b, units; the share of the units with the same first label (`same`),
             with a's first label among b's first five (`a_in_b`), the reverse (`b_in_a`), and the
             mean overlap of the first five (`jaccard`); the four again with singular and plural
-            the same (`same_lemma`, …), and up to synonyms (`same_synonyms`, …).
+            the same (`same_lemma`, …), and up to synonyms (`same_synonyms`, …). The share whose
+            first labels are of one family (`same_family`), and what both would be on average if
+            one method's labels were permuted over these units (`chance`, `chance_family`).
         methods: method, layers, units, labelled, abstained, seconds.
         abstentions: layer, method, units, labelled, abstained.
         disagreements: layer, unit, a, b, a_label, b_label, a_score, b_score, confidence: units
@@ -92,6 +97,8 @@ def compare(
     same = vocabulary(
         atlas, (word for name in names for word in labels[name].words), synonyms, embed
     )
+    families = families_of(atlas)
+    heads = np.unique([families.of(word) for word in same.words], return_inverse=True)[1]
     facts = atlas.manifest.methods
     baseline = {name: facts.get(name, {}).get("baseline", False) for name in names}
     agreement, disagreements = [], []
@@ -100,7 +107,9 @@ def compare(
             if layer in labels[a].layers and layer in labels[b].layers:
                 left, right = labels[a].top(layer, same), labels[b].top(layer, same)
                 pair = {"layer": layer, "a": a, "b": b}
-                agreement.append(pair | _agreement(left.words, right.words, same))
+                shares = _agreement(left.words, right.words, same)
+                shares |= _families(left.words[:, 0], right.words[:, 0], same, heads)
+                agreement.append(pair | shares)
                 if baseline[a] or baseline[b]:
                     continue  # their scores mean nothing
                 disagreements += [pair | row for row in _contradictions(left, right, same, most)]
@@ -197,6 +206,27 @@ def _agreement(a: np.ndarray, b: np.ndarray, same: Vocabulary) -> dict[str, floa
             f"{name}{ending}": float(value.mean()) if len(a) else np.nan
             for name, value in zip(_SHARES, values, strict=True)
         }
+    return found
+
+
+def _families(
+    a: Int64[np.ndarray, " unit"],
+    b: Int64[np.ndarray, " unit"],
+    same: Vocabulary,
+    heads: Int64[np.ndarray, " word"],
+) -> dict[str, float]:
+    """The same first label by family, and by chance: over all ways to pair the units' labels."""
+    both = (a >= 0) & (b >= 0)
+    if not both.any():
+        return dict.fromkeys(_FAMILY, np.nan)
+    a, b = a[both], b[both]
+    pairs = same.pairs(a[:, None], b[:, None], "exact")[:, 0, 0]
+    found = {"same_family": float((pairs | (heads[a] == heads[b])).mean())}
+    keys = {"chance": np.unique([fold(w) for w in same.words], return_inverse=True)[1]}
+    keys["chance_family"] = heads
+    for name, key in keys.items():
+        counts = (np.bincount(key[side], minlength=len(key)) / len(side) for side in (a, b))
+        found[name] = float(np.dot(*counts))
     return found
 
 

@@ -94,6 +94,10 @@ class Families:
         """Whether two words are of one family; None is of none."""
         return first is not None and second is not None and self.of(first) == self.of(second)
 
+    def together(self, words: Sequence[str], most: int = 3) -> list[str]:
+        """The first of some words and, in their order, the others of its family, `most` in all."""
+        return [word for word in words if self.same(words[0], word)][:most]
+
     @functools.cached_property
     def members(self) -> dict[str, list[str]]:
         """Leading word → the words of its family, in the order of the list."""

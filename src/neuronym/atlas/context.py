@@ -19,6 +19,7 @@ from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym._core.types import Rows
 from neuronym.atlas.reader import Atlas
 from neuronym.extraction.cache import Cache, CacheEntry
+from neuronym.extraction.interventions import ChangedPass
 from neuronym.extraction.passes import (
     IMAGES,
     EncoderPass,
@@ -213,7 +214,7 @@ class Sources:
     def plans(self) -> list[LayerPlan]:
         """How the layers of the atlas are recorded."""
         s = self.settings
-        return choose_layers(self.target, list(self.atlas.layers), s.pool, s.layout)
+        return choose_layers(self.target, list(self.atlas.recorded), s.pool, s.layout)
 
     def grid(self, layer: str) -> tuple[int, int]:
         """Height and width of a layer's activation maps.
@@ -248,6 +249,11 @@ class Sources:
     def target_pass(self) -> TargetPass:
         """The target's side of the pass that made the atlas. Setting it up takes forwards."""
         return TargetPass(self.target, self.plans, self.cache, **self._how)
+
+    def changed_pass(self, layers: Sequence[str]) -> ChangedPass:
+        """The target with units of these layers changed as it runs, or read, in float32."""
+        plans = [plan for plan in self.plans if plan.info.name in set(layers)]
+        return ChangedPass(self.target, plans, self.cache, **self._how | {"dtype": "float32"})
 
     def encoder(self, name: str | None = None) -> Encoder:
         """An encoder by name; None: the one the atlas was made with."""
@@ -479,7 +485,7 @@ class LabelContext:
 
     def units(self, layer: str) -> int:
         """How many units a layer has."""
-        return int(self.atlas.layers[layer]["units"])
+        return int(self.atlas.recorded[layer]["units"])
 
     def statistics(self, layer: str) -> pd.DataFrame:
         """The rows of units.parquet of a layer, in the order of its units."""

@@ -12,6 +12,7 @@ import numpy as np
 from neuronym._core import hashing, storage
 from neuronym._core.checks import integer, misuse, nearest
 from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.registry import kept
 from neuronym.atlas import schema
 from neuronym.atlas.maps import LayerMaps, open_maps
 from neuronym.atlas.schema import MANIFEST, LayerFacts, Manifest, read_manifest
@@ -98,6 +99,12 @@ class Atlas:
         return {entry["layer"]: entry for entry in self.manifest.target.layers}
 
     @property
+    def recorded(self) -> dict[str, Any]:
+        """`layers`, and after them the output layer where only confidence is calibrated on it."""
+        extra = self.manifest.target.calibration_layer
+        return self.layers | ({extra["layer"]: extra} if extra else {})
+
+    @property
     def imported(self) -> str | None:
         """The format of the files that this atlas was imported from; None if it was dissected."""
         return (self.manifest.imported or {}).get("format")
@@ -105,8 +112,8 @@ class Atlas:
     def class_names(self, layer: str) -> dict[int, str]:
         """unit → class, for the output layer of a classifier of known classes; else empty."""
         names = self.manifest.target.class_names or []
-        last = layer == list(self.layers)[-1]
-        fits = self.layers[layer]["units"] == len(names)
+        last = layer == list(self.recorded)[-1]
+        fits = self.recorded[layer]["units"] == len(names)
         return dict(enumerate(names)) if last and fits else {}
 
     @property
@@ -362,11 +369,13 @@ class Atlas:
             return methods[0]
         if name in methods:
             return name
-        facts = self.manifest.methods
+        facts, asked = self.manifest.methods, kept(name)
         for key in ("method", "labeller"):
-            found = [m for m in methods if m in facts and facts[m].get(key) == name]
+            found = [m for m in methods if m in facts and facts[m].get(key) == asked]
             if found:
                 break
+        else:
+            found = [m for m in methods if m == name.replace(":", ".", 1)]
         if len(found) != 1:
             near = nearest(name, methods)
             remedy = f"Nearest: {', '.join(near)}." if near else ""
@@ -403,7 +412,8 @@ class Atlas:
         Raises:
             NeuronymError: they were not kept.
         """
-        self.check_unit(layer)
+        if layer not in self.recorded:
+            self.check_unit(layer)
         if self.imported:
             raise self.lacks("activations")
         path = self.folder / schema.activations_file(layer)
@@ -521,6 +531,22 @@ class Atlas:
         if method not in self._searchers:
             self._searchers[method] = Searcher(self, method)
         return self._searchers[method]
+
+    def effect(self, *units: str, layer: str | None = None, **how: Any) -> Any:
+        """What units do to the output of the network; what is measured is kept in the atlas.
+
+        Args:
+            *units: such as `layer4:1802`.
+            layer: all units of this layer.
+            **how: mode, amount, images, outputs, seed, overwrite, progress, target, probe, device,
+                workers, cache; see `analysis.effect.run.measure_effects`.
+
+        Returns:
+            Their `analysis.effect.kept.Effects`: tables `outputs` and `units`.
+        """
+        from neuronym.analysis.effect.run import measure_effects
+
+        return measure_effects(self, units, layer=layer, **how)
 
     def serve(self, *, port: int = 0, browse: bool = True) -> None:
         """Open the site of this atlas in a browser, until it is stopped (Ctrl-C).

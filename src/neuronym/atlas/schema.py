@@ -146,6 +146,17 @@ def trust_file(analysis: str, method: str) -> str:
     return f"trust/{file_name(analysis)}.{file_name(method)}.parquet"
 
 
+def effect_key(layer: str, how: str) -> str:
+    """What effects of a layer, measured in some way, are called in the manifest."""
+    return f"{layer} by {how}"
+
+
+def effect_files(layer: str, how: str) -> tuple[str, str]:
+    """Where an atlas keeps what units do to single outputs, and to the output as a whole."""
+    name = f"effect/{file_name(layer)}.{file_name(how)}"
+    return f"{name}.parquet", f"{name}.units.parquet"
+
+
 def thumb_file(content_hash: str) -> str:
     """Where an atlas keeps the small copy of an image, relative to its folder."""
     return f"thumbs/{content_hash}.jpg"
@@ -261,6 +272,8 @@ class TargetFacts(Facts):
 
     `preprocess_origin` says in words who states the preprocessing, `preprocess_assumed` what of it
     is assumed (None: not recorded, before 0.2), `note` what that means for the labels.
+    `calibration_layer` is the output layer where it is not among `layers` and was recorded to
+    calibrate confidence on: no table or list has it.
     """
 
     name: str
@@ -272,6 +285,7 @@ class TargetFacts(Facts):
     preprocess_origin: str | None = None
     preprocess_assumed: list[str] | None = None
     note: str | None = None
+    calibration_layer: dict[str, Any] | None = None
 
 
 @dataclass(kw_only=True)
@@ -380,6 +394,22 @@ class MapFacts(Facts):
 
 
 @dataclass(kw_only=True)
+class EffectFacts(Facts):
+    """What is known of the effects of a layer's units, measured in one way.
+
+    `spec` says how; the network has so many `outputs`, which are `what` (logits, probabilities or
+    values), and which were averaged over positions where they are `pooled`.
+    """
+
+    layer: str
+    spec: str
+    outputs: int
+    what: str
+    pooled: bool
+    seconds: float = 0.0
+
+
+@dataclass(kw_only=True)
 class Manifest(Facts):
     """`atlas.json`: what an atlas is made of, from what, and which stages are complete."""
 
@@ -396,6 +426,7 @@ class Manifest(Facts):
     device: str | None = None
     dtype: str | None = None
     arithmetic: dict[str, str] | None = None
+    engine: dict[str, Any] | None = None
     units: int | None = None
     nonfinite_units: int | None = None
     kept: str | None = None
@@ -404,6 +435,7 @@ class Manifest(Facts):
     methods: dict[str, MethodFacts] = field(default_factory=dict)
     analyses: dict[str, AnalysisFacts] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    effects: dict[str, EffectFacts] = field(default_factory=dict)
     stages: dict[str, dict[str, int]]
     complete: bool = False
 

@@ -71,6 +71,10 @@ class Unit:
         frame = self.atlas.exemplars(self.layer, self.index)
         return frame.drop(columns=["layer", "unit"]).reset_index(drop=True)
 
+    def effect(self, **how: Any) -> Any:
+        """What it does to the output of the network; see `Atlas.effect`."""
+        return self.atlas.effect(self.name, **how)
+
     def bands(self, count: int = 4) -> pd.DataFrame:
         """band, image_id, activation: images from the whole range of its activation.
 

@@ -15,6 +15,7 @@ from neuronym.cli.compare import compare
 from neuronym.cli.demo import demo
 from neuronym.cli.dissect import dissect
 from neuronym.cli.doctor import doctor
+from neuronym.cli.effect import effect
 from neuronym.cli.evaluate import evaluate
 from neuronym.cli.export import export
 from neuronym.cli.figure import figure
@@ -52,6 +53,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     top,
     show,
     search,
+    effect,
     serve,
     annotate,
     label,

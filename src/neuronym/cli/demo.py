@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from neuronym.cli import serve as site
 from neuronym.cli.dissect import run
-from neuronym.cli.options import QuietOption
+from neuronym.cli.options import NoOpenOption, PortOption, QuietOption
 from neuronym.inputs.settings import DissectSettings
 
 #: A real ImageNet network, another one behind the encoder, the embedded images and words.
@@ -19,6 +20,8 @@ DEMO = {
     "encoder": "sketch",
     "similarity": "soft-wpmi",
 }
+#: A network of another family, for the same images and words: it knows drawings alone.
+SECOND = {"target": "drawings-vit", "layers": ["blocks.0", "blocks.1", "blocks.2", "head"]}
 
 
 def demo(
@@ -28,10 +31,30 @@ def demo(
     limit: Annotated[
         int | None, typer.Option(metavar="N", help="Use a sample of N images.", min=1)
     ] = None,
+    second: Annotated[
+        bool,
+        typer.Option("--second", help="Label a small transformer, too, as something to compare."),
+    ] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Open the site when done.")] = False,
+    port: PortOption = 0,
+    no_open: NoOpenOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Label a real network (EfficientNet-Lite0) with nothing but installed packages.
 
     Run it again and it shows the atlas that is already there.
+
+    Examples:
+
+      neuronym demo --serve
+
+      neuronym demo --second   (and a transformer of drawings, in demo-atlas-vit)
     """
+    atlases = [out]
     run(DissectSettings(**DEMO, out=out, limit=limit), resume=True, quiet=quiet)
+    if second:
+        atlases.append(f"{out.rstrip('/')}-vit")
+        settings = DissectSettings(**(DEMO | SECOND), out=atlases[-1], limit=limit)
+        run(settings, resume=True, quiet=quiet)
+    if serve:
+        site.run(atlases, port, "127.0.0.1", no_open, writing=False)

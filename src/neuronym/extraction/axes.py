@@ -46,6 +46,15 @@ class Axes:
         output = output.movedim(self.images, 0)
         return output.transpose(1, 2) if self.units_first else output
 
+    def restore(self, arranged: Tensor, shape: Sequence[int]) -> Tensor:
+        """The output of this shape whose `arrange` is `arranged`."""
+        if self.rows > 1:
+            output = arranged.unflatten(1, (self.rows, -1)) if len(shape) > 2 else arranged
+            output = output.transpose(0, 1) if self.interleaved else output
+            return output.reshape(shape)
+        output = arranged.transpose(1, 2) if self.units_first else arranged
+        return output.movedim(0, self.images)
+
     def shape_of(self, shape: Sequence[int]) -> tuple[int, ...]:
         """The shape for one image, arranged, of an output of this shape."""
         return tuple(self.arrange(torch.empty(shape, device="meta")).shape[1:])

@@ -23,6 +23,7 @@ from jaxtyping import Bool, Float32, Int64, UInt8
 
 from neuronym._core import storage
 from neuronym._core.errors import NeuronymError
+from neuronym.extraction.recording import LayerInfo
 
 #: Cells along the longer side of a kept map, at most.
 LARGEST = 14
@@ -148,9 +149,54 @@ class Highest:
         return {"row": self._row, "low": self._low, "high": self._high, "cells": self._cells}
 
 
-def about(count: int) -> dict[str, object]:
-    """What decides which maps a shard holds and how, for the cache."""
-    return {"maps": count, "largest": LARGEST, "version": _VERSION}
+def beside(layer: str) -> str:
+    """What the maps of a layer are called beside it. No layer can have this name."""
+    return f".maps of {layer}"
+
+
+#: Of a batch the images and units whose maps may be among the highest, and these maps.
+Chosen = tuple[np.ndarray, np.ndarray, Maps]
+
+
+class ShardMaps:
+    """The highest maps of each layer among the images of a shard, as they pass by.
+
+    Args:
+        count: how many per unit; 0: none.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count, self._highest = count, dict[str, Highest]()
+        #: What decides which maps a shard holds and how, for the cache.
+        self.about = {"maps": count, "largest": LARGEST, "version": _VERSION}
+
+    def has(self, info: LayerInfo) -> bool:
+        """Whether maps of a layer are kept."""
+        return self._count > 0 and has_maps(info.grid)
+
+    def choose(self, info: LayerInfo, output: torch.Tensor, values: np.ndarray) -> Chosen:
+        """What may be among the highest of a batch; nothing is taken in.
+
+        Args:
+            output: of the layer, arranged.
+            values: the same pooled, `[image, unit]`.
+        """
+        if info.name not in self._highest:
+            assert info.grid is not None
+            self._highest[info.name] = Highest(values.shape[1], info.grid, self._count)
+        images, units = self._highest[info.name].wanted(values)
+        chosen = info.maps_of(output, torch.from_numpy(images), torch.from_numpy(units))
+        return images, units, Maps.of(shrunk(chosen.float()).cpu().numpy())
+
+    def add(self, layer: str, values: np.ndarray, chosen: Chosen) -> None:
+        """Take in a batch and what was chosen of it."""
+        self._highest[layer].add(values, *chosen)
+
+    def end(self) -> dict[str, dict[str, np.ndarray]]:
+        """What there is, by `beside` of the layer; the next shard begins anew."""
+        kept = {beside(layer): highest.arrays() for layer, highest in self._highest.items()}
+        self._highest.clear()
+        return kept
 
 
 def gathered(

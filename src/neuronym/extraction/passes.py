@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from neuronym._core.errors import NeuronymError, UsageError
-from neuronym.extraction import maps as small_maps
 from neuronym.extraction import pooling
 from neuronym.extraction.axes import FEW, Axes
 from neuronym.extraction.cache import Cache, CacheEntry
+from neuronym.extraction.maps import Chosen, ShardMaps, beside
 from neuronym.extraction.names import Layers, resolve_layers, split_call
 from neuronym.extraction.pooling import pool
 from neuronym.extraction.precision import (
@@ -157,16 +157,16 @@ class TargetPass(_Pass):
         spelled = {name: text for text, name in Layers(target.model).spelled.items()}
         self.entries: dict[str, CacheEntry] = {}
         self.beside: dict[str, CacheEntry] = {}
-        self.maps, self._highest = maps, dict[str, small_maps.Highest]()
+        self.maps, self._kept = maps, ShardMaps(maps)
         for plan in plans:
             # The checksum is not part of the plan: other machines round otherwise.
             about = {**common, **plan.to_dict(), "grid": plan.grid, "checksum": plan.info.checksum}
             # Earlier versions named the layers of wrapped networks as torch does.
             former = {**about, "layer": spelled.get(plan.info.name, plan.info.name)}
             self.entries[plan.info.name] = cache.entry("activations", about, former)
-            if maps and small_maps.has_maps(plan.grid):
-                kept = cache.entry("maps", about | small_maps.about(maps))
-                self.beside[plan.info.name] = kept
+            if self._kept.has(plan.info):
+                kept = cache.entry("maps", about | self._kept.about)
+                self.beside[beside(plan.info.name)] = kept
 
     def _settle(self) -> list[str]:
         """Set up what is done for speed; returns what of it the network does not run with."""
@@ -230,7 +230,7 @@ class TargetPass(_Pass):
         early = self._ends.get(key)
         ahead: list[frozenset[int]] = []
         found: dict[str, dict[str, np.ndarray]] = {}
-        high: dict[str, tuple[np.ndarray, np.ndarray, small_maps.Maps]] = {}
+        maps: dict[str, Chosen] = {}
         got: dict[str, tuple[int, tuple[int, int] | None, tuple[int, ...]]] = {}
         calls: Counter[str] = Counter()
 
@@ -257,8 +257,8 @@ class TargetPass(_Pass):
                 _, kind = plan.arrays.get("peaks", (0, np.int32))
                 arrays["peaks"] = pooled.peak.cpu().numpy().astype(kind)
             found[layer] = arrays
-            if layer in self.beside:
-                high[layer] = self._high(plan, output, arrays["values"])
+            if self._kept.has(plan.info):
+                maps[layer] = self._kept.choose(plan.info, output, arrays["values"])
             got[layer] = (pooled.values.shape[1], pooled.grid, tuple(output.shape[1:]))
 
         def whole() -> None:
@@ -283,29 +283,13 @@ class TargetPass(_Pass):
                     f"positions for some images than for others: {shape} in place of "
                     f"{info.shape}. Leave it out of `layers`."
                 )
-        for layer, (images, units, maps) in high.items():
-            self._highest[layer].add(found[layer]["values"], images, units, maps)
+        for layer, chosen in maps.items():
+            self._kept.add(layer, found[layer]["values"], chosen)
         return found
-
-    def _high(
-        self, plan: LayerPlan, output: torch.Tensor, values: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, small_maps.Maps]:
-        """Images and units of a batch whose maps may be among the highest of the shard, and these
-        maps, of an arranged output."""
-        layer = plan.info.name
-        if layer not in self._highest:
-            assert plan.grid is not None
-            self._highest[layer] = small_maps.Highest(values.shape[1], plan.grid, self.maps)
-        images, units = self._highest[layer].wanted(values)
-        chosen = plan.info.maps_of(output, torch.from_numpy(images), torch.from_numpy(units))
-        whole = small_maps.shrunk(chosen.float()).cpu().numpy()
-        return images, units, small_maps.Maps.of(whole)
 
     def shard_ends(self) -> dict[str, dict[str, np.ndarray]]:
         """Of each of `beside` what the shard that ends here leaves; the next one begins anew."""
-        kept = {layer: highest.arrays() for layer, highest in self._highest.items()}
-        self._highest.clear()
-        return kept
+        return self._kept.end()
 
     @contextmanager
     def _full_vectors(self, wanted: Sequence[str]) -> Iterator[None]:
@@ -455,17 +439,28 @@ class LayerPlan:
 
 
 def choose_layers(
-    target: Target, patterns: Sequence[str], pool: str = "auto", layout: str = "auto"
+    target: Target,
+    patterns: Sequence[str],
+    pool: str = "auto",
+    layout: str = "auto",
+    *,
+    known: Sequence[LayerInfo] | None = None,
 ) -> list[LayerPlan]:
     """The layers that names and patterns stand for, in network order, each with its pooling.
 
     Layers that a pattern matches but that cannot be pooled are left out; named ones are refused.
 
+    Args:
+        target: the network under study.
+        patterns: names and globs; none: see `default_layers`.
+        pool, layout: as in `dissect`.
+        known: what `describe_layers` says of the target, if it is at hand; with patterns of calls.
+
     Raises:
         UsageError: an unknown layer, one without units, or a pooling that does not fit.
     """
+    infos = known or describe_layers(target, layout, calls=bool(patterns))
     if patterns:
-        infos = describe_layers(target, layout, calls=True)
         named = {part.strip() for pattern in patterns for part in pattern.split(",")}
         named |= set(patterns)  # a name may hold a comma
         found = described(target, infos, resolve_layers(target, patterns), named)
@@ -477,7 +472,7 @@ def choose_layers(
                 )
         chosen = list({info.name: info for info in found.values() if info.usable}.values())
     else:
-        chosen = default_layers(describe_layers(target, layout))
+        chosen = default_layers(infos)
     if not chosen and not patterns:
         raise UsageError(f"No layer of {target.name} has units that can be recorded.")
     if not chosen:
@@ -486,6 +481,26 @@ def choose_layers(
             f"none has any. See `neuronym layers {target.name}`."
         )
     return [LayerPlan(info, _mode(pool, info)) for info in chosen]
+
+
+def class_layer(
+    target: Target, known: Sequence[LayerInfo], chosen: Sequence[LayerPlan], pool: str = "auto"
+) -> LayerPlan | None:
+    """The output layer of a classifier of known classes, where the chosen layers lack it.
+
+    It is the last layer of one number per image and unit with as many units as there are classes;
+    where there is none, the last layer with so many.
+    """
+    classes = len(target.class_names or ())
+    if chosen[-1].info.units == classes:
+        return None
+    fitting = [info for info in known if info.usable and info.units == classes]
+    vectors = [info for info in fitting if info.layout == "vector"]
+    last = (vectors or fitting)[-1:]
+    there = {plan.info.name for plan in chosen}
+    return next(
+        (LayerPlan(info, _mode(pool, info)) for info in last if info.name not in there), None
+    )
 
 
 def described(

@@ -8,6 +8,7 @@ import functools
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,6 +74,7 @@ def run_target(
     layers: Iterable[str] = (),
     reduce: Reduce | None = None,
     whole: Callable[[], None] | None = None,
+    inside: AbstractContextManager[None] | None = None,
 ) -> Recording:
     """A forward pass of a target over a batch of its input; returns what layers put out.
 
@@ -80,13 +82,17 @@ def run_target(
         layers, reduce: as for `record`.
         whole: called inside the pass as soon as every layer has put something out. If it raises
             `Enough`, the pass ends there.
+        inside: what the pass runs in; hooks that it attaches come before those that record.
     """
     # A function of the user's own knows what it was given.
     own = target.forward is not Target.forward
     model = target.model if own else unwrapped(target.model)
-    with Recording(target.model, layers, reduce, whole) as found:
+    with (
+        inside or contextlib.nullcontext(),
+        Recording(target.model, layers, reduce, whole) as found,
+    ):
         with contextlib.suppress(Enough), on_one_device(target.model):
-            target.forward(model, in_precision_of(target.model, batch))
+            found.output = target.forward(model, in_precision_of(target.model, batch))
     return found
 
 
@@ -99,7 +105,10 @@ class Recording(Mapping[str, Any]):
         calls: how often each layer ran in the latest forward pass; its last output is kept, or
             that of the call that its name says (`relu#2`).
         passes: how often the network as a whole was called.
+        output: what the forward of `run_target` gave; None before its end.
     """
+
+    output: Any = None
 
     def __init__(
         self,

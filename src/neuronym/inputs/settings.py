@@ -17,7 +17,7 @@ from neuronym._core.errors import UsageError
 KEEP = ("auto", "none", "topk", "all")
 DUPLICATES = ("once", "all")
 #: Settings that change where and how fast a run goes, not what comes out beyond rounding.
-EXECUTION = ("out", "device", "workers", "cache", "batch_size", "trust")
+EXECUTION = ("out", "device", "workers", "cache", "batch_size", "trust", "engine")
 
 
 def _setting(default: Any, help: str, group: str = "What", metavar: str | None = None) -> Any:
@@ -152,6 +152,13 @@ class DissectSettings:
     )
     workers: int = _setting(
         0, "Threads that decode images. 0: one per core, at most 16.", "Where", "N"
+    )
+    engine: str = _setting(
+        "local",
+        "Where the pass over the images runs: local; ray: processes on this machine; "
+        "ray://ADDRESS: on a cluster (docs/scaling.md).",
+        "Where",
+        "NAME",
     )
     cache: str | None = _setting(
         None,

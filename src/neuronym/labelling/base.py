@@ -74,7 +74,7 @@ class Labeller(Parameterised, abc.ABC):
     @property
     def method_id(self) -> str:
         """`clip-avg`, with a short hash of the settings that are not the default."""
-        if self.spec == self.stem.replace(".", ":", 1):
+        if self.spec in (vars(type(self)).get("address"), self.stem.replace(".", ":", 1)):
             return self.stem
         return f"{self.stem}.{hashing.of_data(self.spec)[:6]}"
 
@@ -109,12 +109,20 @@ def open_labeller(spec: str | Labeller) -> Labeller:
     """A labeller from its name with parameters, or the labeller that is given.
 
     Args:
-        spec: for example `clip-dissect:cos`, `clip-avg:k=10`, `netdissect`.
+        spec: for example `clip-dissect:cos`, `clip-avg:k=10`, `netdissect`; `clip-dissect.cos`, as
+            ids of methods are printed; `python:MODULE:CLASS,k=10`, a method of one's own.
 
     Raises:
         UsageError: no such method, no such parameter, or a value that does not fit.
+        NeuronymError: a module of one's own cannot be imported.
 
     >>> open_labeller("clip-dissect:soft-wpmi,top_k=5").stem
     'clip-dissect.soft-wpmi'
+    >>> open_labeller("clip-dissect.cos").spec
+    'clip-dissect:cos'
     """
+    if isinstance(spec, str):
+        kind, dot, rest = spec.partition(".")
+        if dot and kind in LABELLERS:
+            spec = f"{kind}:{rest}"
     return opened(LABELLERS, Labeller, spec)

@@ -56,7 +56,8 @@ def estimate(plan: Plan) -> Estimate:
     s, images, dim = plan.settings, len(plan.probe), plan.encoder.dim
     count, text_seconds = _texts(plan)
     decoding, target, encoder = _images(plan)
-    arrays = [images * plan.units * 6, images * (dim * 4 + SIDE * SIDE * 3)]
+    recorded = sum(layer.info.units for layer in plan.recorded)
+    arrays = [images * recorded * 6, images * (dim * 4 + SIDE * SIDE * 3)]
     kept = images * plan.units * 4
     if s.keep in ("none", "topk") or (s.keep == "auto" and kept > stages.KEEP_BYTES):
         kept = 0

@@ -13,16 +13,11 @@ from neuronym.atlas.context import Sources
 from neuronym.atlas.reader import Atlas, open_atlas
 from neuronym.atlas.schema import MapFacts
 from neuronym.atlas.writer import AtlasWriter
-from neuronym.extraction.maps import Maps, gathered, has_maps, shrunk, small_grid
+from neuronym.extraction.maps import Maps, beside, gathered, has_maps, shrunk, small_grid
 from neuronym.extraction.passes import LayerPlan, TargetPass
 from neuronym.extraction.run import Extraction
 from neuronym.extraction.sight import Sight
 from neuronym.pipeline.plan import Plan
-
-
-def kept_maps(plan: Plan) -> int:
-    """Of how many exemplars of each unit maps are kept."""
-    return min(plan.settings.maps, plan.settings.exemplars)
 
 
 def write_maps(
@@ -40,7 +35,7 @@ def write_maps(
     in a cache from before there were maps.
     """
     layers = [layer for layer in plan.layers if has_maps(layer.grid)]
-    if writer.has("maps") or not layers or not kept_maps(plan):
+    if writer.has("maps") or not layers or not plan.maps:
         return
     atlas = open_atlas(plan.out)
     made = {layer.info.name: _Kept(atlas, layer, target, done) for layer in layers}
@@ -54,7 +49,7 @@ def write_maps(
         storage.write_arrays(writer.folder / files[-1], kept.arrays(), {})
         assert layer.grid is not None
         facts[name] = MapFacts(
-            exemplars=kept_maps(plan),
+            exemplars=plan.maps,
             grid=list(small_grid(layer.grid)),
             of=list(layer.grid),
             bytes=(writer.folder / files[-1]).stat().st_size,
@@ -86,9 +81,11 @@ class _Kept:
         rows[at], wanted[at] = frame["image_id"].map(place).to_numpy(), True
         whole = rows if done.kept is None else np.asarray(done.kept)[rows]
         grid = small_grid(layer.grid)
-        self.maps, self.units, self.lacking = gathered(done.beside[name], whole, wanted, grid)
+        self.maps, self.units, self.lacking = gathered(
+            done.beside[beside(name)], whole, wanted, grid
+        )
         self.rows, self.ranks = rows[wanted], np.nonzero(wanted)[1] + 1
-        self._entry = target.beside[name]
+        self._entry = target.beside[beside(name)]
         hashes = [done.images[row].content_hash for row in self.rows[self.lacking].tolist()]
         units = self.units[self.lacking].tolist()
         self._key = hashing.of_texts(map(str, [*units, *hashes]))

@@ -14,12 +14,15 @@ from neuronym._core.devices import resolve_device, resolve_dtype
 from neuronym._core.errors import CorruptImageError, UsageError
 from neuronym._core.registry import parse
 from neuronym._core.torchvision_compat import prepare_torchvision
+from neuronym.analysis.trust.own import FEWEST
 from neuronym.atlas import schema
 from neuronym.extraction.axes import MIXED, RANDOM
 from neuronym.extraction.passes import (
     LayerPlan,
     choose_layers,
+    class_layer,
 )
+from neuronym.extraction.recording import describe_layers
 from neuronym.inputs.concepts.base import ConceptSet, open_concepts
 from neuronym.inputs.encoders.base import Encoder, open_encoder
 from neuronym.inputs.preprocess.base import Preprocess
@@ -28,6 +31,7 @@ from neuronym.inputs.probes.values import Values
 from neuronym.inputs.settings import DissectSettings
 from neuronym.inputs.targets.base import Target, open_target
 from neuronym.inputs.targets.guess import guess
+from neuronym.pipeline.engines.base import Engine, open_engine
 from neuronym.similarity.base import Similarity, name_of, open_similarity
 
 _UNSTEADY = (
@@ -48,7 +52,12 @@ _UNSTEADY = (
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A run with every name resolved, ready to go."""
+    """A run with every name resolved, ready to go.
+
+    Attributes:
+        classes: the output layer, where it is not among `layers`: it is recorded to calibrate
+            confidence on, and for nothing else.
+    """
 
     settings: DissectSettings
     target: Target
@@ -59,6 +68,18 @@ class Plan:
     similarity: Similarity
     device: Any
     dtype: str
+    engine: Engine
+    classes: LayerPlan | None = None
+
+    @property
+    def recorded(self) -> list[LayerPlan]:
+        """The chosen layers, and the output layer where confidence is calibrated on it alone."""
+        return [*self.layers, *filter(None, [self.classes])]
+
+    @property
+    def maps(self) -> int:
+        """Of how many exemplars of each unit activation maps are kept."""
+        return min(self.settings.maps, self.settings.exemplars)
 
     @property
     def out(self) -> Path:
@@ -189,6 +210,7 @@ def plan(
     prepare_torchvision()
     device, dtype = resolve_device(settings.device), resolve_dtype(settings.dtype)
     # The cheap names first: a typo in the last argument should not cost a model download.
+    engine = open_engine(settings.engine)
     similar = open_similarity(similarity if similarity is not None else settings.similarity)
     values = Values.asked(settings.value_range, settings.bands)
     images = open_probe(
@@ -212,9 +234,14 @@ def plan(
     if network.preprocess.channels == "bands":
         images = _with_bands(images, values, network.preprocess)
     _check_fixed(images)
-    layers = choose_layers(network, settings.layers, settings.pool, settings.layout)
+    known = describe_layers(network, settings.layout, calls=bool(settings.layers))
+    layers = choose_layers(network, settings.layers, settings.pool, settings.layout, known=known)
+    calibrated = settings.trust and len(network.class_names or ()) >= FEWEST
+    classes = class_layer(network, known, layers, settings.pool) if calibrated else None
     model = open_encoder(encoder if encoder is not None else settings.encoder)
-    return Plan(settings, network, layers, images, words, model, similar, device, dtype)
+    return Plan(
+        settings, network, layers, images, words, model, similar, device, dtype, engine, classes
+    )
 
 
 def _check_fixed(probe: Probe) -> None:

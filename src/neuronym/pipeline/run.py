@@ -30,7 +30,8 @@ from neuronym.inputs.settings import DissectSettings
 from neuronym.inputs.targets.base import in_its_mode
 from neuronym.labelling import run as labelling
 from neuronym.labelling.methods.clip_dissect import ClipDissect
-from neuronym.pipeline.maps import kept_maps, write_maps
+from neuronym.pipeline.engines.base import told
+from neuronym.pipeline.maps import write_maps
 from neuronym.pipeline.plan import Plan, plan
 from neuronym.pipeline.stages import (
     write_activations,
@@ -74,7 +75,7 @@ def make_feeds(plan: Plan, cache: Cache) -> tuple[TargetPass, EncoderPass]:
     """The two networks that the pass feeds."""
     where = {"device": plan.device, "dtype": plan.dtype, "batch_size": plan.settings.batch_size}
     return (
-        TargetPass(plan.target, plan.layers, cache, maps=kept_maps(plan), **where),
+        TargetPass(plan.target, plan.recorded, cache, maps=plan.maps, **where),
         EncoderPass(plan.encoder, cache, **where),
     )
 
@@ -82,13 +83,16 @@ def make_feeds(plan: Plan, cache: Cache) -> tuple[TargetPass, EncoderPass]:
 def _run(plan: Plan, writer: AtlasWriter, progress: Progress) -> None:
     s = plan.settings
     cache = Cache(s.cache)
-    feeds = make_feeds(plan, cache)
-    target, encoder = feeds
-    writer.manifest.arithmetic = {"target": target.arithmetic, "encoder": encoder.arithmetic}
-    made = concept_embeddings(plan.encoder, plan.concepts, cache, progress)
-    groups, texts = find_word_groups(plan.concepts, made, plan.encoder)
     how = {"batch_size": s.batch_size, "workers": s.threads, "progress": progress}
-    done = extract(plan.probe, feeds, cache, aside=[SmallCopies(cache)], **how)
+    with plan.engine.start(plan, progress) as engine:
+        feeds = make_feeds(plan, cache)
+        target, encoder = feeds
+        writer.manifest.arithmetic = {"target": target.arithmetic, "encoder": encoder.arithmetic}
+        made = concept_embeddings(plan.encoder, plan.concepts, cache, progress)
+        groups, texts = find_word_groups(plan.concepts, made, plan.encoder)
+        aside = [SmallCopies(cache)]
+        done = extract(plan.probe, feeds, cache, aside=aside, shards=engine.shards, **how)
+    writer.manifest.engine = engine.facts or None
     stands = find_groups(plan.probe, done, device=plan.device, **how)
     done = done.grouped(stands, once=s.duplicates == "once", **LEVELS)
     _check_enough(plan, done)
@@ -170,7 +174,8 @@ def dissect(
         resume: go on with the atlas at `out`, also when it is complete.
         overwrite: replace the atlas at `out`.
         progress: display for long work; default: a bar on a terminal, lines elsewhere.
-        **settings: the other fields of `DissectSettings`: weights, template, pool, limit, dtype, …
+        **settings: the other fields of `DissectSettings`: weights, template, pool, limit, dtype,
+            engine, …
 
     Returns:
         The finished atlas.
@@ -219,6 +224,9 @@ def dissect(
             f"{skipped[0][0]}: {skipped[0][1]}. All of them: atlas.manifest.probe.skipped.",
             stacklevel=2,
         )
+    died = told(atlas.manifest.engine)
+    if died:
+        warnings.warn(died, stacklevel=2)
     if planned.note:
         warnings.warn(f"These labels rest on an assumption. {planned.note}", stacklevel=2)
     copies = atlas.manifest.probe.about_copies()

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -232,7 +233,10 @@ def _gather(rows: Rows, indices: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 def write_activations(
     writer: AtlasWriter, plan: Plan, done: Extraction, progress: Progress
 ) -> None:
-    """arrays/activations-<layer>.safetensors: all, those of the highest images, or none."""
+    """arrays/activations-<layer>.safetensors: all, those of the highest images, or none.
+
+    Of an output layer that confidence is calibrated on the highest ones say nothing: all or none.
+    """
     if writer.has("activations"):
         return
     keep, exemplars = plan.settings.keep, plan.settings.exemplars
@@ -246,14 +250,23 @@ def write_activations(
             files.append(schema.activations_file(layer.info.name))
             path = writer.folder / files[-1]
             if keep == "all":
-                whole = {"activations": (np.float32, rows.shape, _blocks(rows))}
-                storage.write_array_blocks(path, whole, {})
+                _write_whole(path, rows)
             else:
                 best = topk(rows, _highest(writer, layer, exemplars), done.tie)
                 indices = best.indices.astype(np.int32)
                 storage.write_arrays(path, {"values": best.values, "indices": indices}, {})
             tick.advance()
-    writer.finish("activations", files, kept=keep)
+    target, extra = writer.manifest.target, plan.classes
+    if extra is not None:
+        target = replace(target, calibration_layer=extra.to_dict())
+        if keep == "all":
+            files.append(schema.activations_file(extra.info.name))
+            _write_whole(writer.folder / files[-1], done.rows(extra.info.name))
+    writer.finish("activations", files, kept=keep, target=target)
+
+
+def _write_whole(path: Path, rows: Rows) -> None:
+    storage.write_array_blocks(path, {"activations": (np.float32, rows.shape, _blocks(rows))}, {})
 
 
 def _highest(writer: AtlasWriter, layer: LayerPlan, exemplars: int) -> int:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _PANELS = 6
 #: Disagreements that are printed.
 _LISTED = 10
+#: Pairs of methods in a layer that are printed.
+_PAIRS = 24
 
 
 def print_comparison(found: Comparison) -> None:
@@ -64,6 +66,27 @@ def print_comparison(found: Comparison) -> None:
         low, high = int(units.min()), int(units.max())
         common = f"{low:,} to {high:,} neurons" if low < high else counted(high, "neuron")
         _print(out, (f"{layer} ({common})", *map(str, range(1, len(names) + 1))), rows)
+    out.print(
+        "\nThe same first label, in %: as a word, and as a family of words; in brackets on average "
+        "if labels were permuted over the layer's neurons."
+    )
+    _print(
+        out,
+        ("layer", "methods", "neurons", "word", "family"),
+        [
+            (
+                row.layer,
+                f"{names.index(row.a) + 1} and {names.index(row.b) + 1}",
+                f"{row.units:,}",
+                f"{_percent(row.same)} ({_percent(row.chance)})",
+                f"{_percent(row.same_family)} ({_percent(row.chance_family)})",
+            )
+            for row in found.agreement.head(_PAIRS).itertuples()
+        ],
+        names=2,
+    )
+    if len(found.agreement) > _PAIRS:
+        out.print(f"… and {len(found.agreement) - _PAIRS} more pairs, in --json and --out FILE.")
     if len(found.disagreements):
         out.print("\nWhere two methods are most confident and differ")
         most = found.disagreements.sort_values("confidence", ascending=False, kind="stable")

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from neuronym.analysis.families import STAGE, families_of
 from neuronym.atlas import schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import pandas as pd
 
+    from neuronym.analysis.families import Families
     from neuronym.atlas.reader import Atlas
     from neuronym.atlas.unit import Unit
 
 UNKNOWN = "confidence unknown"
 #: Labels of this confidence count as sure.
 SURE = 0.5
+#: Labels of a unit among which words of one family are looked for.
+_LOOKED_AT = 10
 
 
 def leading(label: str | None, confidence: float | None, reason: str | None = None) -> str:
@@ -31,6 +35,22 @@ def leading(label: str | None, confidence: float | None, reason: str | None = No
     if label is None:
         return f"no label: {reason}" if reason else "no label"
     return f"{label}, {UNKNOWN if confidence is None else f'confidence {confidence:.0%}'}"
+
+
+def kin(families: Families | None, words: Iterable[Any]) -> list[str]:
+    """Of a unit's first ten labels up to two others of the first one's family: dog · puppy · hound.
+
+    Args:
+        families: see `word_families`; None: none.
+        words: the unit's labels, best first.
+    """
+    chosen = [word for word in words if isinstance(word, str)][:_LOOKED_AT]
+    return families.together(chosen)[1:] if families and chosen else []
+
+
+def word_families(atlas: Atlas) -> Families | None:
+    """The families of an atlas's words; None where nothing has word_families them by meaning."""
+    return families_of(atlas) if STAGE in atlas.manifest.stages else None
 
 
 def why_unknown(atlas: Atlas, method: str) -> str | None:
@@ -51,6 +71,12 @@ def why_unknown(atlas: Atlas, method: str) -> str | None:
 def sure(labels: pd.DataFrame) -> int:
     """How many rank-1 labels are sure."""
     return int((labels["confidence"] >= SURE).sum())
+
+
+def leads(labels: pd.DataFrame) -> str:
+    """What labels are sorted by: the confidence where it is known, else the score."""
+    known = "confidence" in labels and labels["confidence"].notna().any()
+    return "confidence" if known else "score"
 
 
 def surest(atlas: Atlas, count: int, method: str | None = None) -> list[dict[str, Any]]:

@@ -8,12 +8,22 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from neuronym._core.errors import NeuronymError
-from neuronym._core.terminal import add_row, command, console, counted, duration
+from neuronym._core.terminal import add_row, command, console, counted, duration, printable
+from neuronym.analysis.effect.table import sayings
 from neuronym.extraction.pooling import grouped, in_words
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.given import describe
 from neuronym.inputs.probes.subsets import sentences
-from neuronym.report.statement import evidence, findings, leading, sure, surest, why_unknown
+from neuronym.report.highlights import doubtful, rare, surest_of_layers
+from neuronym.report.statement import (
+    evidence,
+    findings,
+    kin,
+    leading,
+    sure,
+    why_unknown,
+    word_families,
+)
 
 if TYPE_CHECKING:
     from neuronym.atlas.reader import Atlas
@@ -144,9 +154,9 @@ def score_text(score: float) -> str:
     return f"{score:.2f}" if abs(score) >= 0.1 else f"{score:.2g}"
 
 
-def top_scoring(labels: pd.DataFrame, count: int) -> pd.DataFrame:
+def top_scoring(labels: pd.DataFrame, count: int, by: str = "score") -> pd.DataFrame:
     """Units worth a look: high scores, spread over the layers, no label twice in one."""
-    active = labels[~labels["abstained"]].sort_values("score", ascending=False, kind="stable")
+    active = labels[~labels["abstained"]].sort_values(by, ascending=False, kind="stable")
     active = active.drop_duplicates(["layer", "concept"])
     layers = list(dict.fromkeys(labels["layer"]))
     each = -(-count // max(len(layers), 1))
@@ -290,7 +300,7 @@ def print_summary(atlas: Atlas, seconds: float | None = None, method: str | None
     _print_top(out, atlas, found, method)
     for note in notes(atlas, about, found):
         out.print(f"Note: {note}", style="dim")
-    first = found["top_scoring"][0] if found["top_scoring"] else None
+    first = next(iter(surest_of_layers(atlas, 8, method) or found["top_scoring"]), None)
     out.print(f"\nThe atlas is in {found['atlas']}/ (Parquet tables, see docs/atlas-format.md).")
     if first:
         place, name = (
@@ -311,7 +321,7 @@ def _print_top(out: Any, atlas: Atlas, found: dict[str, Any], method: str | None
     from rich.table import Table
 
     chosen = atlas.method(method)
-    known = surest(atlas, 8, method)
+    known = surest_of_layers(atlas, 8, method)
     rows = known or found["top_scoring"]
     if not rows:
         return
@@ -332,6 +342,8 @@ def _print_top(out: Any, atlas: Atlas, found: dict[str, Any], method: str | None
         add_row(table, name, row["concept"], *confidence, score_text(row["score"]), rest)
     out.print()
     out.print(table)
+    for sentence in filter(None, (rare(atlas, chosen), doubtful(atlas, chosen)) if known else ()):
+        out.print(printable(sentence), markup=False, highlight=False)
     if why := why_unknown(atlas, chosen):
         out.print(why)
 
@@ -349,6 +361,7 @@ def unit_facts(unit: Unit, method: str | None = None) -> dict[str, Any]:
         "evidence": evidence(unit.atlas, chosen, findings(unit, chosen)),
         "confidence_unknown": why_unknown(unit.atlas, chosen),
         "exemplars": unit.exemplars().to_dict("records"),
+        "effects": sayings(unit.atlas, unit.layer, unit.index),
     }
 
 
@@ -372,7 +385,8 @@ def print_unit(unit: Unit, method: str | None = None) -> None:
     elif labels["abstained"].iloc[0]:
         out.print(f"No label: {labels['reason'].iloc[0]}.\n", style="yellow")
     else:
-        out.print(leading(labels["concept"].iloc[0], trust.get("confidence")), style="bold")
+        words = [labels["concept"].iloc[0], *kin(word_families(unit.atlas), labels["concept"])]
+        out.print(leading(" · ".join(words), trust.get("confidence")), style="bold")
         why = unit.atlas.caveats(method) if "confidence" in trust else []
         for note in (*why, *filter(None, [why_unknown(unit.atlas, method)])):
             out.print(note, style="dim")
@@ -394,6 +408,8 @@ def print_unit(unit: Unit, method: str | None = None) -> None:
             row = (str(entry["rank"]), entry["concept"], score_text(entry["score"]), *shown)
             add_row(table, *row)
         out.print(table)
+    for sentence in sayings(unit.atlas, unit.layer, unit.index):
+        out.print(f"\n{sentence}", markup=False, highlight=False)
     exemplars = unit.exemplars()
     if len(exemplars):
         table = Table(title="Highest activating images", title_justify="left", box=None)

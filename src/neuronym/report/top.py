@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from neuronym._core.tables import Column, Table
-from neuronym.report.statement import why_unknown
+from neuronym.report.statement import kin, why_unknown, word_families
 
 if TYPE_CHECKING:
     from neuronym.atlas.reader import Atlas
@@ -38,6 +38,7 @@ def top_table(
     columns = [
         Column("neuron"),
         Column("concept", "label"),
+        Column("family", "and of its family"),
         *(
             Column(name, kind="percent", digits=0)
             if name in _SHARES
@@ -45,7 +46,17 @@ def top_table(
             for name in dict.fromkeys(known)
         ),
     ]
-    rows = [{**row, "neuron": f"{row['layer']}:{row['unit']}"} for row in found.to_dict("records")]
+    labels = atlas.labels(method=chosen, trust=False).sort_values("rank", kind="stable")
+    words = dict(iter(labels.groupby(["layer", "unit"])["concept"]))
+    families = word_families(atlas)
+    rows = [
+        row
+        | {
+            "neuron": f"{row['layer']}:{row['unit']}",
+            "family": " · ".join(kin(families, words[row["layer"], row["unit"]])) or None,
+        }
+        for row in found.to_dict("records")
+    ]
     notes = [f"Ranked by {rule}: {MEANING[rule]}. Labels of {chosen}."]
     if (why := why_unknown(atlas, chosen)) is not None:
         notes.append(why)

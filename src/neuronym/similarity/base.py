@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,14 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from neuronym._core.errors import UsageError
 from neuronym._core.former import Former, told
 from neuronym._core.progress import Progress, silent
-from neuronym._core.registry import Name, Parameterised, Registry, opened, parse
+from neuronym._core.registry import OWN, Parameterised, Registry, opened
 from neuronym._core.types import Rows
 
-#: Begins what stands for a similarity of the user's own.
-OWN = "python:"
 SIMILARITIES = Registry("similarity", "similarities", "neuronym.similarity")
 
 
@@ -144,8 +140,6 @@ def open_similarity(spec: str | Similarity) -> Similarity:
     >>> open_similarity("soft-wpmi").with_defaults(images=1000, logit_scale=10).spec
     'soft-wpmi:top_k=10,a=10'
     """
-    if isinstance(spec, str) and spec.startswith(OWN):
-        return _own(spec)
     return opened(SIMILARITIES, Similarity, spec)
 
 
@@ -160,23 +154,7 @@ def name_of(similarity: Similarity) -> str:
     """
     kind = type(similarity)
     known = similarity.name in SIMILARITIES and SIMILARITIES[similarity.name].make is kind
-    if known:
+    if known or "address" in vars(kind):
         return similarity.spec
     _, _, given = similarity.spec.partition(":")
-    return f"{OWN}{kind.__module__}.{kind.__qualname__}{',' if given else ''}{given}"
-
-
-def _own(spec: str) -> Similarity:
-    """A similarity of the user's own from what `name_of` says of it.
-
-    Only of a class that is imported already: an atlas must not decide what code is run.
-    """
-    place, _, params = spec.removeprefix(OWN).partition(",")
-    module, _, kind = place.rpartition(".")
-    found = getattr(sys.modules.get(module), kind, None)
-    if not (isinstance(found, type) and issubclass(found, Similarity)):
-        raise UsageError(
-            f"Expected `similarity` to be one of neuronym's, got {spec}, a class of somebody's "
-            "own: import its module first."
-        )
-    return found.from_name(Name(found.name, "", parse(f"own:{params}").params if params else {}))
+    return f"{OWN}:{kind.__module__}.{kind.__qualname__}{',' if given else ''}{given}"

@@ -55,20 +55,22 @@ def own_calibrator(context: LabelContext, method: str) -> Calibrator:
     layer = class_layer(context)
     if layer is None:
         return _answered(context, method)
-    values, right = class_units(context, method, layer)
+    values, right, _ = class_units(context, method, layer)
     about = {"target": atlas.manifest.target.name, "layer": layer, "truth": "classes"}
+    if layer not in atlas.layers:
+        about["recorded"] = "for calibration only"
     return _fit(method, values, right, about)
 
 
 def class_layer(context: LabelContext) -> str | None:
     """The output layer of a classifier whose class names are known, if the atlas holds it."""
-    return next((name for name in context.atlas.layers if context.atlas.class_names(name)), None)
+    return next((name for name in context.atlas.recorded if context.atlas.class_names(name)), None)
 
 
 def class_units(
     context: LabelContext, method: str, layer: str
-) -> tuple[dict[str, PerUnit], Bool[np.ndarray, " unit"]]:
-    """Features of the class neurons' private labels, and whether each is the unit's class.
+) -> tuple[dict[str, PerUnit], Bool[np.ndarray, " unit"], Int64[np.ndarray, " unit"]]:
+    """Features of the class neurons' private labels, whether each is the unit's class, and units.
 
     Units without a label, or without one of the features, are left out.
     """
@@ -95,7 +97,8 @@ def class_units(
     usable &= np.isin(np.arange(len(labels)), list(names))
     first = [view.words[row] for row in labels[:, 0]]
     right = np.array([fold(names.get(u, "")) == fold(word) for u, word in enumerate(first)])
-    return {name: column[usable] for name, column in values.items()}, right[usable]
+    columns = {name: column[usable] for name, column in values.items()}
+    return columns, right[usable], np.flatnonzero(usable)
 
 
 def _numbered(

@@ -72,6 +72,18 @@ def agreeing(units: Iterable[Sequence[Hashable]]) -> float:
     return same / pairs if pairs else float("nan")
 
 
+def by_chance(units: Iterable[Sequence[Hashable]]) -> float:
+    """`agreeing` on average if the values were permuted over the units with several of them.
+
+    >>> by_chance([("a", "a"), ("b", "b"), ("a", "b")])
+    0.4
+    """
+    several = [values for values in units if len(values) > 1]
+    totals = Counter(value for values in several for value in values)
+    n = totals.total()
+    return sum(c * (c - 1) for c in totals.values()) / (n * (n - 1)) if n else float("nan")
+
+
 def merge(answers: Iterable[Answer], source: str) -> Truth:
     """One truth of several people's answers, by `RULE`.
 

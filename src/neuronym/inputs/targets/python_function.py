@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from neuronym._core.checks import Verbatim, misuse, nearest
+from neuronym._core.checks import Verbatim, misuse
 from neuronym._core.errors import NeuronymError
 from neuronym._core.hub import reason
+from neuronym._core.plugins import imported
 from neuronym._core.registry import Name
 from neuronym.inputs.targets._options import only, spell
 from neuronym.inputs.targets.base import TARGETS, Target, of_module, unwrapped
@@ -43,7 +40,7 @@ def python_target(name: Name, weights: Path | None) -> Target:
     stated = name.params.get("weights")
     if weights is None and stated is not None:
         weights = Path(stated)
-    maker = _function(name)
+    maker = imported(name.detail, "target", _FORM)
     try:
         made = maker()
     except Exception as error:
@@ -67,54 +64,3 @@ def python_target(name: Name, weights: Path | None) -> Target:
     if weights is not None:
         load_weights(unwrapped(target.model), weights, name=spell(name))
     return replace(target, name=shown, maker=maker)
-
-
-def _function(name: Name) -> Callable[[], Any]:
-    module_name, colon, function = name.detail.rpartition(":")
-    if not colon or not module_name or not function:
-        raise misuse("target", _FORM, Verbatim(spell(name)))
-    if "/" in module_name or module_name.endswith(".py"):
-        stem = Path(module_name).stem
-        raise misuse(
-            "target",
-            f"name a module, not a file ({_FORM})",
-            module_name,
-            f"Run in the folder of the file and write python:{stem}:{function}.",
-        )
-    here = os.getcwd()
-    added = here not in sys.path
-    if added:
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name and module_name.split(".")[0] == error.name.split(".")[0]:
-            raise misuse(
-                "target",
-                f"name an importable module ({_FORM})",
-                module_name,
-                f"Looked in {here} and in the installed packages.",
-            ) from error
-        raise _broken(module_name, error) from error
-    except Exception as error:
-        raise _broken(module_name, error) from error
-    finally:
-        if added:
-            sys.path.remove(here)
-    found = getattr(module, function, None)
-    if not callable(found):
-        known = [k for k, v in vars(module).items() if callable(v) and not k.startswith("_")]
-        near = nearest(function, known)
-        raise misuse(
-            "target",
-            f"name a function of {module_name}",
-            function,
-            f"Nearest: {', '.join(near)}." if near else "",
-        )
-    return found
-
-
-def _broken(module: str, error: Exception) -> NeuronymError:
-    return NeuronymError(
-        f"The module {module} cannot be imported: {type(error).__name__}: {reason(error)}."
-    )

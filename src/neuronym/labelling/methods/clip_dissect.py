@@ -9,11 +9,11 @@ from typing import ClassVar
 import numpy as np
 
 from neuronym._core import hashing
-from neuronym._core.registry import Name
+from neuronym._core.registry import OWN, Name, write
 from neuronym.atlas.context import LabelContext
 from neuronym.inputs.encoders.base import measured_logit_scale
 from neuronym.labelling.base import LABELLERS, Labeller, Labels, LayerLabels
-from neuronym.similarity.base import OWN, SIMILARITIES, Similarity, name_of, open_similarity
+from neuronym.similarity.base import Similarity, name_of, open_similarity
 
 
 @LABELLERS.register(
@@ -40,26 +40,32 @@ class ClipDissect(Labeller):
     @classmethod
     def from_name(cls, name: Name) -> ClipDissect:
         """`clip-dissect:cos`, `clip-dissect:soft-wpmi,top_k=5`, or the plain name."""
-        kind = name.detail or "soft-wpmi"
-        return cls(SIMILARITIES[kind].make.from_name(Name(kind, "", name.params)).spec)
+        kind, _, detail = (name.detail or "soft-wpmi").partition(":")
+        return cls(open_similarity(write(Name(kind, detail, name.params))))
 
     @property
     def spec(self) -> str:
         """`clip-dissect:soft-wpmi,top_k=5`."""
-        if self.similarity.startswith(OWN):
+        if self._own:
             return f"{self.name}:{self.similarity}"
         return f"{self.name}:{self.similarity.replace(':', ',', 1)}"
 
     @property
     def stem(self) -> str:
         """`clip-dissect.soft-wpmi`."""
-        kind = type(self._similarity).__name__ if self.similarity.startswith(OWN) else ""
+        kind = type(self._similarity).__name__ if self._own else ""
         return f"{self.name}.{kind or self.similarity.partition(':')[0]}"
+
+    @property
+    def _own(self) -> bool:
+        return self.similarity.startswith(f"{OWN}:")
 
     @property
     def method_id(self) -> str:
         """As the atlas names it: `clip-dissect.soft-wpmi`, with a hash of other settings."""
-        if ":" not in self.similarity:
+        if ":" not in self.similarity or self.similarity == vars(type(self._similarity)).get(
+            "address"
+        ):
             return self.stem
         return f"{self.stem}.{hashing.of_data(self.similarity)[:6]}"
 

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from neuronym.analysis.effect.table import sayings
 from neuronym.atlas.schema import TRUST
 from neuronym.report.document.blocks import Neuron, Neurons
 from neuronym.report.plots.base import Selection
 from neuronym.report.plots.neurons import Example
+from neuronym.report.statement import leads
 from neuronym.report.summary import score_text, top_scoring, trust_text
 
 IMAGES = 6
@@ -22,10 +24,13 @@ _DOUBTS = {
 }
 
 
-def best(seen: Selection, count: int = 12) -> Neurons:
-    """Top-scoring neurons: high scores, spread over the layers."""
-    rows = top_scoring(pd.concat(seen.best.values()), count)
-    return cards(seen, rows[["layer", "unit"]].itertuples(index=False, name=None))
+def best(seen: Selection, count: int = 12) -> tuple[Neurons, str]:
+    """The surest labels, or the highest scores, spread over the layers; and which of the two."""
+    labels = pd.concat(seen.best.values())
+    by = leads(labels)
+    rows = top_scoring(labels, count, by)
+    found = cards(seen, rows[["layer", "unit"]].itertuples(index=False, name=None))
+    return found, {"confidence": "The surest labels", "score": "The highest scores"}[by]
 
 
 def doubtful(seen: Selection, count: int = 8) -> tuple[Neurons, str]:
@@ -81,6 +86,7 @@ def card(seen: Selection, layer: str, unit: int, about: str = "") -> Neuron:
     details += [f"class {one.class_name}"] if one.class_name else []
     following = words if silent else words[1:]
     details += [f"{'would be' if silent else 'then'} {', '.join(following)}"] if following else []
+    details += sayings(seen.atlas, layer, unit)
     images = tuple(
         (image, seen.atlas.thumb(image)) for image in one.exemplars()["image_id"].head(IMAGES)
     )

@@ -106,10 +106,10 @@ class Builder:
         yield replace(self._of_layers(further), notes=notes)
 
     def _neurons(self) -> Iterator[Block]:
-        top_scoring = neurons.best(self.seen)
-        if top_scoring.items:
-            yield Text("The highest scores, spread over the layers; no label twice in a layer.")
-            yield top_scoring
+        best, which = neurons.best(self.seen)
+        if best.items:
+            yield Text(f"{which}, spread over the layers; no label twice in a layer.")
+            yield best
         doubtful, why = neurons.doubtful(self.seen)
         if doubtful.items:
             yield Text(f"The labelled neurons to rely on least: {why}.")
@@ -118,7 +118,7 @@ class Builder:
         if self.seen.truth is not None and found:
             yield Text("Right, wrong, and without a label.")
             yield neurons.examples(self.seen, found)
-        items = top_scoring.items
+        items = best.items
         if items and not any(image for one in items for _id, image in one.images):
             self.left_out.append(
                 "The images of the neurons: the atlas has no small copies of them."

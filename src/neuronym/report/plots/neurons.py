@@ -11,6 +11,7 @@ from neuronym._core.errors import NeuronymError
 from neuronym.analysis.evaluation.judging import judge
 from neuronym.report.figures import COLOURS, FAINT, INK, new, shown
 from neuronym.report.plots.base import FIGURES, Selection, short, title
+from neuronym.report.statement import leads
 from neuronym.report.summary import score_text, top_scoring
 from neuronym.report.unit_sheet import draw as sheet
 from neuronym.report.unit_sheet import draw_exemplar
@@ -40,7 +41,8 @@ def neuron(seen: Selection) -> Figure:
     if seen.unit is not None:
         chosen = seen.atlas[seen.unit]
     else:
-        best = top_scoring(pd.concat(seen.best.values()), 1)
+        labels = pd.concat(seen.best.values())
+        best = top_scoring(labels, 1, leads(labels))
         if best.empty:
             raise NeuronymError("No neuron is labelled: name the one to draw with --unit.")
         chosen = seen.atlas[best["layer"].iloc[0], int(best["unit"].iloc[0])]
@@ -58,24 +60,27 @@ def examples(seen: Selection) -> Figure:
         figure.subfigures(len(found), 1, squeeze=False).flat, found, strict=True
     ):
         _strip(part, seen, example)
-    note = seen.truth_note if seen.truth is not None else "chosen by score: no truth was given"
+    by = leads(pd.concat(seen.best.values()))
+    note = seen.truth_note if seen.truth is not None else f"chosen by {by}: no truth was given"
     title(figure, f"Examples of neurons, {seen.target}", note)
     return figure
 
 
 def chosen(seen: Selection) -> Iterator[Example]:
-    """The neurons to show; with a truth it decides, else the scores.
+    """The neurons to show; with a truth it decides, else the confidence, or the score without one.
 
     With a truth: the highest score whose first label is right; the highest with no right label
     among the first five; the highest of those in which people saw nothing in common, else one that
-    abstains. Without: the highest score, the middle one, and one that abstains, else the lowest.
+    abstains. Without: the surest, the middle one, and one that abstains, else the least sure.
     """
-    rows = _highest_first(pd.concat(seen.best.values()))
+    rows = pd.concat(seen.best.values())
+    by = leads(rows)
+    rows = _highest_first(rows, by)
     named, silent = rows[~rows["abstained"]], rows[rows["abstained"]]
     if seen.truth is None:
-        last, none = ("No label", silent) if len(silent) else ("Lowest score", named.tail(1))
+        last, none = ("No label", silent) if len(silent) else (f"Lowest {by}", named.tail(1))
         middle = named.iloc[(len(named) - 1) // 2 :]
-        picks = {"Highest score": named, "Middle score": middle, last: none}
+        picks = {f"Highest {by}": named, f"Middle {by}": middle, last: none}
         words: dict = {}
     else:
         picks, words = _by_truth(seen, silent)
@@ -101,8 +106,8 @@ def _by_truth(seen: Selection, silent: pd.DataFrame) -> tuple[dict[str, pd.DataF
     return picks, words
 
 
-def _highest_first(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.sort_values("score", ascending=False, kind="stable", na_position="last")
+def _highest_first(rows: pd.DataFrame, by: str = "score") -> pd.DataFrame:
+    return rows.sort_values(by, ascending=False, kind="stable", na_position="last")
 
 
 def _strip(part: SubFigure, seen: Selection, example: Example) -> None:

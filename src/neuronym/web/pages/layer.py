@@ -54,6 +54,10 @@ def layer(view: View, parts: tuple[str, ...], query: Query) -> LayerPage:
         raise NotFoundError(f"{view.name} has no layer {'/'.join(parts)[:80]}.")
     start, count = view.units.starts[name], view.layers[name]["units"]
     units = tuple(view.card(start + unit) for unit in range(count))
+    order = sorted(
+        range(count), key=lambda unit: -(units[unit].confidence or 0)
+    )  # the surest first
+    units = tuple(units[unit] for unit in order)
     words = Counter(card.concept for card in units if card.concept and not card.abstained)
     names = list(view.layers)
     at = names.index(name)
@@ -65,7 +69,9 @@ def layer(view: View, parts: tuple[str, ...], query: Query) -> LayerPage:
         "how": view.bins[1],
         **{k: view.layers[name].get(k) for k in ("shape", "pool")},
     }
-    target = view.title
+    target, places = view.title, None
+    if form == "map" and (spots := view.once(("map", name), lambda: _places(view, start, count))):
+        places = tuple(spots[unit] for unit in order)
     return LayerPage(
         f"{name} · {target}",
         f"{counted(count, 'neuron')} of {name} in {target}, with their labels.",
@@ -76,7 +82,7 @@ def layer(view: View, parts: tuple[str, ...], query: Query) -> LayerPage:
         units,
         tuple(c for c in TRUSTED if any(getattr(card, c) is not None for card in units)),
         tuple(words.most_common(_WORDS)),
-        view.once(("map", name), lambda: _places(view, start, count)) if form == "map" else None,
+        places,
         names[at - 1] if at else None,
         names[at + 1] if at + 1 < len(names) else None,
     )

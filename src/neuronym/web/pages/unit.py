@@ -9,10 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from neuronym._core.errors import NeuronymError
+from neuronym.analysis.effect.kept import kept
+from neuronym.analysis.effect.table import in_words
 from neuronym.atlas import bands, maps
 from neuronym.atlas.schema import TRUST
 from neuronym.inputs.preprocess.geometry import Box
-from neuronym.report.statement import evidence, why_unknown
+from neuronym.report.statement import evidence, kin, why_unknown, word_families
 from neuronym.web.pages.base import NotFoundError, Page, Query, page
 from neuronym.web.view import Card, Exemplar, Heat, Label, View, number
 
@@ -36,6 +38,7 @@ class Method:
     caveats: tuple[str, ...]
     evidence: tuple[str, ...]
     unknown: str | None  # why its confidence is not known
+    family: tuple[str, ...]  # of the next labels those of the first one's family
 
     @property
     def span(self) -> tuple[float, float]:
@@ -76,6 +79,7 @@ class UnitPage(Page):
     class_name: str | None
     facts: dict[str, Any]
     methods: tuple[Method, ...]
+    effects: tuple[str, ...]  # what it does to the output, by each way it was measured in
     exemplars: tuple[Exemplar, ...]
     no_maps: str | None  # why there are none
     pictures: str  # how the images are shown at first: one of PICTURES
@@ -129,6 +133,7 @@ def unit(view: View, parts: tuple[str, ...], query: Query) -> UnitPage:
         own,
         statistics,
         methods,
+        _effects(view, layer, index),
         exemplars,
         maps_note,
         query["pictures"] if query.get("pictures") in PICTURES[1:] else PICTURES[0],
@@ -220,7 +225,17 @@ def _method(view: View, name: str, place: int, rows: list[dict[str, Any]]) -> Me
     told = tuple(evidence(view.atlas, name, view.findings(name, place))) if labels else ()
     unknown = why_unknown(view.atlas, name)
     silent = bool(first["abstained"])
-    return Method(name, labels, silent, reason, trust, caveats, told, unknown)
+    families = view.once("families", lambda: word_families(view.atlas))
+    family = tuple(kin(families, (label.concept for label in labels)))
+    return Method(name, labels, silent, reason, trust, caveats, told, unknown, family)
+
+
+def _effects(view: View, layer: str, unit: int) -> tuple[str, ...]:
+    try:
+        there = view.once(("effects", layer), lambda: kept(view.atlas, layer))
+    except NeuronymError as error:
+        return (str(error),)
+    return tuple(said for found in there if (said := in_words(found, layer, unit)) is not None)
 
 
 def _histogram(values: np.ndarray | None) -> Histogram | None:

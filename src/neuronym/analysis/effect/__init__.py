@@ -1,0 +1,1 @@
+"""What units do to the output of their network."""

@@ -1,0 +1,1 @@
+"""Where a run's pass over the images is computed: one file for each engine."""
