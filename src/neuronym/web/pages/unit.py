@@ -12,9 +12,10 @@ from neuronym._core.errors import NeuronymError
 from neuronym.analysis.effect.kept import kept
 from neuronym.analysis.effect.table import in_words
 from neuronym.atlas.schema import TRUST
+from neuronym.report.links import WIDTH, check_of, sign_of, way_back
 from neuronym.report.statement import evidence, kin, why_unknown, word_families
 from neuronym.web.pages.base import NotFoundError, Page, Query, page
-from neuronym.web.view import Card, Exemplar, Label, View, number
+from neuronym.web.view import Card, Exemplar, Grouped, Label, View, number
 
 _BINS = 40
 _LIKE = 6
@@ -52,6 +53,28 @@ class Histogram:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A unit that feeds this one, or is fed by it.
+
+    Attributes:
+        other: that unit.
+        sign: + or −: which way the source drives the target.
+        check: what ablation said, in words.
+        effect, low, high: of the ablation, with the ends of its interval.
+        correlation, weight: of the two; None: not known.
+    """
+
+    other: Card
+    sign: str
+    check: str
+    effect: float | None
+    low: float | None
+    high: float | None
+    correlation: float | None
+    weight: float | None
+
+
+@dataclass(frozen=True)
 class UnitPage(Page):
     """One neuron."""
 
@@ -65,6 +88,8 @@ class UnitPage(Page):
     effects: tuple[str, ...]  # what it does to the output, by each way it was measured in
     exemplars: tuple[Exemplar, ...]
     histogram: Histogram | None
+    equation: str | None
+    links: dict[str, tuple[Link, ...]]
     like: dict[str, tuple[Card, ...]]
     more: bool  # likeness by activations takes long here and has to be asked for
     previous: int | None
@@ -126,6 +151,8 @@ def unit(view: View, parts: tuple[str, ...], query: Query) -> UnitPage:
         _effects(view, layer, index),
         exemplars,
         _histogram(view.activations(layer, index)),
+        _equation(view, layer, index),
+        {way: _links(view, place, way) for way in ("fed by", "feeds")},
         _like(view, layer, index, ways),
         ways != WAYS and view.activations(layer, index) is not None,
         index - 1 if index else None,
@@ -180,6 +207,35 @@ def _histogram(values: np.ndarray | None) -> Histogram | None:
         return None
     counts, edges = np.histogram(values.astype(np.float64), _BINS)
     return Histogram(float(edges[0]), float(edges[-1]), tuple(map(int, counts)))
+
+
+def _equation(view: View, layer: str, unit: int) -> str | None:
+    """`wheel + window → car`: what feeds it, in labels; None: not known."""
+    if not any(facts.to_layer == layer for facts in view.atlas.manifest.links.values()):
+        return None
+    return way_back(view.atlas, layer, unit, 1).equation
+
+
+def _links(view: View, place: int, way: str) -> tuple[Link, ...]:
+    """The surest links to a unit, or from it; none where they were not looked for."""
+    if not view.atlas.manifest.links:
+        return ()
+    own, other = ("to", "from") if way == "fed by" else ("from", "to")
+
+    def grouped() -> Grouped:
+        frame = view.atlas.links().rename(columns={f"{own}_layer": "layer", f"{own}_unit": "unit"})
+        sure = frame["effect"].abs().where(frame["confirmed"] == True, 0).fillna(0)  # noqa: E712
+        frame = frame.assign(_sure=sure - (frame["confirmed"] == False))  # noqa: E712
+        ordered = frame.sort_values(["_sure", "strength"], ascending=False, kind="stable")
+        return Grouped(ordered.drop(columns="_sure"), view.units)
+
+    found = []
+    for row in view.once(("links", way), grouped).of(place, 2 * WIDTH):
+        number_of = view.units.starts[row[f"{other}_layer"]] + int(row[f"{other}_unit"])
+        names = ("effect", "effect_low", "effect_high", "correlation", "weight")
+        values = (number(row[name]) for name in names)
+        found.append(Link(view.card(number_of), sign_of(row), check_of(row), *values))
+    return tuple(found)
 
 
 def _like(view: View, layer: str, unit: int, ways: tuple[str, ...]) -> dict[str, tuple[Card, ...]]:
