@@ -130,16 +130,22 @@ def test_the_sign_of_a_link(row: dict[str, Any], sign: str) -> None:
     assert np.isnan(ablation.slope(np.ones(3), np.ones(3)))
 
 
-def test_chance_is_not_an_effect() -> None:
-    """Differences drawn around the share that counts as none: p is as rare as it says."""
+@pytest.mark.parametrize("skewed", [False, True])
+def test_chance_is_not_an_effect(skewed: bool) -> None:
+    """Differences drawn around the share that counts as none: p is no smaller than it says."""
     random, found = np.random.default_rng(0), []
-    for _ in range(400):
+
+    def spread(count: int) -> np.ndarray:
+        return 1 - random.exponential(1, count) if skewed else random.normal(0, 1, count)
+
+    for _ in range(800):
         y = [random.normal(5, 1, 12), random.normal(0, 1, 40)]
         gap = y[0].mean() - y[1].mean()
-        d = [random.normal(ablation.LEAST * gap, 0.5, 12), random.normal(0, 0.5, 40)]
+        d = [ablation.LEAST * gap + spread(12) / 2, spread(40) / 2]
         pairs = [(a, a - b) for a, b in zip(y, d, strict=True)]
         found.append(ablation.compared(*pairs)[3])
-    assert 0.02 < np.mean(np.array(found) < 0.05) < 0.085
+    assert 0.02 < np.mean(np.array(found) < 0.05) < 0.07
+    assert np.mean(np.array(found) < 0.01) < 0.02
 
 
 def test_a_unit_knows_what_feeds_it(planted: World, atlas: nym.Atlas) -> None:

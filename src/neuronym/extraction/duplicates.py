@@ -24,8 +24,8 @@ import torch
 from jaxtyping import Bool, Float32, Int64, UInt8
 
 from neuronym._core.errors import NeuronymError
-from neuronym._core.numerics.arranged import arranged
 from neuronym._core.progress import Progress, Ticker, silent
+from neuronym._core.storage import arranged
 from neuronym._core.types import Rows
 from neuronym.extraction.cache import Cache, CacheEntry
 from neuronym.extraction.passes import IMAGES

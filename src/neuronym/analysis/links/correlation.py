@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
-from neuronym._core.numerics.arranged import arranged
 from neuronym._core.progress import Progress, Ticker, silent
+from neuronym._core.storage import arranged
 from neuronym._core.types import Rows
 
 #: Correlations under permuted images that each unit of the target layer is compared with, at least.

@@ -199,7 +199,7 @@ def _found(
     facts = writer.manifest.links.get(key)
     wanted = look.settings.to_data()
     if facts and facts.settings == wanted and writer.has(f"links {key}") and not overwrite:
-        return look.context.atlas._table(schema.links_file(*pair))
+        return look.context.atlas.links(*pair)
     started, (source, target) = time.monotonic(), pair
     context, rows = look.context, look.rows
     found = correlate(
