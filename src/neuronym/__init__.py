@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from neuronym._core.errors import NeuronymError, UsageError
     from neuronym.analysis.comparison import compare
+    from neuronym.analysis.links.run import link
     from neuronym.analysis.trust.run import analyse
     from neuronym.atlas.context import LabelContext
     from neuronym.atlas.reader import Atlas
@@ -52,6 +53,7 @@ _HOMES = {
     "PROBES": "neuronym.inputs.probes.base",
     "SIMILARITIES": "neuronym.similarity.base",
     "TARGETS": "neuronym.inputs.targets.base",
+    "link": "neuronym.analysis.links.run",
     "Labeller": "neuronym.labelling.base",
     "Labels": "neuronym.labelling.base",
     "LayerLabels": "neuronym.labelling.base",
@@ -102,6 +104,7 @@ __all__ = [
     "compare",
     "dissect",
     "label",
+    "link",
     "open",
     "record",
 ]

@@ -23,6 +23,7 @@ from neuronym.cli.grid import grid
 from neuronym.cli.import_ import import_
 from neuronym.cli.label import label
 from neuronym.cli.layers import layers
+from neuronym.cli.links import links
 from neuronym.cli.list_ import list_
 from neuronym.cli.report import report
 from neuronym.cli.search import search
@@ -62,6 +63,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     significance,
     calibrate,
     stability,
+    links,
     grid,
     import_,
     export,
