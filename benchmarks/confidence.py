@@ -22,8 +22,8 @@ from neuronym._core import hashing
 from neuronym._core.errors import UsageError
 from neuronym.analysis.trust import calibration, reliability
 from neuronym.analysis.trust.calibration import fit, left_out, open_calibrator
-from neuronym.analysis.trust.confidence import Confidence
-from neuronym.analysis.trust.own import class_layer, class_units
+from neuronym.analysis.trust.features import features
+from neuronym.analysis.trust.own import class_layer, class_units, own_calibrator
 from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import open_atlas
 
@@ -117,17 +117,18 @@ def surest(every: Sequence[Cell]) -> None:
 
 
 def inner(paths: Sequence[Path]) -> None:
-    """Confidence per layer: its mean, quantiles and how much of it is high."""
+    """Confidence per layer: its mean, quantiles and how much of it is high.
+
+    A network without class names, such as one with random weights, borrows the calibrator of the
+    first atlas.
+    """
+    first = own_calibrator(LabelContext(open_atlas(paths[0])), open_atlas(paths[0]).method())
     for path in paths:
         context = LabelContext(open_atlas(path))
-        method, layers = context.atlas.method(), list(context.atlas.layers)
-        try:
-            found = Confidence().run(context, method, layers).layers
-        except UsageError as error:
-            print(f"{path.name}: {error}")
-            continue
-        for layer in layers:
-            p = found[layer]["confidence"]
+        method = context.atlas.method()
+        own = first if class_layer(context) is None else own_calibrator(context, method)
+        for layer in context.atlas.layers:
+            p = own.probability(features(context, method, layer, own.features))
             known = p[np.isfinite(p)]
             low, middle, high = np.quantile(known, [0.1, 0.5, 0.9])
             print(
