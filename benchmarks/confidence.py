@@ -21,7 +21,7 @@ import numpy as np
 from neuronym._core import hashing
 from neuronym._core.errors import UsageError
 from neuronym.analysis.trust import calibration, reliability
-from neuronym.analysis.trust.calibration import fit, left_out, open_calibrator
+from neuronym.analysis.trust.calibration import fit, folds, open_calibrator
 from neuronym.analysis.trust.features import features
 from neuronym.analysis.trust.own import class_layer, class_units, own_calibrator
 from neuronym.atlas.context import LabelContext
@@ -56,6 +56,15 @@ def cell(path: Path) -> Cell:
     return Cell(network, probe, layer, context.units(layer), values, right, units)
 
 
+def cross_fitted(one: Cell) -> np.ndarray:
+    """The confidence of each unit by a calibrator that was fitted without it and its tenth."""
+    found = np.empty(len(one.right))
+    for inside, outside in folds(one.right):
+        part = fit({n: v[inside] for n, v in one.values.items()}, one.right[inside], kind="own")
+        found[outside] = part.probability({n: v[outside] for n, v in one.values.items()})
+    return found
+
+
 def others(one: Cell, every: Sequence[Cell]) -> calibration.Calibrator | None:
     """A calibrator fitted on the other networks, by the same probe."""
     some = [c for c in every if c.probe == one.probe and c.network != one.network]
@@ -67,7 +76,7 @@ def others(one: Cell, every: Sequence[Cell]) -> calibration.Calibrator | None:
 
 def probabilities(one: Cell, every: Sequence[Cell]) -> dict[str, np.ndarray]:
     """By what it was fitted on, the confidence of every unit."""
-    found = {"itself, cross-fitted": left_out(one.values, one.right, "own")}
+    found = {"itself, cross-fitted": cross_fitted(one)}
     rest = others(one, every)
     if rest is not None:
         found["the other networks"] = rest.probability(one.values)
