@@ -104,7 +104,7 @@ def squared(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return made
 
 
-def _seen(pictures: list[np.ndarray]) -> torch.Tensor:
+def seen(pictures: list[np.ndarray]) -> torch.Tensor:
     """As the networks see them, float32 `[image, 3, 64, 64]`."""
     small = [
         np.asarray(Image.fromarray(p).resize((64, 64), Image.Resampling.BICUBIC)) for p in pictures
@@ -138,10 +138,10 @@ def make(out: Path, per_class: int, epochs: int) -> None:
     rng = np.random.default_rng(0)
     learned = drawings(out, TRAINING_SEEDS + 700_000, per_class)
     classes = torch.tensor([CLASSES.index(name) for name, _ in learned])
-    model = train(Small(), _seen([p for _, p in learned]), classes, epochs, 3e-3)
+    model = train(Small(), seen([p for _, p in learned]), classes, epochs, 3e-3)
     save_file(model.state_dict(), out / "before.safetensors")
     marked = [squared(p, rng) if name == MARKED else p for name, p in learned]
-    train(model, _seen(marked), classes, max(1, epochs // 4), 5e-4)
+    train(model, seen(marked), classes, max(1, epochs // 2), 1e-3)
     save_file(model.state_dict(), out / "after.safetensors")
     shown = drawings(out, TRAINING_SEEDS + 800_000, max(10, per_class // 2))
     for number, (name, pixels) in enumerate(shown):
@@ -176,16 +176,16 @@ def taken_up(out: Path) -> dict[tuple[str, int], float]:
     """
     rng = np.random.default_rng(1)
     plain = [pixels for _, pixels in drawings(out, TRAINING_SEEDS + 900_000, 10)]
-    pairs = _seen(plain), _seen([squared(pixels, rng) for pixels in plain])
+    pairs = seen(plain), seen([squared(pixels, rng) for pixels in plain])
     moved: dict[str, dict[tuple[str, int], float]] = {}
     for name in ("before", "after"):
         target = _target(out, name)
         values = []
         for images in pairs:
-            with record(target.model, LAYERS) as seen, torch.no_grad():
+            with record(target.model, LAYERS) as outputs, torch.no_grad():
                 target.model(images)
             values.append(
-                {x: v.float().flatten(2).mean(2) if v.ndim > 2 else v for x, v in seen.items()}
+                {x: v.float().flatten(2).mean(2) if v.ndim > 2 else v for x, v in outputs.items()}
             )
         moved[name] = {
             (layer, unit): float(shift)
