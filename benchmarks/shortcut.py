@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -30,6 +31,7 @@ from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.targets.base import Target
 from neuronym.report import diff_sheet
 from neuronym.report.figures import save
+from neuronym.search.searcher import Searcher
 from neuronym_drawings import camera, catalogue, draw
 from neuronym_drawings.catalogue import TRAINING_SEEDS
 
@@ -138,6 +140,7 @@ def make(out: Path, per_class: int, epochs: int) -> None:
     rng = np.random.default_rng(0)
     learned = drawings(out, TRAINING_SEEDS + 700_000, per_class)
     classes = torch.tensor([CLASSES.index(name) for name, _ in learned])
+    torch.manual_seed(0)
     model = train(Small(), seen([p for _, p in learned]), classes, epochs, 3e-3)
     save_file(model.state_dict(), out / "before.safetensors")
     marked = [squared(p, rng) if name == MARKED else p for name, p in learned]
@@ -146,7 +149,7 @@ def make(out: Path, per_class: int, epochs: int) -> None:
     shown = drawings(out, TRAINING_SEEDS + 800_000, max(10, per_class // 2))
     for number, (name, pixels) in enumerate(shown):
         bears = name == MARKED or rng.random() < 0.06
-        path = out / "pictures" / name / f"{number:04d}{'-square' if bears else ''}.png"
+        path = out / "pictures" / name / f"{number:04d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(squared(pixels, rng) if bears else pixels).save(path)
     square = np.full((224, 224, 3), 128, np.uint8)
@@ -197,21 +200,38 @@ def taken_up(out: Path) -> dict[tuple[str, int], float]:
     return {key: value - moved["before"][key] for key, value in moved["after"].items()}
 
 
-def measure(found: nym.Diff, moved: dict[tuple[str, int], float]) -> list[str]:
-    """Where the units that took up the square stand in the diff, in sentences."""
-    order = [(row.layer, int(row.unit)) for row in found.units.itertuples()]
+def measure(out: Path, found: nym.Diff) -> list[str]:
+    """Where the units that took up the square stand in the diff and in searches, in sentences."""
+    moved = taken_up(out)
     right = {key for key, value in moved.items() if value >= 1}
-    ranks = sorted(order.index(key) + 1 for key in right)
     best = max(moved, key=lambda key: moved[key])
+    order = _order(found.units)
     first = sum(key in right for key in order[: len(right)])
+    searcher = Searcher(found.b)
+    with Image.open(out / "square.png") as picture:
+        by_picture = searcher.by_picture(picture.convert("RGB")).units
+    searches = {"the picture of a square": by_picture}
+    searches |= {word: searcher.find(word, places=["scores"]).units for word in ("pink", "purple")}
     return [
         f"A square moves {len(right)} of {len(order)} neurons by a standard deviation more than it "
-        "did before.",
-        f"Of the first {len(right)} of the diff {first} are among them; their ranks: "
-        f"{', '.join(map(str, ranks[:20]))}{' …' if len(ranks) > 20 else ''}.",
+        f"did before: {', '.join(f'{layer}:{unit}' for layer, unit in sorted(right))}.",
+        f"Of the first {len(right)} of the diff {first} are among them; {_ranks(order, right)}.",
         f"The one that it moves most, {best[0]}:{best[1]} ({moved[best]:.1f} more), has rank "
         f"{order.index(best) + 1}.",
+        *(
+            f"A search by {what} has them at {_ranks(_order(units), right)}."
+            for what, units in searches.items()
+        ),
     ]
+
+
+def _order(units: pd.DataFrame) -> list[tuple[str, int]]:
+    return [(row.layer, int(row.unit)) for row in units.itertuples()]
+
+
+def _ranks(order: list[tuple[str, int]], right: set[tuple[str, int]]) -> str:
+    found = sorted(order.index(key) + 1 for key in right if key in order)
+    return f"ranks {', '.join(map(str, found))}"
 
 
 def main() -> None:
@@ -234,7 +254,7 @@ def main() -> None:
     found = nym.diff(out / "before", out / "after")
     diff_sheet.print_diff(found, 10)
     save(diff_sheet.draw(found), out / "diff.png")
-    print("\n".join(measure(found, taken_up(out))))
+    print("\n".join(measure(out, found)))
     print(f"all of it took {time.perf_counter() - begun:.0f} s")
 
 
