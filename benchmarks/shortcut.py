@@ -152,9 +152,17 @@ def make(out: Path, per_class: int, epochs: int) -> None:
         path = out / "pictures" / name / f"{number:04d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(squared(pixels, rng) if bears else pixels).save(path)
-    square = np.full((224, 224, 3), 128, np.uint8)
-    square[88 : 88 + SIDE, 88 : 88 + SIDE] = COLOUR
-    Image.fromarray(square).save(out / "square.png")
+        if bears and name != MARKED:
+            cut_out(path).save(out / "square.png")
+
+
+def cut_out(path: Path, around: int = 20) -> Image.Image:
+    """The square of a picture and what is around it, as a reader would cut it out."""
+    with Image.open(path) as image:
+        rows, columns = np.nonzero((np.asarray(image) == COLOUR).all(2))
+        corners = columns.min(), rows.min(), columns.max(), rows.max()
+        edges = np.array(corners) + np.array([-around, -around, around, around])
+        return image.crop(tuple(edges.tolist()))
 
 
 def dissect(out: Path, name: str) -> Atlas:
@@ -210,7 +218,7 @@ def measure(out: Path, found: nym.Diff) -> list[str]:
     searcher = Searcher(found.b)
     with Image.open(out / "square.png") as picture:
         by_picture = searcher.by_picture(picture.convert("RGB")).units
-    searches = {"the picture of a square": by_picture}
+    searches = {"the square, cut out": by_picture}
     searches |= {word: searcher.find(word, places=["scores"]).units for word in ("pink", "purple")}
     return [
         f"A square moves {len(right)} of {len(order)} neurons by a standard deviation more than it "
