@@ -43,13 +43,14 @@ def headline(found: Diff) -> str:
         images += f" ({only_a:,} more in A, {only_b:,} in B)"
     if found.by == "concepts":
         gone = Counter(found.concepts["change"])
-        parts = [f"{gone[word]:,} {word}" for word in ("gained", "lost", "more", "fewer")]
+        parts = [f"{gone[x]:,} {x}" for x in ("gained", "lost", "more", "fewer") if gone[x]]
         matched = ""
         if found.partners.attrs:
             matched = (
                 f" {counted(len(found.partners), 'pair')} of neurons respond alike to {images}."
             )
-        return f"Concepts: {', '.join(parts)}, beyond chance.{matched}"
+        said = f"Concepts: {', '.join(parts)}, beyond chance." if parts else f"{_NO_CONCEPT}."
+        return said + matched
     states = Counter(found.units["state"])
     news, total = len(found.changed), len(found.units)
     what = f"{news:,} of {counted(total, 'neuron')} changed" if news else "No neuron changed"
@@ -65,6 +66,7 @@ def headline(found: Diff) -> str:
     return f"{what}; {rest}."
 
 
+_NO_CONCEPT = "No concept has more or fewer neurons, beyond chance"
 _SILENT = {"died": "of them fell silent", "woke": "began to respond"}
 
 
@@ -101,10 +103,10 @@ def names(found: Diff) -> list[str]:
 
 def units_table(found: Diff, count: int) -> Table:
     """The units that changed most."""
-    rows = []
+    rows, annotated = [], _Annotated(found.b)
     for row in found.changed.head(count).to_dict("records"):
-        both = {"neuron": f"{row['layer']}:{row['unit']}", "came_with": common(found, row)}
-        rows.append(row | both)
+        came = annotated.common([name for name in row["came"].split("\n") if name])
+        rows.append(row | {"neuron": f"{row['layer']}:{row['unit']}", "came_with": came})
     columns = [Column("neuron"), Column("state", "")]
     if found.by == "activations":
         columns.append(Column("correlation", kind="number", interval=("low", "high")))
@@ -127,31 +129,22 @@ def units_table(found: Diff, count: int) -> Table:
     )
 
 
-def common(found: Diff, row: dict[str, Any]) -> str:
-    """What most of the images that came have in common, beyond the probe's share of it."""
-    ids = [name for name in row["came"].split("\n") if name]
-    if not ids:
-        return ""
-    shares, notes = _annotations(found.b)
-    counts = Counter(name for image in ids for name in set(notes.get(image, ())))
-    if not counts:
-        return shown(ids[0].rpartition("/")[2], 24)
-    name = max(counts, key=lambda n: (counts[n] / len(ids) - shares[n], n))
-    return f"{shown(name, 20)} ({counts[name]} of {len(ids)})"
+class _Annotated:
+    """What the images of an atlas are annotated with."""
 
+    def __init__(self, atlas: Atlas) -> None:
+        pairs = zip(atlas.images["image_id"], atlas.images["annotations"], strict=True)
+        self._names = {image: {entry["name"] for entry in entries} for image, entries in pairs}
+        self._counts = Counter(name for some in self._names.values() for name in some)
 
-def _annotations(atlas: Atlas) -> tuple[dict[str, float], dict[str, list[str]]]:
-    """Name → share of the images that have it; image → names."""
-    if not hasattr(atlas, "_names_of_images"):
-        images = atlas.images
-        notes = {
-            image: [entry["name"] for entry in entries]
-            for image, entries in zip(images["image_id"], images["annotations"], strict=True)
-        }
-        counts = Counter(name for some in notes.values() for name in set(some))
-        shares = {name: count / len(notes) for name, count in counts.items()}
-        atlas._names_of_images = shares, notes  # type: ignore[attr-defined]
-    return atlas._names_of_images  # type: ignore[attr-defined]
+    def common(self, ids: list[str]) -> str:
+        """What most of these images have, beyond what all have of it; else the first one's name."""
+        counts = Counter(name for image in ids for name in self._names[image])
+        if not ids or not counts:
+            return shown(ids[0].rpartition("/")[2], 24) if ids else ""
+        usual = {name: self._counts[name] / len(self._names) for name in counts}
+        name = max(counts, key=lambda name: (counts[name] / len(ids) - usual[name], name))
+        return f"{shown(name, 20)} ({counts[name]} of {len(ids)})"
 
 
 def layers_table(found: Diff) -> Table:
@@ -190,7 +183,7 @@ def concepts_table(found: Diff, count: int) -> Table:
     title = (
         f"{counted(len(news), 'concept')} with more or fewer neurons, beyond chance"
         if len(news)
-        else "No concept has more or fewer neurons, beyond chance"
+        else _NO_CONCEPT
     )
     rows = tuple(news.head(count).to_dict("records"))
     return Table("concepts", title, columns if rows else (), rows, notes)
@@ -226,7 +219,7 @@ def tables(found: Diff, count: int) -> Iterator[Table]:
         yield layers_table(found)
     elif len(found.partners):
         yield partners_table(found, count)
-    if len(found.concepts):
+    if found.by != "concepts" or (found.concepts["change"] != "").any():
         yield concepts_table(found, min(count, _CONCEPTS))
 
 

@@ -29,8 +29,8 @@ from neuronym.analysis.diff.shared import (
     common_layers,
     correspond,
     labelled,
+    settings,
     shared_images,
-    unlike,
 )
 from neuronym.analysis.trust.held_out import discoveries
 from neuronym.atlas.reader import Atlas, opened
@@ -64,7 +64,7 @@ UNITS = [
 LAYERS = ["layer", "units", "compared", *NEWS, "correlation", "relabelled", "relabelled_same"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Diff:
     """What changed from one atlas to another.
 
@@ -104,6 +104,13 @@ class Diff:
     notes: tuple[str, ...]
     _exemplars: dict[str, Exemplars]
     _shared: SharedImages
+
+    def __repr__(self) -> str:
+        found = f"{len(self.changed):,} of {len(self.units):,} units changed"
+        if self.by == "concepts":
+            changes = int((self.concepts["change"] != "").sum())
+            found = f"{changes:,} concepts changed, {len(self.partners):,} pairs of units"
+        return f"<Diff {self.a.folder} → {self.b.folder}: {found}>"
 
     @property
     def changed(self) -> pd.DataFrame:
@@ -174,7 +181,7 @@ def diff(
     images = shared_images(*atlases)
     how = {"passes": passes, "device": device, "workers": workers, "cache": cache}
     sides = tuple(Activations(atlas, progress=progress, **how) for atlas in atlases)
-    notes = unlike(*atlases, common)
+    notes = settings(*atlases, common)
     wanted = set(layers or ())
     every = [[x for x in atlas.layers if not wanted or x in wanted] for atlas in atlases]
     why = _why_not(sides, every, len(images))

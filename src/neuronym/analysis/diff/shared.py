@@ -135,17 +135,17 @@ def standard(values: Float[np.ndarray, "image unit"]) -> Float[np.ndarray, "imag
     return np.divide(wide, length, out=np.zeros_like(wide), where=live).astype(np.float32)
 
 
-def unlike(a: Atlas, b: Atlas, layers: list[str]) -> list[str]:
-    """Settings in which two atlases differ, in sentences: what differs may come from them."""
+def settings(a: Atlas, b: Atlas, layers: list[str]) -> list[str]:
+    """Whether the network is one, and in which settings two atlases differ, in sentences."""
     found = []
     one, other = a.manifest, b.manifest
-    if one.target.preprocess != other.target.preprocess:
+    if one.target.fingerprint is not None and one.target.fingerprint == other.target.fingerprint:
+        found.append("Both atlases are of one network, with the same weights.")
+    if _apart(one.target.preprocess, other.target.preprocess):
         found.append("The two networks see the images preprocessed differently.")
-    if one.dtype != other.dtype:
-        found.append(
-            f"The networks ran in {one.dtype or '?'} for A, in {other.dtype or '?'} for B."
-        )
-    pooled = [x for x in layers if a.layers[x]["pool"] != b.layers[x]["pool"]]
+    if _apart(one.dtype, other.dtype):
+        found.append(f"The networks ran in {one.dtype} for A, in {other.dtype} for B.")
+    pooled = [x for x in layers if _apart(a.layers[x]["pool"], b.layers[x]["pool"])]
     if pooled:
         first = pooled[0]
         found.append(
@@ -163,6 +163,11 @@ def unlike(a: Atlas, b: Atlas, layers: list[str]) -> list[str]:
             "only one of them has are neither gained nor lost."
         )
     return found
+
+
+def _apart(one: object, other: object) -> bool:
+    """Whether two settings differ, as far as both are known: an imported atlas knows few."""
+    return one is not None and other is not None and one != other
 
 
 def labelled(atlas: Atlas, method: str | None) -> str | None:
