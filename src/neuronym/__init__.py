@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from neuronym._core.errors import NeuronymError, UsageError
     from neuronym.analysis.comparison import compare
+    from neuronym.analysis.diff.run import Diff, diff
     from neuronym.analysis.links.run import link
     from neuronym.analysis.trust.run import analyse
     from neuronym.atlas.context import LabelContext
@@ -54,6 +55,8 @@ _HOMES = {
     "SIMILARITIES": "neuronym.similarity.base",
     "TARGETS": "neuronym.inputs.targets.base",
     "link": "neuronym.analysis.links.run",
+    "Diff": "neuronym.analysis.diff.run",
+    "diff": "neuronym.analysis.diff.run",
     "Labeller": "neuronym.labelling.base",
     "Labels": "neuronym.labelling.base",
     "LayerLabels": "neuronym.labelling.base",
@@ -85,6 +88,7 @@ __all__ = [
     "Annotation",
     "Atlas",
     "ConceptSet",
+    "Diff",
     "Encoder",
     "Format",
     "LabelContext",
@@ -102,6 +106,7 @@ __all__ = [
     "UsageError",
     "analyse",
     "compare",
+    "diff",
     "dissect",
     "label",
     "link",

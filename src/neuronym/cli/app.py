@@ -13,6 +13,7 @@ from neuronym.cli.annotate import annotate
 from neuronym.cli.calibrate import calibrate
 from neuronym.cli.compare import compare
 from neuronym.cli.demo import demo
+from neuronym.cli.diff import diff
 from neuronym.cli.dissect import dissect
 from neuronym.cli.doctor import doctor
 from neuronym.cli.effect import effect
@@ -59,6 +60,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     annotate,
     label,
     compare,
+    diff,
     trust,
     significance,
     calibrate,
