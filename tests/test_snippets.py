@@ -159,6 +159,7 @@ ONLY_PARSED = {
     "annotate": "it serves until it is stopped",
     "doctor": "it speaks of the machine",
     "grid": "its file is that of a study",
+    "merge": "the parts that eight tasks make",
     "calibrate": "networks of known classes",
     "stability": "minutes",
     "trust demo-atlas confidence": "an atlas of the encoder conse",

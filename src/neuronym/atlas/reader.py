@@ -12,6 +12,7 @@ import numpy as np
 from neuronym._core import hashing, storage
 from neuronym._core.checks import integer, misuse, nearest
 from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.numerics.sparse import SparseRows
 from neuronym._core.registry import kept
 from neuronym.atlas import schema
 from neuronym.atlas.maps import LayerMaps, open_maps
@@ -405,6 +406,7 @@ class Atlas:
             UsageError: there is no such method, or several of its kind.
         """
         methods = self.methods
+        self._check_whole()
         if not methods:
             raise NeuronymError(
                 f"{self.folder} has no labels yet. Run the same `neuronym dissect` command again."
@@ -426,12 +428,21 @@ class Atlas:
             raise misuse("method", f"one of {', '.join(methods)}", name, remedy)
         return found[0]
 
+    def _check_whole(self) -> None:
+        part = self.manifest.part
+        if part is not None:
+            raise UsageError(
+                f"Expected an atlas with labels, got {self.folder}, which records {part.words} of "
+                "a probe. Merge all parts first: neuronym merge PART-1 PART-2 … --out ATLAS."
+            )
+
     def check_complete(self) -> None:
-        """Refuse an atlas whose run was interrupted.
+        """Refuse an atlas whose run was interrupted, or that is but a part.
 
         Raises:
-            UsageError: it was.
+            UsageError: it is.
         """
+        self._check_whole()
         if not self.manifest.complete:
             raise UsageError(
                 f"Expected a complete atlas, got {self.folder}, whose run was interrupted. "
@@ -450,8 +461,11 @@ class Atlas:
 
     # -- arrays ----------------------------------------------------------------------------------
 
-    def activations(self, layer: str) -> np.ndarray:
+    def activations(self, layer: str) -> np.ndarray | SparseRows:
         """float32 `[image, unit]`, memory-mapped.
+
+        Where they are kept sparse, what is given reads like the array by rows, columns and both;
+        `np.asarray` makes an array of it.
 
         Raises:
             NeuronymError: they were not kept.
@@ -462,6 +476,8 @@ class Atlas:
             raise self.lacks("activations")
         path = self.folder / schema.activations_file(layer)
         arrays = storage.read_arrays(path)[0] if path.exists() else {}
+        if "offsets" in arrays:
+            return SparseRows.of_arrays(arrays)
         if "activations" not in arrays:
             raise NeuronymError(
                 f"{self.folder} holds no activations of {layer} (kept: "

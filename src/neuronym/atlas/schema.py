@@ -148,6 +148,11 @@ def maps_file(layer: str) -> str:
     return f"maps/{file_name(layer)}.safetensors"
 
 
+def part_file(layer: str | None = None) -> str:
+    """Where a part of a probe keeps what merging needs of its images, or of a layer."""
+    return f"arrays/part{'' if layer is None else f'-{file_name(layer)}'}.safetensors"
+
+
 def labels_file(method: str) -> str:
     """Where an atlas keeps the labels of a method, relative to its folder."""
     return f"labels/{file_name(method)}.parquet"
@@ -274,6 +279,8 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
             for name, kind in typing.get_type_hints(inner[0]).items():
                 _typed(one.get(name) if isinstance(one, dict) else MISSING, kind, where)
     kinds = inner if origin is types.UnionType else (hint,)
+    if value is not None and isinstance(kinds[0], type) and issubclass(kinds[0], Facts):
+        return kinds[0].read(value, where)
     plain = tuple(typing.get_origin(kind) or kind for kind in kinds)
     allowed = (*plain, int) if float in plain else plain
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in plain):
@@ -305,7 +312,8 @@ class TargetFacts(Facts):
     `preprocess_origin` says in words who states the preprocessing, `preprocess_assumed` what of it
     is assumed (None: not recorded, before 0.2), `note` what that means for the labels.
     `calibration_layer` is the output layer where it is not among `layers` and was recorded to
-    calibrate confidence on: no table or list has it.
+    calibrate confidence on: no table or list has it. `order`
+    has for each layer the place of its module in the network, by which merging orders layers.
     """
 
     name: str
@@ -318,6 +326,7 @@ class TargetFacts(Facts):
     preprocess_assumed: list[str] | None = None
     note: str | None = None
     calibration_layer: dict[str, Any] | None = None
+    order: list[int] | None = None
 
 
 @dataclass(kw_only=True)
@@ -464,6 +473,30 @@ class LinkFacts(Facts):
 
 
 @dataclass(kw_only=True)
+class PartFacts(Facts):
+    """Which part of a probe an atlas records, for merging.
+
+    Images `first` … `first + images − 1` of the `whole` probe's. `depth`: how many of the highest
+    images of a unit are listed; None: all activations are kept. `grids`: height and width of the
+    maps of each layer, None where it has none; `shifts`: by how much its cells look elsewhere.
+    """
+
+    number: int
+    of: int
+    first: int
+    images: int
+    whole: int
+    depth: int | None = None
+    grids: dict[str, list[int] | None] = field(default_factory=dict)
+    shifts: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        """`part 3 of 8`."""
+        return f"part {self.number} of {self.of}"
+
+
+@dataclass(kw_only=True)
 class Manifest(Facts):
     """`atlas.json`: what an atlas is made of, from what, and which stages are complete."""
 
@@ -485,6 +518,8 @@ class Manifest(Facts):
     nonfinite_units: int | None = None
     kept: str | None = None
     maps: dict[str, MapFacts] = field(default_factory=dict)
+    part: PartFacts | None = None
+    merged: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)
     methods: dict[str, MethodFacts] = field(default_factory=dict)
     analyses: dict[str, AnalysisFacts] = field(default_factory=dict)

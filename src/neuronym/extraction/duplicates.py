@@ -98,21 +98,33 @@ def find_groups(
         how: batch_size and workers of the pass.
     """
     hashes = [image.content_hash for image in done.images]
+    with ExitStack() as held:
 
-    def small() -> Rows:
-        if all(path.exists() for path, rows in done.parts[SMALL] if rows):
-            return done.rows(SMALL)
-        brief = Cache(held.enter_context(tempfile.TemporaryDirectory()))
-        again = extract(probe, [SmallCopies(brief)], brief, progress=progress, **how)
+        def small() -> Rows:
+            return held.enter_context(small_copies(probe, done, progress=progress, **how))
+
+        return groups(hashes, done.tie, done.rows(IMAGES), small, device=device, progress=progress)
+
+
+@contextmanager
+def small_copies(
+    probe: Probe, done: Extraction, *, progress: Progress = silent, **how: int
+) -> Iterator[Rows]:
+    """The small copies of the images of a pass, uint8 `[image, value]`; see `find_groups`."""
+    if all(path.exists() for path, rows in done.parts[SMALL] if rows):
+        yield done.rows(SMALL)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        again = extract(
+            probe, [SmallCopies(Cache(folder))], Cache(folder), progress=progress, **how
+        )
+        hashes = [image.content_hash for image in done.images]
         if [image.content_hash for image in again.images] != hashes:
             raise NeuronymError(
                 f"The images of {probe.name} have changed during the run. Run the same command "
                 "again."
             )
-        return again.rows(SMALL)
-
-    with ExitStack() as held:
-        return groups(hashes, done.tie, done.rows(IMAGES), small, device=device, progress=progress)
+        yield again.rows(SMALL)
 
 
 def looks(small: UInt8[np.ndarray, "image value"]) -> Float32[np.ndarray, "image feature"]:
