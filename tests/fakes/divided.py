@@ -29,7 +29,7 @@ class Small(nn.Module):
         with torch.no_grad():
             for weights in self.parameters():
                 weights.copy_(torch.randn(weights.shape, generator=generator) / 4 + spoil)
-            self.filters.bias -= torch.linspace(0, 5, 9)
+            self.filters.bias.copy_(torch.linspace(-1.3, -2.4, 9))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.head(self.rare(self.filters(images)).mean((2, 3)))

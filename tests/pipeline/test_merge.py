@@ -18,10 +18,12 @@ import torch
 import neuronym as nym
 from divided import SIZE, WORDS, Blind, Small, build, pictures
 from neuronym._core.errors import UsageError
+from neuronym._core.numerics.sparse import SparseRows
 from neuronym.atlas.context import Sources
 from neuronym.extraction.run import Extraction, ImageRow
 from neuronym.pipeline import parts as recording
 from neuronym.pipeline.gathered import Gathered
+from neuronym.search.relations import Relations
 
 IMAGES = 130
 LAYERS = ["filters", "rare", "head"]
@@ -111,6 +113,17 @@ def test_parts_with_all_activations_become_what_one_run_makes(
     with pytest.raises(UsageError, match="a complete atlas of the same settings"):
         merged(three, found.folder)
     assert merged(three, found.folder, resume=True).methods == found.methods
+    assert isinstance(found.activations("rare"), SparseRows)  # read like the others
+    likeness = Relations(found).like("rare", 8, "activations")
+    dense = np.concatenate([np.asarray(found.activations(layer)) for layer in LAYERS], axis=1)
+    with np.errstate(invalid="ignore"):
+        wanted = np.corrcoef(dense.T.astype(np.float64))[9 + 8]
+    best = likeness.iloc[0]
+    place = 9 * LAYERS.index(best["layer"]) + best["unit"]
+    assert best["likeness"] == pytest.approx(
+        np.delete(wanted, 17)[np.isfinite(np.delete(wanted, 17))].max(), abs=1e-5
+    )
+    assert wanted[place] == pytest.approx(best["likeness"], abs=1e-5)
     # Every similarity: from what was merged, as from what one run kept.
     one = shutil.copytree(whole.folder, tmp_path / "one")
     for method in ("cos", "rank-reorder,top_fraction=0.2", "wpmi,prior=probe"):

@@ -117,10 +117,10 @@ def _tell_part(atlas: Atlas) -> None:
         printable(
             f"{atlas.folder} records {part.words} of {atlas.manifest.probe.name}: "
             f"{part.images:,} of {counted(part.whole, 'image')}, {what}. Its labels come with the "
-            f"merged atlas. When all {part.of:,} parts are there:\n"
-            f"  {command()} merge PART-1 PART-2 … --out ATLAS"
+            f"merged atlas. When all {part.of:,} parts are there:"
         )
     )
+    print(f"  {command()} merge PART-1 PART-2 … --out ATLAS")
 
 
 def _tell_losses(atlas: Atlas) -> None:

@@ -218,7 +218,8 @@ def arranged(atlases: Sequence[Atlas]) -> list[list[Atlas]]:
     Raises:
         UsageError: they do not make a whole.
     """
-    if len(atlases) < 2:
+    only = atlases[0].manifest.part if len(atlases) == 1 else None
+    if len(atlases) < 2 and (only is None or only.of > 1):
         raise misuse("atlases", "two or more", [str(atlas.folder) for atlas in atlases])
     first = atlases[0]
     for atlas in atlases:

@@ -229,7 +229,8 @@ class _Shown:
         elif len(self._site.views) == 1 and parts in ([], ["annotate"]):
             return self._go("a", next(iter(self._site.views)), *parts)
         view = self._site.views.get(parts[1]) if len(parts) > 1 else None
-        kept = None if as_json else self._kept.get((view, *parts))
+        plain = not (as_json or request.query_params)
+        kept = self._kept.get((view, *parts)) if plain else None
         if kept is not None:
             return _answer(kept, "text/html")
         found = self._site.page(parts, _query(request))
@@ -238,12 +239,12 @@ class _Shown:
         if isinstance(found, search.SearchPage) and found.exact:
             card = found.named[0]
             return self._go("a", parts[1], "unit", card.layer, str(card.unit))
-        return _answer(self._text(found, view, *parts), "text/html")
+        return _answer(self._text(found, *((view, *parts) if plain else ())), "text/html")
 
     def _text(self, found: Page, *key: Any) -> str:
-        """A page as HTML, kept by a key if that is worth it."""
+        """A page as HTML, kept by a key, if there is one, where that is worth it."""
         text = self._site.html(found, self._at, token=self._token)
-        if found.steady:
+        if found.steady and key:
             self._kept[key] = text
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)

@@ -21,8 +21,10 @@ _BLOCK_VALUES = 1 << 22
 WORTH = 0.25
 
 
-class SparseRows:
+class SparseRows(np.lib.mixins.NDArrayOperatorsMixin):
     """`[image, unit]` that reads as a dense float32 array, a block of rows at a time.
+
+    Whatever calculates with all of it at once makes the dense array for that.
 
     Args:
         fill: what a unit has where nothing is held, `[unit]`.
@@ -82,6 +84,10 @@ class SparseRows:
         step = max(1, _BLOCK_VALUES // max(1, self.shape[1]))
         parts = [self._dense(wanted[low : low + step]) for low in range(0, len(wanted), step)]
         return np.concatenate([part[:, columns] for part in parts] or [self.fill[:0]])
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **how: Any) -> Any:
+        given = [np.asarray(one) if isinstance(one, SparseRows) else one for one in inputs]
+        return getattr(ufunc, method)(*given, **how)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         whole = self[:]
