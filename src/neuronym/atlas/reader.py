@@ -68,17 +68,6 @@ def first_of(labels: pd.DataFrame, *, abstaining: bool = True) -> pd.DataFrame:
     return first if abstaining else first[~first["abstained"].astype(bool)]
 
 
-def _readable(path: Path) -> bool:
-    """Whether it is a plain file that may be read."""
-    try:
-        if not path.is_file() or path.is_symlink():
-            return False
-        with open(path, "rb"):
-            return True
-    except OSError:
-        return False
-
-
 class Atlas:
     """One finished run: tables as pandas frames, arrays memory-mapped."""
 
@@ -195,8 +184,7 @@ class Atlas:
     @functools.cached_property
     def ranked_concepts(self) -> np.ndarray:
         """int64 `[word]`: the rows of concepts that are ranked: of words that are one the first."""
-        same = self.concepts.get("same_as")
-        count = len(self.concepts)
+        same, count = self.concepts.get("same_as"), len(self.concepts)
         return np.arange(count) if same is None else np.flatnonzero(same.isna())
 
     @functools.cached_property
@@ -406,7 +394,8 @@ class Atlas:
             UsageError: there is no such method, or several of its kind.
         """
         methods = self.methods
-        self._check_whole()
+        if self.manifest.part:
+            raise self.manifest.part.refused(self.folder)
         if not methods:
             raise NeuronymError(
                 f"{self.folder} has no labels yet. Run the same `neuronym dissect` command again."
@@ -428,21 +417,14 @@ class Atlas:
             raise misuse("method", f"one of {', '.join(methods)}", name, remedy)
         return found[0]
 
-    def _check_whole(self) -> None:
-        part = self.manifest.part
-        if part is not None:
-            raise UsageError(
-                f"Expected an atlas with labels, got {self.folder}, which records {part.words} of "
-                "a probe. Merge all parts first: neuronym merge PART-1 PART-2 … --out ATLAS."
-            )
-
     def check_complete(self) -> None:
         """Refuse an atlas whose run was interrupted, or that is but a part.
 
         Raises:
             UsageError: it is.
         """
-        self._check_whole()
+        if self.manifest.part:
+            raise self.manifest.part.refused(self.folder)
         if not self.manifest.complete:
             raise UsageError(
                 f"Expected a complete atlas, got {self.folder}, whose run was interrupted. "
@@ -462,10 +444,7 @@ class Atlas:
     # -- arrays ----------------------------------------------------------------------------------
 
     def activations(self, layer: str) -> np.ndarray | SparseRows:
-        """float32 `[image, unit]`, memory-mapped.
-
-        Where they are kept sparse, what is given reads like the array by rows, columns and both;
-        `np.asarray` makes an array of it.
+        """float32 `[image, unit]`, memory-mapped; kept sparse: `np.asarray` makes an array of it.
 
         Raises:
             NeuronymError: they were not kept.
@@ -532,13 +511,11 @@ class Atlas:
         if not (isinstance(content_hash, str) and content_hash.isalnum()):
             return None
         path = self.folder / schema.thumb_file(content_hash)
-        return path if _readable(path) else None
+        return path if storage.readable(path) else None
 
     @functools.cached_property
     def _hashes(self) -> dict[str, str]:
         return dict(zip(self.images["image_id"], self.images["content_hash"], strict=True))
-
-    # -- units and search ------------------------------------------------------------------------
 
     def __getitem__(self, key: tuple[str, int] | str) -> Unit:
         layer, unit = unit_name(key) if isinstance(key, str) else key
