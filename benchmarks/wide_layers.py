@@ -1,8 +1,8 @@
 """What grows with units and words: an atlas of a wide, sparse layer, its scoring, its site.
 
-    python -m benchmarks.growth atlas FOLDER [--units N] [--images N]
-    python -m benchmarks.growth site ATLAS [--export FOLDER]
-    python -m benchmarks.growth scoring
+    python -m benchmarks.wide_layers atlas FOLDER [--units N] [--images N]
+    python -m benchmarks.wide_layers site ATLAS [--export FOLDER]
+    python -m benchmarks.wide_layers scoring
 
 `atlas` runs `dissect` on a random dictionary, of which each unit fires on few pictures of noise.
 `site` asks for the pages of its first layer and prints their size, nodes and time. `scoring` times
@@ -174,7 +174,7 @@ def main() -> None:
     else:
         for units, words in SCORED:  # a process each: the peak of one is not that of the next
             sizes = ["--units", str(units), "--words", str(words)]
-            subprocess.run([sys.executable, "-m", "benchmarks.growth", "score", *sizes], check=True)
+            subprocess.run([sys.executable, "-m", "benchmarks.wide_layers", "score", *sizes], check=True)
 
 
 if __name__ == "__main__":
