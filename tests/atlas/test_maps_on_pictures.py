@@ -19,6 +19,9 @@ from neuronym.atlas.reader import Atlas
 from neuronym.extraction.passes import TargetPass
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.geometry import Window
+from neuronym.inputs.settings import DissectSettings
+from neuronym.pipeline.maps import map_bytes
+from neuronym.pipeline.plan import plan
 from neuronym.search.searcher import Searcher
 from neuronym.web.addresses import FileAddresses
 from neuronym.web.pages.base import Query
@@ -93,6 +96,18 @@ def test_maps_are_the_units_own_activations(atlases: dict[str, Atlas]) -> None:
             found = unit.maps().mean((1, 2))
             np.testing.assert_allclose(found, unit.exemplars()["activation"][:9], rtol=0.02)
     assert atlas.manifest.maps["strided"].shift == [-0.5 / 12, -0.5 / 12]
+
+
+def test_the_estimate_knows_what_they_take(atlases: dict[str, Atlas], folder: Path) -> None:
+    atlas = atlases["crop"]
+    settings = DissectSettings(target="spots", layers=[*LAYERS, "head"], exemplars=12)
+    given = {"target": build(), "probe": PROBE, "encoder": ColourEncoder()}
+    given["concepts"] = ["red", "green"]
+    cached = [p.stat().st_size for p in (folder / "cache/maps").glob("*/*.safetensors")]
+    wanted = sum(facts.bytes for facts in atlas.manifest.maps.values())
+    # A dead unit has room in the cache, but no map in the atlas; headers are some 500 bytes.
+    assert wanted <= map_bytes(plan(settings, **given)) <= 2 * wanted
+    assert sum(cached) / len(WAYS) == pytest.approx(map_bytes(plan(settings, **given)), rel=0.3)
 
 
 def test_without_positions_or_maps_it_is_said(atlases: dict[str, Atlas], folder: Path) -> None:
