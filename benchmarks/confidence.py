@@ -21,9 +21,9 @@ import numpy as np
 from neuronym._core import hashing
 from neuronym._core.errors import UsageError
 from neuronym.analysis.trust import calibration, reliability
-from neuronym.analysis.trust.calibration import fit, left_out, open_calibrator
-from neuronym.analysis.trust.confidence import Confidence
-from neuronym.analysis.trust.own import class_layer, class_units
+from neuronym.analysis.trust.calibration import fit, folds, open_calibrator
+from neuronym.analysis.trust.features import features
+from neuronym.analysis.trust.own import class_layer, class_units, own_calibrator
 from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import open_atlas
 
@@ -56,6 +56,15 @@ def cell(path: Path) -> Cell:
     return Cell(network, probe, layer, context.units(layer), values, right, units)
 
 
+def cross_fitted(one: Cell) -> np.ndarray:
+    """The confidence of each unit by a calibrator that was fitted without it and its tenth."""
+    found = np.empty(len(one.right))
+    for inside, outside in folds(one.right):
+        part = fit({n: v[inside] for n, v in one.values.items()}, one.right[inside], kind="own")
+        found[outside] = part.probability({n: v[outside] for n, v in one.values.items()})
+    return found
+
+
 def others(one: Cell, every: Sequence[Cell]) -> calibration.Calibrator | None:
     """A calibrator fitted on the other networks, by the same probe."""
     some = [c for c in every if c.probe == one.probe and c.network != one.network]
@@ -67,7 +76,7 @@ def others(one: Cell, every: Sequence[Cell]) -> calibration.Calibrator | None:
 
 def probabilities(one: Cell, every: Sequence[Cell]) -> dict[str, np.ndarray]:
     """By what it was fitted on, the confidence of every unit."""
-    found = {"itself, cross-fitted": left_out(one.values, one.right, "own")}
+    found = {"itself, cross-fitted": cross_fitted(one)}
     rest = others(one, every)
     if rest is not None:
         found["the other networks"] = rest.probability(one.values)
@@ -117,17 +126,18 @@ def surest(every: Sequence[Cell]) -> None:
 
 
 def inner(paths: Sequence[Path]) -> None:
-    """Confidence per layer: its mean, quantiles and how much of it is high."""
+    """Confidence per layer: its mean, quantiles and how much of it is high.
+
+    A network without class names, such as one with random weights, borrows the calibrator of the
+    first atlas.
+    """
+    first = own_calibrator(LabelContext(open_atlas(paths[0])), open_atlas(paths[0]).method())
     for path in paths:
         context = LabelContext(open_atlas(path))
-        method, layers = context.atlas.method(), list(context.atlas.layers)
-        try:
-            found = Confidence().run(context, method, layers).layers
-        except UsageError as error:
-            print(f"{path.name}: {error}")
-            continue
-        for layer in layers:
-            p = found[layer]["confidence"]
+        method = context.atlas.method()
+        own = first if class_layer(context) is None else own_calibrator(context, method)
+        for layer in context.atlas.layers:
+            p = own.probability(features(context, method, layer, own.features))
             known = p[np.isfinite(p)]
             low, middle, high = np.quantile(known, [0.1, 0.5, 0.9])
             print(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -129,6 +130,12 @@ def _by_ray_data(made: Any, workers: int, watch: _Watch) -> None:
             watch.advance(int(row["count"]))
 
 
+def _used() -> float:
+    """Seconds of CPU of all processes that have ended, theirs included."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def main() -> None:
     """Print a table of the ways."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.workers", description=__doc__)
@@ -153,14 +160,16 @@ def main() -> None:
     for way, (engine, threads) in ways.items():
         command = [sys.executable, "-m", "benchmarks.workers", "--one", engine, str(folder)]
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        before = _used()
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        used = _used() - before
         if done.returncode:
             print(f"{way:<32} failed: {(done.stderr.strip().splitlines() or [''])[-1]}")
             continue
         found = json.loads(done.stdout.splitlines()[-1])
         print(
             f"{way:<32} {found['rate']:8.1f} images/s, start {found['start']:5.1f} s, "
-            f"in all {found['seconds']:6.1f} s, load {os.getloadavg()[0]:.1f}"
+            f"in all {found['seconds']:6.1f} s, {used:6.1f} s of CPU, load {os.getloadavg()[0]:.1f}"
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from benchmarks import __main__ as command
-from benchmarks import exact, measure, networks, problem, report, suite
+from benchmarks import cuda, exact, measure, networks, problem, report, suite
 from benchmarks.cases import CASES, find
 from benchmarks.clock import Clock
 
@@ -184,3 +184,44 @@ def test_the_figure_is_drawn_from_the_results(tmp_path: Path) -> None:
         }
     figure.draw(result, tmp_path / "growth.png")
     assert (tmp_path / "growth.png").stat().st_size > 10_000
+
+
+TINY_CARD = cuda.Scale(compared=3, images=8, units=64, scored=600, words=(300, 500))
+
+
+def test_without_a_card_the_benchmark_of_cards_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert cuda.main() == 2
+    assert capsys.readouterr().err == "There is no card to measure: torch sees no CUDA device.\n"
+
+
+def test_the_benchmark_of_cards_sees_what_does_not_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = cuda.scores_agree("cpu", TINY_CARD)
+    assert (found["units"], found["labels_that_differ"]) == (8, 0)
+    assert not cuda.wrong({"scores_agree": found})
+    top = cuda._top
+
+    def off(arrays: Any, device: str, count: int) -> Any:
+        made = top(arrays, "cpu", count)
+        if device == "card":
+            made.scores[3] += 0.01
+            made.concepts[5] = made.concepts[5][::-1].copy()
+        return made
+
+    monkeypatch.setattr(cuda, "_top", off)
+    found = cuda.scores_agree("card", TINY_CARD)
+    assert found["labels_that_differ"] == 1
+    assert cuda.wrong({"scores_agree": found}) == [
+        "labels differ beyond their margin",
+        "scores differ",
+    ]
+    assert set(cuda.scoring("cpu", TINY_CARD)) == {"units", "images", "300 words", "500 words"}
+
+
+@pytest.mark.torture
+def test_the_benchmark_of_cards_runs_whole() -> None:
+    assert not cuda.wrong(found := cuda.run("cpu", TINY_CARD))
+    assert set(found) == {"scores_agree", "networks_agree", "scoring", "passes"}
+    assert found["passes"]["float32"]["pass_rate"] > 0

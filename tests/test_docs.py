@@ -34,7 +34,8 @@ EVERYTHING = README + "".join(PAGES.values())
 @pytest.mark.parametrize("name", sorted(schema.tables()))
 def test_every_column_is_documented(name: str) -> None:
     page = PAGES["atlas-format.md"]
-    title = "labels/<method-id>.parquet" if name == "labels" else f"{name}.parquet"
+    folders = {"labels": "labels/<method-id>.parquet", "links": "links/<from>+<to>.parquet"}
+    title = folders.get(name, f"{name}.parquet")
     section = page.split(f"### `{title}`")[1].split("\n## ")[0].split("\n### ")[0]
     documented = re.findall(r"^\| `(\w+)` \| ([\w ]+) \|", section, re.MULTILINE)
     types = {
@@ -81,7 +82,7 @@ def test_links_between_pages_exist() -> None:
 # -- atlas.json ------------------------------------------------------------------------------------
 
 #: Parts of the manifest whose keys are names, not words of the format.
-NAMED = ("methods", "analyses", "effects", "stages", "config", "identity")
+NAMED = ("methods", "analyses", "effects", "links", "stages", "config", "identity")
 
 
 @pytest.fixture(scope="module")

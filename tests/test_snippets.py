@@ -172,6 +172,8 @@ ONLY_PARSED = {
     "search my-atlas --image": "a network by its name",
     "search demo-atlas --image photo.jpg --by encoder": "an encoder by its name",
     "export demo-atlas --format site": "hundreds of pages",
+    "links demo-atlas --from": "the same with more checks",
+    "links my-atlas": "a network by its name",
     "report demo-atlas --truth": "the report is made twice without",
 }
 

@@ -17,6 +17,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from neuronym._core.errors import NeuronymError, UsageError
     from neuronym.analysis.comparison import compare
+    from neuronym.analysis.diff.run import Diff, diff
+    from neuronym.analysis.links.run import link
     from neuronym.analysis.trust.run import analyse
     from neuronym.atlas.context import LabelContext
     from neuronym.atlas.reader import Atlas
@@ -52,6 +54,9 @@ _HOMES = {
     "PROBES": "neuronym.inputs.probes.base",
     "SIMILARITIES": "neuronym.similarity.base",
     "TARGETS": "neuronym.inputs.targets.base",
+    "link": "neuronym.analysis.links.run",
+    "Diff": "neuronym.analysis.diff.run",
+    "diff": "neuronym.analysis.diff.run",
     "Labeller": "neuronym.labelling.base",
     "Labels": "neuronym.labelling.base",
     "LayerLabels": "neuronym.labelling.base",
@@ -83,6 +88,7 @@ __all__ = [
     "Annotation",
     "Atlas",
     "ConceptSet",
+    "Diff",
     "Encoder",
     "Format",
     "LabelContext",
@@ -100,8 +106,10 @@ __all__ = [
     "UsageError",
     "analyse",
     "compare",
+    "diff",
     "dissect",
     "label",
+    "link",
     "open",
     "record",
 ]

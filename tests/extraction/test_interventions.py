@@ -184,6 +184,20 @@ class Joined(nn.Module):
         return torch.cat([self.one(x).relu(), self.two(x)], 1).mean((2, 3))
 
 
+class Viewed(Joined):
+    """Reshapes its output to the number of images that it was given."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.one(self.conv(x)).relu().mean((2, 3)).view(len(x), 5)
+
+
+class Scaled(Viewed):
+    """The same, and its first operation is no module."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(1 - 3 * x)
+
+
 @pytest.mark.parametrize(
     ("make", "layer", "runs"),
     [
@@ -191,6 +205,9 @@ class Joined(nn.Module):
         (Conv, "next", [1, 1, 1, 1]),  # beside a way around it with a row per image
         (Joined, "conv", [4]),
         (Joined, "one", [4, 4, 2]),
+        (Viewed, "conv", [4]),
+        (Viewed, "one", [4]),
+        (Scaled, "one", [4, 4, 2]),
     ],
 )
 def test_what_comes_before_runs_once_where_it_can(make, layer, runs, tmp_path: Path) -> None:

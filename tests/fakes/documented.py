@@ -108,7 +108,7 @@ def folder(place: Path) -> Path:
         import_labels(open_format("clip-dissect"), place / f"{name}.csv", out, method=name)
     atlas = analyse(atlas, ["significance:sets=2000,fdr=0.2"])
     label(label(atlas, "csp"), "clip-dissect:cos", layers=["_fc", "_blocks.15"])
-    for name in ("exact", "fast", "photos-atlas", "synthetic-atlas"):
+    for name in ("exact", "fast", "before", "after", "photos-atlas", "synthetic-atlas"):
         shutil.copytree(place / "demo-atlas", place / name)
     atlas = made(target(OWN), layers=list(OWN), out=place / "my-atlas")
     label(label(atlas, "csp"), "random")

@@ -265,3 +265,14 @@ def test_without_the_package_it_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r'pip install "neuronym\[ray\]"'):
         dissect(tmp_path, "ray")
+
+
+def test_of_a_worker_that_cannot_be_made_it_says_why() -> None:
+    text = (
+        "The actor died because of an error raised in its creation task, "
+        "\x1b[36mray::Worker.__init__()\x1b[39m (pid=1)\n  File 'x', line 3\n"
+        "ModuleNotFoundError: No module named 'neuronym'"
+    )
+    assert _pool._first(Exception(text)) == "ModuleNotFoundError: No module named 'neuronym'."
+    died = "The actor died unexpectedly before finishing this task.\n\tpid: 3\n"
+    assert _pool._first(Exception(died)) == died.splitlines()[0]

@@ -16,9 +16,9 @@ import neuronym as nym
 pytest.importorskip("ray")
 pytestmark = pytest.mark.torture
 
-#: 1,024 pictures: four shards.
+#: 768 pictures: three shards.
 COMMAND = [sys.executable, "-m", "neuronym", "dissect", "efficientnet-lite0", "--encoder", "sketch"]
-COMMAND += ["--layers", "_blocks.15,_fc", "--probe", "synthetic:images=1024"]
+COMMAND += ["--layers", "_blocks.15,_fc", "--probe", "synthetic:images=768"]
 COMMAND += ["--concepts", "english-3k", "--no-trust"]
 SETTINGS = ("--engine", "ray:workers=2,threads=1")
 
@@ -33,7 +33,10 @@ def start(folder: Path, *more: str, threads: int = 1) -> subprocess.Popen:
 
 
 def finished(process: subprocess.Popen) -> str:
-    out, err = process.communicate(timeout=900)
+    try:
+        out, err = process.communicate(timeout=1800)
+    finally:
+        process.kill()
     assert process.returncode == 0, err
     return out + err
 

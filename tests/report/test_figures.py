@@ -102,7 +102,11 @@ def test_every_figure_where_all_units_abstain(name: str, mute: Atlas) -> None:
             draw(name, seen(mute))
         return
     shown = " ".join(texts(draw(name, seen(mute))))
-    expected = {"scores": "no neuron has a score", "examples": "no label in the file"}
+    expected = {
+        "scores": "no neuron has a score",
+        "examples": "no label in the file",
+        "links": "no links have been found",
+    }
     assert expected.get(name, "no neuron is labelled") in shown
 
 

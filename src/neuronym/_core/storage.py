@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from neuronym._core.errors import NeuronymError
+from neuronym._core.types import Rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +37,8 @@ _DTYPES = {
     "U8": np.uint8,
     "BOOL": np.bool_,
 }
+#: Rows that `arranged` reads at once.
+_ARRANGED = 2048
 _CODES = {np.dtype(kind): code for code, kind in _DTYPES.items()}
 _DISK = {
     errno.ENOSPC,
@@ -246,3 +249,33 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
 
     with open(path, "rb") as opened:  # a path with a colon would be taken for a URI
         return pq.ParquetFile(opened, pre_buffer=False).read(columns, use_threads=False)
+
+
+@contextmanager
+def arranged(rows: Rows, order: np.ndarray) -> Iterator[np.ndarray]:
+    """Rows of an array in another order, in a temporary file that is mapped into memory.
+
+    The array is read once, from its beginning to its end.
+
+    Args:
+        rows: `[row, column]`.
+        order: int64: which of them, each once at most.
+
+    Raises:
+        NeuronymError: the temporary file cannot be written.
+    """
+    first = rows[0:1]
+    size, where = first.nbytes, np.full(rows.shape[0], -1)
+    where[order] = np.arange(len(order))
+    with tempfile.TemporaryFile() as file:
+        try:
+            for low in range(0, rows.shape[0], _ARRANGED):
+                block = np.ascontiguousarray(rows[low : low + _ARRANGED])
+                for row, place in zip(block, where[low : low + _ARRANGED], strict=True):
+                    if place >= 0:
+                        file.seek(int(place) * size)
+                        file.write(row.tobytes())
+            file.flush()
+        except OSError as error:
+            raise cannot_write(Path(tempfile.gettempdir()), error) from error
+        yield np.memmap(file, first.dtype, "r", shape=(len(order), first.shape[1]))

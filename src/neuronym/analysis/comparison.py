@@ -89,8 +89,16 @@ def compare(
         most: disagreements listed per layer and pair.
 
     Raises:
-        UsageError: fewer than two methods, an unknown one, or a threshold that is no cosine.
+        UsageError: fewer than two methods, an unknown one, another atlas in their place, or a
+            threshold that is no cosine.
     """
+    if isinstance(methods, Atlas | str | Path):
+        raise misuse(
+            "methods",
+            "a list of method-ids of one atlas",
+            Verbatim(methods.folder if isinstance(methods, Atlas) else methods),
+            "Two atlases are compared by `neuronym.diff(a, b)`.",
+        )
     atlas = opened(atlas)
     names = _checked(atlas, methods)
     labels = {name: _Labels(atlas, name) for name in names}

@@ -145,6 +145,11 @@ class Atlas:
                     f"{path} is damaged or missing. Make it again with `neuronym trust "
                     f"{self.folder} {analysis} --method {method} --overwrite`."
                 ) from error
+            if path.parent.name == "links":
+                raise NeuronymError(
+                    f"{path} is damaged or missing. Make it again with `neuronym links "
+                    f"{self.folder} --overwrite`."
+                ) from error
             if not isinstance(error, FileNotFoundError):
                 raise NeuronymError(
                     f"{path} is damaged ({str(error).splitlines()[0]}). "
@@ -336,6 +341,45 @@ class Atlas:
                 f"Add it with `neuronym trust {self.folder} {analysis}`.",
             )
         return self._table(schema.trust_file(analysis, method), layer, unit)
+
+    def links(self, from_layer: str | None = None, to_layer: str | None = None) -> pd.DataFrame:
+        """Units that feed units, as far as `link` has looked; one row per link.
+
+        Args:
+            from_layer, to_layer: only from or to this layer.
+
+        Returns:
+            from_layer, from_unit, to_layer, to_unit, rank (among what feeds the target), strength,
+            correlation, correlation_q, weight, gain, checked, effect, effect_low, effect_high,
+            effect_p, effect_q, confirmed; see docs/links.md. Target by target, in network order.
+
+        Raises:
+            UsageError: no such links are here; says how to get them.
+        """
+        import pandas as pd
+
+        for layer in filter(None, (from_layer, to_layer)):
+            self.check_unit(layer)
+        there = [(facts.from_layer, facts.to_layer) for facts in self.manifest.links.values()]
+        order = list(self.layers)
+        wanted = sorted(
+            (
+                pair
+                for pair in there
+                if from_layer in (None, pair[0]) and to_layer in (None, pair[1])
+            ),
+            key=lambda pair: (order.index(pair[1]), order.index(pair[0])),
+        )
+        if not wanted:
+            ends = {"from": from_layer, "to": to_layer}
+            which = "".join(f" {end} {layer}" for end, layer in ends.items() if layer)
+            asked = "".join(f" --{end} {layer}" for end, layer in ends.items() if layer)
+            raise UsageError(
+                f"Expected {self.folder} to hold links{which}, got none. Find them with "
+                f"`neuronym links {self.folder}{asked}`."
+            )
+        tables = [self._table(schema.links_file(*pair)) for pair in wanted]
+        return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
 
     def caveats(self, method: str | None = None) -> list[str]:
         """What whoever reads the analyses of a method's labels has to know, in sentences."""

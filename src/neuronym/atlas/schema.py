@@ -108,6 +108,28 @@ def tables() -> dict[str, pa.Schema]:
                 ("reason", pa.string()),
             ]
         ),
+        "links": pa.schema(
+            [
+                ("from_layer", pa.string()),
+                ("from_unit", pa.int32()),
+                ("to_layer", pa.string()),
+                ("to_unit", pa.int32()),
+                ("rank", pa.int32()),
+                ("strength", pa.float32()),
+                ("correlation", pa.float32()),
+                ("correlation_q", pa.float32()),
+                ("weight", pa.float32()),
+                ("gain", pa.float32()),
+                ("checked", pa.bool_()),
+                ("effect", pa.float32()),
+                ("effect_low", pa.float32()),
+                ("effect_high", pa.float32()),
+                ("effect_p", pa.float32()),
+                ("effect_q", pa.float32()),
+                ("slope", pa.float32()),
+                ("confirmed", pa.bool_()),
+            ]
+        ),
     }
 
 
@@ -155,6 +177,16 @@ def effect_files(layer: str, how: str) -> tuple[str, str]:
     """Where an atlas keeps what units do to single outputs, and to the output as a whole."""
     name = f"effect/{file_name(layer)}.{file_name(how)}"
     return f"{name}.parquet", f"{name}.units.parquet"
+
+
+def links_id(source: str, target: str) -> str:
+    """What the links between two layers are called in the manifest: `layer3 to layer4`."""
+    return f"{source} to {target}"
+
+
+def links_file(source: str, target: str) -> str:
+    """Where an atlas keeps the links from one layer's units to another's."""
+    return f"links/{file_name(source)}+{file_name(target)}.parquet"
 
 
 def thumb_file(content_hash: str) -> str:
@@ -410,6 +442,28 @@ class EffectFacts(Facts):
 
 
 @dataclass(kw_only=True)
+class LinkFacts(Facts):
+    """What is known of the links between two layers.
+
+    `settings`: what they were made with; `pairs` of units that were compared, over `images`, with
+    `permutations` of these; `listed`: rows of the table; `no_weights`: why there are none, or None.
+    """
+
+    from_layer: str
+    to_layer: str
+    settings: dict[str, Any]
+    pairs: int
+    images: int
+    permutations: int
+    significant: int
+    listed: int
+    no_weights: str | None = None
+    checked: int = 0
+    confirmed: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(kw_only=True)
 class Manifest(Facts):
     """`atlas.json`: what an atlas is made of, from what, and which stages are complete."""
 
@@ -434,6 +488,7 @@ class Manifest(Facts):
     notes: list[str] = field(default_factory=list)
     methods: dict[str, MethodFacts] = field(default_factory=dict)
     analyses: dict[str, AnalysisFacts] = field(default_factory=dict)
+    links: dict[str, LinkFacts] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     effects: dict[str, EffectFacts] = field(default_factory=dict)
     stages: dict[str, dict[str, int]]

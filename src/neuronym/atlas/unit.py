@@ -130,6 +130,35 @@ class Unit:
         """
         return images(self, integer("count", count, 1), heat, crop)
 
+    def fed_by(self, method: str | None = None) -> pd.DataFrame:
+        """What feeds it, the first the most: layer, unit, concept, confidence, and the link.
+
+        Raises:
+            UsageError: no links were found so far (`neuronym links`).
+        """
+        return self._links("to", "from", method)
+
+    def feeds(self, method: str | None = None) -> pd.DataFrame:
+        """What it feeds; see `fed_by`."""
+        return self._links("from", "to", method)
+
+    def _links(self, own: str, other: str, method: str | None) -> pd.DataFrame:
+        frame = self.atlas.links(**{f"{own}_layer": self.layer})
+        frame = frame[frame[f"{own}_unit"] == self.index].drop(
+            columns=[f"{own}_layer", f"{own}_unit"]
+        )
+        frame = frame.rename(columns={f"{other}_layer": "layer", f"{other}_unit": "unit"})
+        known = self.atlas.first_labels(method=method).reindex(
+            columns=["layer", "unit", "concept", "confidence", "abstained"]
+        )
+        known["concept"] = known["concept"].mask(known["abstained"].astype(bool))
+        frame = known.drop(columns="abstained").merge(frame, "right", ["layer", "unit"])
+        frame["_size"] = (
+            frame["effect"].abs().where(frame["confirmed"].fillna(False).astype(bool), 0)
+        )
+        frame = frame.sort_values(["_size", "strength"], ascending=False, kind="stable")
+        return frame.drop(columns="_size").reset_index(drop=True)
+
     def figure(
         self,
         images: int = 16,

@@ -287,7 +287,7 @@ def _check_same(folder: Path, there: Manifest, wanted: Manifest, resume: bool) -
 
 def _clear(folder: Path) -> None:
     """Remove what an atlas consists of but its manifest, and nothing else in its folder."""
-    for name in ("labels", "trust", "evidence", "effect", "arrays", "maps", "thumbs"):
+    for name in ("labels", "trust", "evidence", "effect", "links", "arrays", "maps", "thumbs"):
         shutil.rmtree(folder / name, ignore_errors=True)
     for table in schema.tables():
         (folder / f"{table}.parquet").unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from neuronym.cli.annotate import annotate
 from neuronym.cli.calibrate import calibrate
 from neuronym.cli.compare import compare
 from neuronym.cli.demo import demo
+from neuronym.cli.diff import diff
 from neuronym.cli.dissect import dissect
 from neuronym.cli.doctor import doctor
 from neuronym.cli.effect import effect
@@ -23,6 +24,7 @@ from neuronym.cli.grid import grid
 from neuronym.cli.import_ import import_
 from neuronym.cli.label import label
 from neuronym.cli.layers import layers
+from neuronym.cli.links import links
 from neuronym.cli.list_ import list_
 from neuronym.cli.report import report
 from neuronym.cli.search import search
@@ -58,10 +60,12 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     annotate,
     label,
     compare,
+    diff,
     trust,
     significance,
     calibrate,
     stability,
+    links,
     grid,
     import_,
     export,

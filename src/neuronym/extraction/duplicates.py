@@ -16,17 +16,16 @@ content hash of its group.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int64, UInt8
 
-from neuronym._core import storage
 from neuronym._core.errors import NeuronymError
 from neuronym._core.progress import Progress, Ticker, silent
+from neuronym._core.storage import arranged
 from neuronym._core.types import Rows
 from neuronym.extraction.cache import Cache, CacheEntry
 from neuronym.extraction.passes import IMAGES
@@ -158,7 +157,7 @@ def groups(
     distinct, place = order[fresh], np.cumsum(fresh) - 1  # place: of every image in hash order
     stands = np.arange(len(distinct))
     with (
-        _arranged(embeddings, distinct) as vectors,
+        arranged(embeddings, distinct) as vectors,
         _Small(small, distinct) as seen,
         progress("looking for copies", len(distinct)) as tick,
     ):
@@ -227,7 +226,7 @@ class _Small:
         if not len(rows):
             return near
         if self._found is None:
-            self._found = self._stack.enter_context(_arranged(self._small(), self._rows))
+            self._found = self._stack.enter_context(arranged(self._small(), self._rows))
         a, b = (_on(looks(self._found[x]), cosines.device) for x in (first[rows], second[columns]))
         apart = a.square().sum(1)[:, None] + b.square().sum(1) - 2 * (a @ b.T)
         near[np.ix_(rows, columns)] &= (1 - apart / 2 >= LIKENESS).cpu().numpy()
@@ -236,23 +235,3 @@ class _Small:
 
 def _on(array: np.ndarray, device: torch.device) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(array)).to(device)
-
-
-@contextmanager
-def _arranged(rows: Rows, order: Int64[np.ndarray, " image"]) -> Iterator[np.ndarray]:
-    """Chosen rows in another order, in a temporary file that is mapped into memory."""
-    first = rows[0:1]
-    size, where = first.nbytes, np.full(rows.shape[0], -1)
-    where[order] = np.arange(len(order))
-    with tempfile.TemporaryFile() as file:
-        try:
-            for low in range(0, rows.shape[0], _BLOCK):
-                block = np.ascontiguousarray(rows[low : low + _BLOCK])
-                for row, place in zip(block, where[low : low + _BLOCK], strict=True):
-                    if place >= 0:
-                        file.seek(int(place) * size)
-                        file.write(row.tobytes())
-            file.flush()
-        except OSError as error:
-            raise storage.cannot_write(Path(tempfile.gettempdir()), error) from error
-        yield np.memmap(file, first.dtype, "r", shape=(len(order), first.shape[1]))

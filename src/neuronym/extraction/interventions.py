@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from neuronym._core.errors import NeuronymError
 from neuronym.extraction.names import Layers, split_call
 from neuronym.extraction.passes import LayerPlan, TargetPass
 from neuronym.extraction.pooling import pool
-from neuronym.extraction.recording import Enough, Recording, run_target, tensor_of
+from neuronym.extraction.recording import Enough, Recording, in_precision_of, run_target, tensor_of
 from neuronym.inputs.targets.base import unwrapped
 
 #: Bytes of a changed layer's output that the rest of a network gets at once.
@@ -194,6 +194,21 @@ def changing(
         yield
 
 
+@contextmanager
+def fed(model: nn.Module, images: Tensor) -> Iterator[None]:
+    """The first operation of a network gets these images, whatever the network was given."""
+    waiting = [images]
+
+    def swap(module: nn.Module, inputs: tuple) -> Any:
+        return (waiting.pop(), *inputs[1:]) if waiting and inputs else None
+
+    with ExitStack() as stack:
+        for module in model.modules():
+            if not any(module.children()):
+                stack.callback(module.register_forward_pre_hook(swap).remove)
+        yield
+
+
 def _in_place(given: Tensor, version: int, output: Tensor) -> bool:
     """Whether a module that was given a tensor wrote its output into it."""
     return given._version > version and given.data_ptr() == output.data_ptr()
@@ -230,6 +245,21 @@ def _exchanged(output: Any, old: Tensor | None, new: Tensor) -> Any:
     for field in dataclasses.fields(output):
         object.__setattr__(again, field.name, _exchanged(getattr(output, field.name), old, new))
     return again
+
+
+@dataclass(frozen=True)
+class Fan:
+    """How rows are repeated at a changed layer.
+
+    Attributes:
+        single: of one image at a time. Where a way around the layer has a row per image, torch adds
+            that of one image to all its rows, and of several to none.
+        inside: the network is given as many rows as it puts out, and its first operation the
+            images: for networks that reshape at their end to the number of rows they were given.
+    """
+
+    single: bool
+    inside: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,15 +308,16 @@ class ChangedPass(TargetPass):
             output: also what the network puts out.
         """
         place = np.arange(len(pixels)) if rows is None else np.asarray(rows, np.int64)
-        fans = 0 if rows is None else self._fans(pixels, changes, tuple(wanted), raw, output)
+        fan = None if rows is None else self._fan(pixels, changes, tuple(wanted), raw, output)
         found = []
         with self.running():
-            for low, high in self._pieces(place, changes, fans):
+            for low, high in self._pieces(place, changes, fan):
                 mine = [change.take(range(low, high)) for change in changes]
                 images, inverse = np.unique(place[low:high], return_inverse=True)
-                repeated = torch.from_numpy(inverse.reshape(-1)) if fans else None
-                seen = pixels[images] if fans else pixels[place[low:high]]
-                found.append(self._once(seen, mine, wanted, repeated, raw, output))
+                repeated = torch.from_numpy(inverse.reshape(-1)) if fan else None
+                seen = pixels[images] if fan else pixels[place[low:high]]
+                inside = fan is not None and fan.inside
+                found.append(self._once(seen, mine, wanted, repeated, raw, output, inside))
         return Outcome(
             {name: np.concatenate([one.values[name] for one in found]) for name in wanted},
             np.concatenate([one.output for one in found]) if output else None,
@@ -311,57 +342,54 @@ class ChangedPass(TargetPass):
         return np.asarray(total / len(pixels), np.float32)
 
     def _pieces(
-        self, place: np.ndarray, changes: Sequence[Change], fans: int
+        self, place: np.ndarray, changes: Sequence[Change], fan: Fan | None
     ) -> Iterator[tuple[int, int]]:
         """Where the rows that run at once begin and end."""
         size, breaks = self.at_once, np.array([], np.int64)
-        if fans:
+        if fan:
             per_row = 4 * int(np.prod(changes[0].plan.info.shape))
             size = max(size, _FAN_BYTES // per_row)
-        if fans == 1:
+        if fan and fan.single:
             breaks = np.flatnonzero(np.diff(place)) + 1
         for low, high in itertools.pairwise([0, *breaks.tolist(), len(place)]):
             yield from ((at, min(at + size, high)) for at in range(low, high, size))
 
-    def _fans(
+    def _fan(
         self,
         pixels: np.ndarray,
         changes: Sequence[Change],
         wanted: tuple[str, ...],
         raw: bool,
         output: bool,
-    ) -> int:
-        """Of how many images at once rows can be repeated at the changed layer: 0, 1 or 2 (any).
-
-        Tried out on an image and its flip. Where a way around the layer has a row per image, torch
-        adds that of one image to all its rows, and of several to none.
-        """
+    ) -> Fan | None:
+        """How rows can be repeated at the changed layer: tried out on an image and its flip."""
         if len(changes) != 1 or changes[0].plan.info.axes.rows > 1:
-            return 0
+            return None
         key = (changes[0].plan.info.name, wanted, output)
-        if key not in self._fanning:
+        if key not in self._fans:
             two, change = np.stack([pixels[0], pixels[0, ::-1]]), changes[0].take([0, 0, 0])
 
-            def agrees(images: np.ndarray, place: np.ndarray) -> bool:
-                repeated = torch.from_numpy(place)
+            def agrees(fan: Fan) -> bool:
+                place = np.array([0, 0, 0] if fan.single else [0, 1, 1])
+                images = two[: place.max() + 1]
+                given = (wanted, torch.from_numpy(place), raw, output, fan.inside)
                 try:
-                    fan = self._once(images, [change], wanted, repeated, raw, output)
+                    found = self._once(images, [change], *given)
                 except Exception:  # whatever torch or the network says to the number of rows
                     return False
                 plain = self._once(images[place], [change], wanted, None, raw, output)
-                pairs = [(fan.values[name], plain.values[name]) for name in wanted]
-                pairs += [(fan.output, plain.output)] if output else []
+                pairs = [(found.values[name], plain.values[name]) for name in wanted]
+                pairs += [(found.output, plain.output)] if output else []
                 return all(_same(a, b) for a, b in pairs)
 
+            ways = (Fan(single, inside) for single in (False, True) for inside in (False, True))
             with self.running():
-                any_number = agrees(two, np.array([0, 1, 1]))
-                one = any_number or agrees(two[:1], np.zeros(3, np.int64))
-            self._fanning[key] = one + any_number
-        return self._fanning[key]
+                self._fans[key] = next((fan for fan in ways if agrees(fan)), None)
+        return self._fans[key]
 
     @property
-    def _fanning(self) -> dict[Any, int]:
-        return self.__dict__.setdefault("_fanning_of", {})
+    def _fans(self) -> dict[Any, Fan | None]:
+        return self.__dict__.setdefault("_fans_of", {})
 
     def _once(
         self,
@@ -371,11 +399,14 @@ class ChangedPass(TargetPass):
         rows: Tensor | None,
         raw: bool,
         output: bool,
+        fed_inside: bool = False,
     ) -> Outcome:
         batch = self._input(pixels)
         if self._without:
             batch = batch.contiguous(memory_format=self._memory)
         count = len(pixels) if rows is None else len(rows)
+        images = in_precision_of(self.target.model, batch) if fed_inside else None
+        batch = batch if images is None else batch[:1].expand(count, *batch.shape[1:])
         # Changed layers are recorded, too: they must have run before the pass may end.
         layers = list(dict.fromkeys([*wanted, *(change.plan.info.name for change in changes)]))
         key = ("changed", *layers)
@@ -402,8 +433,9 @@ class ChangedPass(TargetPass):
 
         def run() -> Recording:
             with self._full_vectors(wanted), self._named():
-                inside: AbstractContextManager[None] = changing(self.target.model, changes, rows)
-                return run_target(self.target, batch, layers, reduce, whole, inside)
+                with fed(self.target.model, images) if images is not None else nullcontext():
+                    changed = changing(self.target.model, changes, rows)
+                    return run_target(self.target, batch, layers, reduce, whole, changed)
 
         ran = self._folded(run, early or frozenset())
         if key not in self._ends and not output:

@@ -155,14 +155,14 @@ def _welch(high: np.ndarray, other: np.ndarray | None) -> tuple[np.ndarray, ...]
         freedom = np.where(square > 0, square**2 / below, len(high) - 1)
         error = np.sqrt(square)
         ratio = np.where(difference == 0, 0.0, difference / error)
-        skew = _third(high) - (_third(other) if other is not None else 0.0)
+        skew = third(high) - (third(other) if other is not None else 0.0)
         skew = np.where(error > 0, skew / error**3, 0.0)
         bent = ratio + skew * ratio**2 / 3 + skew**2 * ratio**3 / 27 + skew / 6
     bent = np.where(np.isfinite(ratio), np.maximum(bent * np.sign(ratio), 0), np.inf)
     return difference, error, freedom, 2 * t.sf(np.minimum(bent, np.abs(ratio)), freedom)
 
 
-def _third(values: np.ndarray) -> np.ndarray:
+def third(values: np.ndarray) -> np.ndarray:
     """The third central moment of a mean, without bias."""
     n = len(values)
     scale = n / ((n - 1) * (n - 2)) / n**2

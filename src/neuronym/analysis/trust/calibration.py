@@ -424,25 +424,12 @@ def cross_fitted(
     isotonic: bool = True,
     seed: int = 0,
 ) -> Reliability:
-    """How well probabilities do on units that had no part in their fit; see `left_out`."""
-    found = left_out(values, right, kind, isotonic=isotonic, seed=seed)
-    return measure(found, right, seed=seed)
-
-
-def left_out(
-    values: Mapping[str, PerUnit],
-    right: Bool[np.ndarray, " unit"],
-    kind: str,
-    *,
-    isotonic: bool = True,
-    seed: int = 0,
-) -> PerUnit:
-    """The probability of each unit by a fit that it had no part in (ten folds); see `fit`."""
+    """How well probabilities do on units that had no part in their fit (ten folds); see `fit`."""
     found = np.empty(len(right))
     for inside, outside in folds(right, seed=seed):
         part = fit(_rows(values, inside), right[inside], kind=kind, isotonic=isotonic, seed=seed)
         found[outside] = part.probability(_rows(values, outside))
-    return found
+    return measure(found, right, seed=seed)
 
 
 def known_units(

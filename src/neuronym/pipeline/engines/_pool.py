@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections import Counter, deque
@@ -286,7 +287,9 @@ def _places(images: range) -> str:
 
 
 def _first(error: Exception) -> str:
-    """What Ray says of a death, in one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    """What Ray says of a death, in one line; of one while it was made the last: what was raised."""
+    lines = [line.strip() for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines()]
+    lines = [line for line in lines if line] or [type(error).__name__]
+    made = "creation task" in lines[0]
     said = next((line for line in lines if "died because" in line or "exit" in line), lines[0])
-    return said[:300].rstrip(".") + "."
+    return (lines[-1] if made else said)[:300].rstrip(".") + "."

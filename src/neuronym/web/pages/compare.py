@@ -71,8 +71,7 @@ def compared(view: View, parts: tuple[str, ...], query: Query) -> ComparePage:
         columns: tuple[str, ...] = (view.name, other.name)
         sides = [(view, view.methods[0]), (other, other.methods[0])]
         agreement: tuple[dict[str, Any], ...] = ()
-        if view.atlas.manifest.target.fingerprint != other.atlas.manifest.target.fingerprint:
-            note = "The two atlases are of different networks: equal numbers are not equal neurons."
+        note = _networks(view, other, layer)
     else:
         columns = tuple(m for m in view.methods if layer in view.atlas.labelled_layers(m))[
             :_METHODS
@@ -102,6 +101,19 @@ def compared(view: View, parts: tuple[str, ...], query: Query) -> ComparePage:
         other.name if other else None,
         note,
     )
+
+
+def _networks(view: View, other: View, layer: str) -> str:
+    """What equal numbers are in two atlases, where they are not the same network."""
+    prints = [v.atlas.manifest.target.fingerprint for v in (view, other)]
+    if prints[0] == prints[1]:
+        return ""
+    if view.layers[layer]["units"] == other.layers[layer]["units"]:
+        return (
+            f"The two atlases have different weights, and in {layer} as many neurons: if one is a "
+            "copy of the other that was trained further, equal numbers are equal neurons."
+        )
+    return "The two atlases are of different networks: equal numbers are not equal neurons."
 
 
 def _row(sides: list[tuple[View, str]], layer: str, unit: int) -> Row:

@@ -14,9 +14,10 @@ from neuronym.analysis.effect.table import in_words
 from neuronym.atlas import bands, maps
 from neuronym.atlas.schema import TRUST
 from neuronym.inputs.preprocess.geometry import Box
+from neuronym.report.links import WIDTH, check_of, sign_of, way_back
 from neuronym.report.statement import evidence, kin, why_unknown, word_families
 from neuronym.web.pages.base import NotFoundError, Page, Query, page
-from neuronym.web.view import Card, Exemplar, Heat, Label, View, number
+from neuronym.web.view import Card, Exemplar, Grouped, Heat, Label, View, number
 
 _BINS = 40
 _LIKE = 6
@@ -69,6 +70,28 @@ class Range:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A unit that feeds this one, or is fed by it.
+
+    Attributes:
+        other: that unit.
+        sign: + or −: which way the source drives the target.
+        check: what ablation said, in words.
+        effect, low, high: of the ablation, with the ends of its interval.
+        correlation, weight: of the two; None: not known.
+    """
+
+    other: Card
+    sign: str
+    check: str
+    effect: float | None
+    low: float | None
+    high: float | None
+    correlation: float | None
+    weight: float | None
+
+
+@dataclass(frozen=True)
 class UnitPage(Page):
     """One neuron."""
 
@@ -85,6 +108,8 @@ class UnitPage(Page):
     pictures: str  # how the images are shown at first: one of PICTURES
     histogram: Histogram | None
     range: Range | None
+    equation: str | None
+    links: dict[str, tuple[Link, ...]]
     like: dict[str, tuple[Card, ...]]
     more: bool  # likeness by activations takes long here and has to be asked for
     previous: int | None
@@ -139,6 +164,8 @@ def unit(view: View, parts: tuple[str, ...], query: Query) -> UnitPage:
         query["pictures"] if query.get("pictures") in PICTURES[1:] else PICTURES[0],
         _histogram(values),
         _range(view, values),
+        _equation(view, layer, index),
+        {way: _links(view, place, way) for way in ("fed by", "feeds")},
         _like(view, layer, index, ways),
         ways != WAYS and values is not None,
         index - 1 if index else None,
@@ -267,6 +294,35 @@ def _range(view: View, values: np.ndarray | None) -> Range | None:
     }
     level = bands.level_of(values)
     return Range(found, level, bands.density(values, level))
+
+
+def _equation(view: View, layer: str, unit: int) -> str | None:
+    """`wheel + window → car`: what feeds it, in labels; None: not known."""
+    if not any(facts.to_layer == layer for facts in view.atlas.manifest.links.values()):
+        return None
+    return way_back(view.atlas, layer, unit, 1).equation
+
+
+def _links(view: View, place: int, way: str) -> tuple[Link, ...]:
+    """The surest links to a unit, or from it; none where they were not looked for."""
+    if not view.atlas.manifest.links:
+        return ()
+    own, other = ("to", "from") if way == "fed by" else ("from", "to")
+
+    def grouped() -> Grouped:
+        frame = view.atlas.links().rename(columns={f"{own}_layer": "layer", f"{own}_unit": "unit"})
+        sure = frame["effect"].abs().where(frame["confirmed"] == True, 0).fillna(0)  # noqa: E712
+        frame = frame.assign(_sure=sure - (frame["confirmed"] == False))  # noqa: E712
+        ordered = frame.sort_values(["_sure", "strength"], ascending=False, kind="stable")
+        return Grouped(ordered.drop(columns="_sure"), view.units)
+
+    found = []
+    for row in view.once(("links", way), grouped).of(place, 2 * WIDTH):
+        number_of = view.units.starts[row[f"{other}_layer"]] + int(row[f"{other}_unit"])
+        names = ("effect", "effect_low", "effect_high", "correlation", "weight")
+        values = (number(row[name]) for name in names)
+        found.append(Link(view.card(number_of), sign_of(row), check_of(row), *values))
+    return tuple(found)
 
 
 def _like(view: View, layer: str, unit: int, ways: tuple[str, ...]) -> dict[str, tuple[Card, ...]]:

@@ -1,0 +1,1 @@
+"""What two atlases say differently: neuron by neuron, or concept by concept."""
