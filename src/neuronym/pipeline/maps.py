@@ -20,6 +20,12 @@ from neuronym.extraction.sight import Sight
 from neuronym.pipeline.plan import Plan
 
 
+def map_bytes(plan: Plan) -> int:
+    """What the maps of all units take, once: in the atlas, and beside every shard in the cache."""
+    grids = [(p.info.units, small_grid(p.grid)) for p in plan.layers if p.grid and has_maps(p.grid)]
+    return plan.maps * sum(units * (high * wide + 16) for units, (high, wide) in grids)
+
+
 def write_maps(
     writer: AtlasWriter,
     plan: Plan,
