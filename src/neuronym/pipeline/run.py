@@ -93,7 +93,7 @@ def _run(plan: Plan, writer: AtlasWriter, progress: Progress) -> None:
         aside = [SmallCopies(cache)]
         done = extract(plan.probe, feeds, cache, aside=aside, shards=engine.shards, **how)
     writer.manifest.engine = engine.facts or None
-    stands = find_groups(plan.probe, done, device=plan.device, **how)
+    stands = find_groups(plan.probe, done, **how)
     done = done.grouped(stands, once=s.duplicates == "once", **LEVELS)
     _check_enough(plan, done)
     write_images(writer, done)

@@ -128,6 +128,11 @@ class Probe(abc.ABC):
         Text of any kind; it is only shown and compared, never opened as a path.
         """
 
+    @property
+    def ids(self) -> Sequence[str]:
+        """The ids of all images, each made when it is asked for."""
+        return _Ids(self)
+
     @abc.abstractmethod
     def read(self, index: int) -> RawImage:
         """The image, not yet decoded.
@@ -191,6 +196,19 @@ class Probe(abc.ABC):
         `left_out`: numbers of files that are not read, by kind.
         """
         return {}
+
+
+class _Ids(Sequence[str]):
+    def __init__(self, probe: Probe) -> None:
+        self._probe = probe
+
+    def __len__(self) -> int:
+        return len(self._probe)
+
+    def __getitem__(self, index: int) -> str:  # type: ignore[override]
+        if not 0 <= index < len(self._probe):
+            raise IndexError(index)
+        return self._probe.image_id(int(index))
 
 
 def valid_text(name: str | bytes) -> str:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import functools
 import os
+from array import array
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from neuronym._core.checks import Verbatim, choice, misuse
 from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
 from neuronym._core.registry import Name, known_params, write
+from neuronym._core.texts import Texts
 from neuronym.inputs.probes import images
 from neuronym.inputs.probes.base import (
     PROBES,
@@ -127,19 +131,23 @@ class FolderProbe(Probe):
     ) -> None:
         self.name = name
         self._root, self._category, self._masks = root, category, masks
-        found, others = _walk(root, arrays)
-        if not found:
+        self._paths, others = _walk(root, arrays)
+        if not self._paths:
             raise UsageError(f"{_no_images(root, others)} {_FORMATS_READ}")
         self._left_out = dict(sorted(others.items(), key=lambda kind: (-kind[1], kind[0])))
-        pairs = sorted((valid_text(path), path) for path in found)
-        self._paths = [path for _, path in pairs]
-        self._ids = unique([text for text, _ in pairs])
+        # Most ids are the paths; names that are not UTF-8 are shown otherwise.
+        self._renamed: dict[int, str] = {}
+        if not all(map(_is_text, self._paths)):
+            pairs = sorted((valid_text(path), path) for path in self._paths)
+            self._paths = Texts(path for _, path in pairs)
+            ids = unique([text for text, _ in pairs])
+            self._renamed = {i: ids[i] for i, (_, path) in enumerate(pairs) if ids[i] != path}
 
     def __len__(self) -> int:
         return len(self._paths)
 
     def image_id(self, index: int) -> str:
-        return self._ids[index]
+        return self._renamed.get(index) or self._paths[index]
 
     def source(self, index: int) -> str | None:
         return valid_text(str(self._root / self._paths[index]))
@@ -151,7 +159,7 @@ class FolderProbe(Probe):
         if self._category is None:
             return ()
         # Not from the id: in a file name, `~2` is ours.
-        parents = PurePosixPath(valid_text(self._paths[index])).parts[:-1]
+        parents = valid_text(self._paths[index]).split("/")[:-1]
         return tuple(Annotation(self._category, part) for part in dict.fromkeys(parents))
 
     def group(self, index: int) -> str:
@@ -170,11 +178,19 @@ class FolderProbe(Probe):
             raw = self.read(index)
             return self._masks.read(self._paths[index], raw)
         except CorruptImageError as error:
-            raise CorruptImageError(f"{self._ids[index]}: {error}") from error
+            raise CorruptImageError(f"{self.image_id(index)}: {error}") from error
 
     def vocabulary(self) -> Sequence[Annotation]:
-        names = {label for index in range(len(self)) for label in self.labels(index)}
-        return sorted(names | set(self._masks.vocabulary() if self._masks else ()))
+        found = set(self._masks.vocabulary() if self._masks else ())
+        if self._category is not None:
+            parents = {path.rpartition("/")[0] for path in self._paths} - {""}
+            names = {name for path in parents for name in valid_text(path).split("/")}
+            found |= {Annotation(self._category, name) for name in names}
+        return sorted(found)
+
+
+def _is_text(path: str) -> bool:
+    return path.isascii() or valid_text(path) == path
 
 
 def _check_folder(root: Path) -> None:
@@ -194,13 +210,14 @@ def _no_images(root: Path, others: Counter[str]) -> str:
     return f"The folder {root} holds no images, but {total} other files ({kinds}{more})."
 
 
-def _walk(root: Path, arrays: str | None) -> tuple[list[str], Counter[str]]:
-    """Paths of the images below `root` (posix, relative), and how many files are left out, by kind.
+def _walk(root: Path, arrays: str | None) -> tuple[Texts, Counter[str]]:
+    """Paths of the images below `root` (posix, relative, in order), and how many files are left
+    out, by kind.
 
     Every physical folder is read once, however many symbolic links lead to it, so that loops end;
     a folder's own place goes before a link to it. For `arrays` see `FolderProbe`.
     """
-    found: list[tuple[str, int]] = []  # with their inodes; 0: a symbolic link
+    found, inodes, is_array = Texts(), array("Q"), bytearray()  # inode 0: a symbolic link
     others: Counter[str] = Counter()
     needed = functools.cache(lacking)
     visited = {_identity(root)}
@@ -215,63 +232,75 @@ def _walk(root: Path, arrays: str | None) -> tuple[list[str], Counter[str]]:
             if identity in visited:
                 continue
             visited.add(identity)
-        try:
-            entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
-        except OSError as error:
-            raise NeuronymError(
-                f"Cannot read the folder {root / folder}: {error.strerror or error}."
-            ) from error
-        for entry in entries:
-            if entry.name.startswith(".") or entry.name.lower() in _SKIPPED:
+        inner = []
+        for entry in _entries(root / folder):
+            name = entry.name
+            if name.startswith(".") or name.lower() in _SKIPPED:
                 continue
-            path = f"{folder}/{entry.name}" if folder else entry.name
             kind = _kind(entry)
+            path = f"{folder}/{name}" if folder else name
             if kind == "folder":
-                if entry.is_symlink():
-                    links.append(path)
-                elif (identity := _identity(Path(entry.path))) not in visited:
-                    visited.add(identity)
-                    folders.append(path)
+                inner.append((path, entry))
             elif kind == "file":
-                suffix = _suffix(entry.name)
+                suffix = _suffix(name)
                 if suffix not in SUFFIXES and suffix not in ARRAYS:
                     others[suffix or "without ending"] += 1
                 elif package := needed(suffix):
                     others[f"{suffix}, which needs {package}"] += 1
                 else:
-                    found.append((path, 0 if entry.is_symlink() else entry.inode()))
-    paths = _once(root, found)
-    if len(paths) < len(found):
-        others["linked to a file that is there"] = len(found) - len(paths)
-    pictures = [path for path in paths if _suffix(path) not in ARRAYS]
-    if arrays == "yes" or (arrays is None and not pictures):
-        return paths, others
-    if len(pictures) < len(paths):
-        others[".npy or .npz, which arrays=yes takes"] = len(paths) - len(pictures)
-    return pictures, others
+                    found.append(path)
+                    inodes.append(0 if entry.is_symlink() else entry.inode())
+                    is_array.append(suffix in ARRAYS)
+        for path, entry in sorted(inner, key=lambda pair: pair[0]):
+            if entry.is_symlink():
+                links.append(path)
+            elif (identity := _identity(Path(entry.path))) not in visited:
+                visited.add(identity)
+                folders.append(path)
+    order = found.order()
+    paths, files = found.take(order), np.frombuffer(inodes, np.uint64)[order]
+    again = _again(root, paths, files)
+    if again.any():
+        others["linked to a file that is there"] = int(again.sum())
+    pictures = ~np.frombuffer(is_array, bool)[order] & ~again
+    if arrays == "yes" or (arrays is None and not pictures.any()):
+        pictures = ~again
+    elif left := int((~again & ~pictures).sum()):
+        others[".npy or .npz, which arrays=yes takes"] = left
+    return paths if pictures.all() else paths.take(np.flatnonzero(pictures)), others
 
 
-def _once(root: Path, found: Sequence[tuple[str, int]]) -> list[str]:
-    """Each physical file once: in a place of its own before symbolic links, then the first path."""
-    files = Counter(inode for _, inode in found if inode)
-    if len(files) == len(found):
-        return [path for path, _ in found]
-    linked = {
-        path: identity for path, inode in found if not inode and (identity := _file(root, path))
-    }
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            yield from entries
+    except OSError as error:
+        raise NeuronymError(
+            f"Cannot read the folder {folder}: {error.strerror or error}."
+        ) from error
+
+
+def _again(root: Path, paths: Texts, inodes: np.ndarray) -> np.ndarray:
+    """bool `[path]`: those that lead to a file which is there already.
+
+    Each physical file counts in a place of its own before symbolic links (inode 0), then in the
+    first path.
+    """
+    again, linked = np.zeros(len(paths), bool), inodes == 0
+    files, counts = np.unique(inodes[~linked], return_counts=True)
+    repeated = files[counts > 1]
+    if not linked.any() and not len(repeated):
+        return again
+    leads = {row: _file(root, paths[row]) for row in np.flatnonzero(linked).tolist()}
     # Most files are told apart by their inodes alone, which are known without asking for them.
-    unsure = {inode for inode, count in files.items() if count > 1}
-    unsure |= {identity[1] for identity in linked.values()}
+    there = [identity[1] for identity in leads.values() if identity]
+    unsure = np.isin(inodes, np.concatenate([repeated, np.array(there, np.uint64)])) & ~linked
     seen: set[tuple[int, int]] = set()
-    kept = []
-    for path, inode in sorted(found, key=lambda entry: (not entry[1], entry[0])):
-        identity = linked.get(path) if not inode else inode in unsure and _file(root, path)
-        if identity and identity in seen:
-            continue
-        if identity:
-            seen.add(identity)
-        kept.append(path)
-    return kept
+    for row in [*np.flatnonzero(unsure).tolist(), *leads]:
+        identity = leads[row] if row in leads else _file(root, paths[row])
+        again[row] = identity in seen
+        seen |= {identity} if identity else set()
+    return again
 
 
 def _file(root: Path, path: str) -> tuple[int, int] | None:
