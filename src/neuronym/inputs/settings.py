@@ -46,7 +46,8 @@ class DissectSettings:
     )
     probe: str = _setting(
         "synthetic",
-        "Images: synthetic, folder:PATH, broden:PATH, torchvision:NAME, hf:NAME; unions with +.",
+        "Images: synthetic, folder:PATH, s3://…, wds:SHARDS, broden:PATH, torchvision:NAME, "
+        "hf:NAME; unions with +.",
         metavar="NAME",
     )
     concepts: str = _setting(

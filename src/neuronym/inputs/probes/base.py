@@ -457,9 +457,10 @@ def open_probe(
 
     Args:
         spec: a name (`synthetic`, `folder:PATH`, `broden:PATH`, `torchvision:CIFAR100`, `hf:NAME`,
-            `arrays:PATH`, unions `a+b`), each with an optional `limit=N`; a `pathlib.Path` of a
-            folder; a list of PIL images, arrays, tensors, paths or encoded bytes; a data set with a
-            length and numbered items `image`, `(image, label)` or `{"image": …}`; or a probe.
+            `arrays:PATH`, `wds:SHARDS`, `s3://…`, unions `a+b`), each with an optional `limit=N`;
+            a `pathlib.Path` of a folder; a list of PIL images, arrays, tensors, paths or encoded
+            bytes; a data set with a length and numbered items `image`, `(image, label)` or
+            `{"image": …}`; or a probe.
         limit: keep a sample of so many images, evenly over sub-folders or classes; `first:N`: the
             first so many.
         seed: of the samples.
@@ -516,6 +517,8 @@ def _open_name(text: str, seed: int) -> Probe:
     if not text.strip():
         raise misuse("probe", "a name", text, "See `neuronym list probes`.")
     name = parse(PROBES.expand(text.strip()), "probe")
+    if name.kind not in PROBES and name.detail.startswith("//"):
+        name = Name("url", f"{name.kind}:{name.detail}", name.params)
     if name.kind not in PROBES:
         if Path(text).expanduser().is_dir():
             hint = f"For this folder write folder:{escape(text)}."

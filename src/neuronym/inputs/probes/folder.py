@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from array import array
 from collections import Counter
@@ -104,10 +103,61 @@ def open_folder(name: Name) -> Probe:
     )
 
 
-class FolderProbe(Probe):
-    """The images below a folder, in the order of their paths.
+class PathsProbe(Probe):
+    """Images with paths, whose folders are their labels: on the disk, behind a URL, in archives.
 
-    The id of an image is its path below the folder, with `/` between names.
+    The id of an image is its path, with `/` between names.
+
+    Args:
+        paths: in order, all different.
+        name: the name that opens it again.
+        category: of the labels that the names of folders give, or None for no labels.
+        others: numbers of files that are left out, by kind.
+    """
+
+    def __init__(self, paths: Texts, name: str, category: str | None, others: Counter[str]) -> None:
+        self._paths, self.name, self._category = paths, name, category
+        self._left_out = dict(sorted(others.items(), key=lambda kind: (-kind[1], kind[0])))
+        # Most ids are the paths; names that are not UTF-8 are shown otherwise.
+        self._renamed: dict[int, str] = {}
+        if not all(map(_is_text, paths)):
+            pairs = sorted((valid_text(path), path) for path in paths)
+            self._paths = Texts(path for _, path in pairs)
+            ids = unique([text for text, _ in pairs])
+            self._renamed = {i: ids[i] for i, (_, path) in enumerate(pairs) if ids[i] != path}
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def image_id(self, index: int) -> str:
+        return self._renamed.get(index) or self._paths[index]
+
+    def labels(self, index: int) -> Sequence[Annotation]:
+        if self._category is None:
+            return ()
+        # Not from the id: in a file name, `~2` is ours.
+        parents = valid_text(self._paths[index]).split("/")[:-1]
+        return tuple(Annotation(self._category, part) for part in dict.fromkeys(parents))
+
+    def vocabulary(self) -> Sequence[Annotation]:
+        if self._category is None:
+            return ()
+        parents = {path.rpartition("/")[0] for path in self._paths} - {""}
+        names = {name for path in parents for name in valid_text(path).split("/")}
+        return sorted(Annotation(self._category, name) for name in names)
+
+    def group(self, index: int) -> str:
+        return valid_text(self._paths[index].rpartition("/")[0])
+
+    def eight_bit(self, index: int) -> bool:
+        return _suffix(self._paths[index]) in EIGHT_BIT
+
+    def facts(self) -> dict[str, Any]:
+        return {"left_out": self._left_out} if self._left_out else {}
+
+
+class FolderProbe(PathsProbe):
+    """The images below a folder, in the order of their paths.
 
     Args:
         root: the folder.
@@ -129,47 +179,17 @@ class FolderProbe(Probe):
         masks: MaskFolder | None = None,
         arrays: str | None = None,
     ) -> None:
-        self.name = name
-        self._root, self._category, self._masks = root, category, masks
-        self._paths, others = _walk(root, arrays)
-        if not self._paths:
-            raise UsageError(f"{_no_images(root, others)} {_FORMATS_READ}")
-        self._left_out = dict(sorted(others.items(), key=lambda kind: (-kind[1], kind[0])))
-        # Most ids are the paths; names that are not UTF-8 are shown otherwise.
-        self._renamed: dict[int, str] = {}
-        if not all(map(_is_text, self._paths)):
-            pairs = sorted((valid_text(path), path) for path in self._paths)
-            self._paths = Texts(path for _, path in pairs)
-            ids = unique([text for text, _ in pairs])
-            self._renamed = {i: ids[i] for i, (_, path) in enumerate(pairs) if ids[i] != path}
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def image_id(self, index: int) -> str:
-        return self._renamed.get(index) or self._paths[index]
+        self._root, self._masks = root, masks
+        paths, others = _walk(root, arrays)
+        if not paths:
+            raise UsageError(none_there(f"The folder {root}", others))
+        super().__init__(paths, name, category, others)
 
     def source(self, index: int) -> str | None:
         return valid_text(str(self._root / self._paths[index]))
 
     def read(self, index: int) -> RawImage:
         return RawImage(images.read_file(self._root / self._paths[index]))
-
-    def labels(self, index: int) -> Sequence[Annotation]:
-        if self._category is None:
-            return ()
-        # Not from the id: in a file name, `~2` is ours.
-        parents = valid_text(self._paths[index]).split("/")[:-1]
-        return tuple(Annotation(self._category, part) for part in dict.fromkeys(parents))
-
-    def group(self, index: int) -> str:
-        return valid_text(self._paths[index].rpartition("/")[0])
-
-    def eight_bit(self, index: int) -> bool:
-        return _suffix(self._paths[index]) in EIGHT_BIT
-
-    def facts(self) -> dict[str, Any]:
-        return {"left_out": self._left_out} if self._left_out else {}
 
     def masks(self, index: int) -> Sequence[Mask]:
         if self._masks is None:
@@ -181,12 +201,8 @@ class FolderProbe(Probe):
             raise CorruptImageError(f"{self.image_id(index)}: {error}") from error
 
     def vocabulary(self) -> Sequence[Annotation]:
-        found = set(self._masks.vocabulary() if self._masks else ())
-        if self._category is not None:
-            parents = {path.rpartition("/")[0] for path in self._paths} - {""}
-            names = {name for path in parents for name in valid_text(path).split("/")}
-            found |= {Annotation(self._category, name) for name in names}
-        return sorted(found)
+        masks = self._masks.vocabulary() if self._masks else ()
+        return sorted({*super().vocabulary(), *masks})
 
 
 def _is_text(path: str) -> bool:
@@ -201,13 +217,32 @@ def _check_folder(root: Path) -> None:
     raise misuse("folder", "an existing folder", got, remedy)
 
 
-def _no_images(root: Path, others: Counter[str]) -> str:
+def none_there(place: str, others: Counter[str]) -> str:
+    """What is said of a place that holds no images, but perhaps other files."""
     total = sum(others.values())
     if not total:
-        return f"The folder {root} is empty: it holds no files."
+        return f"{place} is empty: it holds no files. {_FORMATS_READ}"
     kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common(4))
     more = ", …" if len(others) > 4 else ""
-    return f"The folder {root} holds no images, but {total} other files ({kinds}{more})."
+    return f"{place} holds no images, but {total} other files ({kinds}{more}). {_FORMATS_READ}"
+
+
+def sort_out(name: str, others: Counter[str]) -> bool:
+    """Whether a file is an image by its name; others are counted by kind, but for hidden ones."""
+    if is_hidden(name):
+        return False
+    suffix = _suffix(name)
+    if suffix not in SUFFIXES:
+        others[suffix or "without ending"] += 1
+        return False
+    if package := lacking(suffix):
+        others[f"{suffix}, which needs {package}"] += 1
+    return not package
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is passed over without a word."""
+    return name.startswith(".") or name.lower() in _SKIPPED
 
 
 def _walk(root: Path, arrays: str | None) -> tuple[Texts, Counter[str]]:
@@ -219,7 +254,6 @@ def _walk(root: Path, arrays: str | None) -> tuple[Texts, Counter[str]]:
     """
     found, inodes, is_array = Texts(), array("Q"), bytearray()  # inode 0: a symbolic link
     others: Counter[str] = Counter()
-    needed = functools.cache(lacking)
     visited = {_identity(root)}
     folders, links = [""], []
     while folders or links:
@@ -235,22 +269,18 @@ def _walk(root: Path, arrays: str | None) -> tuple[Texts, Counter[str]]:
         inner = []
         for entry in _entries(root / folder):
             name = entry.name
-            if name.startswith(".") or name.lower() in _SKIPPED:
+            if is_hidden(name):
                 continue
             kind = _kind(entry)
             path = f"{folder}/{name}" if folder else name
             if kind == "folder":
                 inner.append((path, entry))
             elif kind == "file":
-                suffix = _suffix(name)
-                if suffix not in SUFFIXES and suffix not in ARRAYS:
-                    others[suffix or "without ending"] += 1
-                elif package := needed(suffix):
-                    others[f"{suffix}, which needs {package}"] += 1
-                else:
+                array_file = _suffix(name) in ARRAYS
+                if array_file or sort_out(name, others):
                     found.append(path)
                     inodes.append(0 if entry.is_symlink() else entry.inode())
-                    is_array.append(suffix in ARRAYS)
+                    is_array.append(array_file)
         for path, entry in sorted(inner, key=lambda pair: pair[0]):
             if entry.is_symlink():
                 links.append(path)
