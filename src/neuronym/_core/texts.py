@@ -65,13 +65,21 @@ class Texts(Sequence[str]):
         buffers = [None, pa.py_buffer(self._ends), pa.py_buffer(self._data)]
         return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(self), buffers)
 
-    def take(self, places: Iterable[int]) -> Texts:
+    def take(self, places: Any) -> Texts:
         """Some of them, in the order of `places`."""
-        found, data, ends = Texts(), self._data, self._ends
-        for place in places:
-            found._data += data[ends[place] : ends[place + 1]]
-            found._ends.append(len(found._data))
+        import pyarrow as pa
+
+        some = self.arrow().take(pa.array(places, pa.int64()))
+        found = Texts()
+        _, ends, data = some.buffers()
+        found._ends = array("q", np.frombuffer(ends, np.int64)[: len(some) + 1].tobytes())
+        found._data = bytearray(data) if data is not None else bytearray()
         return found
+
+    @property
+    def ascii(self) -> bool:
+        """Whether all their characters are those of ASCII."""
+        return self._data.isascii()
 
 
 def first_repeated(texts: Sequence[str]) -> str | None:

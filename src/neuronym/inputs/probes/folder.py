@@ -55,6 +55,8 @@ SUFFIXES = frozenset(
         ".jxl",
     }
 )
+#: Some of which need packages.
+_PACKAGES = frozenset({".avif", ".heic", ".heif", ".hif", ".jxl"})
 #: What systems and programs leave in folders, in any case; also what begins with a dot.
 _SKIPPED = frozenset(
     {"__macosx", "@eadir", "@tmp", "#recycle", "@recycle", "$recycle.bin", "#snapshot"}
@@ -120,7 +122,7 @@ class PathsProbe(Probe):
         self._left_out = dict(sorted(others.items(), key=lambda kind: (-kind[1], kind[0])))
         # Most ids are the paths; names that are not UTF-8 are shown otherwise.
         self._renamed: dict[int, str] = {}
-        if not all(map(_is_text, paths)):
+        if not paths.ascii and any(valid_text(path) != path for path in paths):
             pairs = sorted((valid_text(path), path) for path in paths)
             self._paths = Texts(path for _, path in pairs)
             ids = unique([text for text, _ in pairs])
@@ -205,10 +207,6 @@ class FolderProbe(PathsProbe):
         return sorted({*super().vocabulary(), *masks})
 
 
-def _is_text(path: str) -> bool:
-    return path.isascii() or valid_text(path) == path
-
-
 def _check_folder(root: Path) -> None:
     if root.is_dir():
         return
@@ -222,7 +220,8 @@ def none_there(place: str, others: Counter[str]) -> str:
     total = sum(others.values())
     if not total:
         return f"{place} is empty: it holds no files. {_FORMATS_READ}"
-    kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common(4))
+    most = sorted(others.items(), key=lambda kind: (-kind[1], kind[0]))[:4]
+    kinds = ", ".join(f"{count} {kind}" for kind, count in most)
     more = ", …" if len(others) > 4 else ""
     return f"{place} holds no images, but {total} other files ({kinds}{more}). {_FORMATS_READ}"
 
@@ -232,6 +231,8 @@ def sort_out(name: str, others: Counter[str]) -> bool:
     if is_hidden(name):
         return False
     suffix = _suffix(name)
+    if suffix in EIGHT_BIT and suffix not in _PACKAGES:
+        return True
     if suffix not in SUFFIXES:
         others[suffix or "without ending"] += 1
         return False
@@ -289,6 +290,7 @@ def _walk(root: Path, arrays: str | None) -> tuple[Texts, Counter[str]]:
                 folders.append(path)
     order = found.order()
     paths, files = found.take(order), np.frombuffer(inodes, np.uint64)[order]
+    del found
     again = _again(root, paths, files)
     if again.any():
         others["linked to a file that is there"] = int(again.sum())
