@@ -15,7 +15,6 @@ import pytest
 from commands import run
 from neuronym._core.errors import UsageError
 from neuronym.extraction.cache import Cache, CacheEntry, limit_gb
-from neuronym.extraction.in_use import alone
 from places import ROOT
 
 MB = np.zeros(250_000, np.float32)
@@ -86,16 +85,11 @@ def test_what_a_live_run_uses_stays(tmp_path: Path) -> None:
         assert there(entries) == [True, True, False, False]
         other.kill()
     del own
-    assert [*alone_names(tmp_path)] == []
+    assert Cache(tmp_path).in_use() == set()
     run("cache", "prune", "--cache", str(tmp_path), cwd=tmp_path)
     assert there(entries) == [False] * 4
     assert run("cache", "--help", cwd=tmp_path).code == 0
     assert len(list((tmp_path / ".runs").iterdir())) <= 1
-
-
-def alone_names(root: Path) -> set[str]:
-    with alone(root) as used:
-        return used
 
 
 def test_the_limit_is_that_of_the_option_or_of_the_environment(

@@ -9,7 +9,7 @@ the shard's images and of which of them could be read. A shard is written whole 
 shard that exists is complete, and several processes may write at once: who comes second replaces a
 shard by its equal.
 
-A cache has a size limit, and nothing that a live process uses is removed (`in_use`). One that
+A cache has a size limit, and nothing that a live process uses is removed (`_Lease`). One that
 cannot be written to is read, and what is new goes to a temporary folder.
 """
 
@@ -23,22 +23,23 @@ import os
 import shutil
 import tempfile
 import time
+import uuid
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import Timeout
+from filelock import FileLock, Timeout
 
 from neuronym._core import hashing, storage
 from neuronym._core.checks import real
 from neuronym._core.errors import NeuronymError
 from neuronym._core.terminal import size
-from neuronym.extraction.in_use import Lease, alone
 
 NOTE = "about.json"
 #: The folders below the root; `drawings` is written by the probe `synthetic`.
@@ -46,6 +47,10 @@ KINDS = ("activations", "detections", "drawings", "embeddings", "images", "maps"
 
 
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+#: Live processes have a locked file here, and the names of entries that they use in another.
+_RUNS = ".runs"
+#: Seconds to wait for another process that notes or removes entries.
+_PATIENCE = 10.0
 #: GB that a cache may take; what was not used for longest goes first.
 LIMIT_GB = 20.0
 #: By the root of a cache that cannot be written to, where this process writes instead.
@@ -180,7 +185,7 @@ class Cache:
     def _hold(self) -> None:
         """Let nobody remove the entries that were asked for."""
         if self.root.is_dir() and self.root not in _aside:
-            self._lease = self._lease or Lease(self.root)
+            self._lease = self._lease or _Lease(self.root)
             for name in self._names:
                 self._lease.add(name)
 
@@ -209,7 +214,7 @@ class Cache:
     def in_use(self) -> set[str]:
         """The names of entries that live processes use, as far as can be told."""
         with suppress(OSError, Timeout, NotImplementedError):
-            with alone(self.root) as used:
+            with _alone(self.root) as used:
                 return used
         return set()
 
@@ -265,7 +270,7 @@ class Cache:
         if not stored:
             return []
         try:
-            with alone(self.root) as used:
+            with _alone(self.root) as used:
                 return self._prune(stored, used, older_than_days, kind, keep_bytes, dry_run)
         except Timeout:
             raise NeuronymError(
@@ -385,3 +390,64 @@ class ShardedRows:
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         whole = self[:]
         return whole if dtype is None else whole.astype(dtype)
+
+
+class _Lease:
+    """The entries that one process uses, until this object or the process ends.
+
+    A file system without locks, or one that cannot be written to, keeps none: nothing can be
+    removed there by somebody who would have to ask.
+
+    Args:
+        root: the folder of the cache, which is there.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root, self._names = root, set[str]()
+        self._file = root / _RUNS / f"{uuid.uuid4().hex}.txt"
+        self._lock = _locked(self._file.with_suffix(".lock"))
+
+    def add(self, name: str) -> None:
+        """Use an entry, `KIND/FINGERPRINT`, from now on."""
+        if name in self._names:
+            return
+        with suppress(OSError, Timeout, NotImplementedError), _alone(self._root):
+            if not self._names:
+                self._lock.acquire()
+                weakref.finalize(self, _end, self._lock, self._file)
+            with open(self._file, "a", encoding="utf-8") as out:
+                out.write(f"{name}\n")
+            self._names.add(name)
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[set[str]]:
+    """While nobody else notes entries or removes some: the names of those that are in use.
+
+    Raises:
+        OSError, Timeout, NotImplementedError: there can be no locks, or somebody holds this one.
+    """
+    (root / _RUNS).mkdir(exist_ok=True)
+    with _locked(root / _RUNS / "all.lock", _PATIENCE):
+        used: set[str] = set()
+        for path in (root / _RUNS).glob("*.txt"):
+            lock = _locked(path.with_suffix(".lock"))
+            try:
+                lock.acquire()
+            except Timeout:
+                used |= set(path.read_text("utf-8").splitlines())
+            else:  # its process is gone
+                _end(lock, path)
+        yield used
+
+
+def _locked(path: Path, timeout: float = 0) -> FileLock:
+    return FileLock(path, timeout=timeout, thread_local=False)
+
+
+def _end(lock: FileLock, file: Path) -> None:
+    with suppress(OSError):
+        os.unlink(file)
+    lock.release(force=True)
+    with suppress(OSError):
+        os.unlink(lock.lock_file)
