@@ -236,6 +236,7 @@ def test_the_table_of_images_lies_on_the_disk(
     some = Chosen(table, rows)
     assert list(some) == [expected[row] for row in rows]
     assert pa.Table.from_batches(some.blocks())["image_id"].to_pylist() == ["0", "3", "4", "10"]
+    assert some.pick("width", np.array([3, 0, 3])) == [10, 0, 10]
     stands = np.arange(11)
     stands[[1, 7, 10]] = [0, 6, 2]
     copies = Copies(table, stands)

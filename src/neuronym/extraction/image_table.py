@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -94,6 +94,10 @@ class ImageTable(Sequence[ImageRow]):
             [block[name] for block in self.blocks()], _schema().field(name).type
         )
 
+    def pick(self, name: str, rows: np.ndarray) -> list[Any]:
+        """One column of some rows, in any order."""
+        return self.column(name).take(rows).to_pylist()
+
     def _batch(self) -> pa.RecordBatch:
         import pyarrow as pa
 
@@ -129,6 +133,10 @@ class Chosen(Sequence[ImageRow]):
             if first < end:
                 yield block.take(self.rows[first:end] - low)
             low += len(block)
+
+    def pick(self, name: str, rows: np.ndarray) -> list[Any]:
+        """As that of `ImageTable`."""
+        return self.whole.pick(name, self.rows[rows])
 
     def column(self, name: str) -> pa.ChunkedArray:
         """One column of these images, in memory."""
