@@ -124,6 +124,7 @@ class Atlas:
 
     def _table(self, file: str, layer: str | None = None, unit: int | None = None) -> pd.DataFrame:
         """A table, or its rows about one layer or unit."""
+        import pandas as pd
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -135,7 +136,11 @@ class Atlas:
             for column, wanted in (("layer", layer), ("unit", unit)):
                 if layer is not None and wanted is not None:
                     found = found.filter(pc.equal(found[column], wanted))
-            return found.to_pandas(use_threads=False)
+            # Lists stay as they lie in the file: as objects they take ten times more.
+            return found.to_pandas(
+                use_threads=False,
+                types_mapper=lambda kind: pd.ArrowDtype(kind) if pa.types.is_list(kind) else None,
+            )
         except PermissionError as error:
             raise storage.cannot_read(path, error) from error
         except (pa.ArrowInvalid, OSError, ValueError) as error:
@@ -508,7 +513,7 @@ class Atlas:
     def tie(self) -> np.ndarray:
         """int64 `[image]`: the place of each image in the order of content hashes (then ids)."""
         images = self.images
-        return hashing.tie_order(list(images["content_hash"].fillna("")), list(images["image_id"]))
+        return hashing.tie_order(images["content_hash"].fillna(""), images["image_id"])
 
     def thumb(self, image_id: str) -> Path | None:
         """The small copy of an image, if the atlas has one; nothing outside of the atlas."""

@@ -15,7 +15,7 @@ from neuronym.analysis.trust.run import analyse
 from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas, open_atlas
 from neuronym.atlas.writer import AtlasWriter, check_free
-from neuronym.extraction.cache import Cache
+from neuronym.extraction.cache import Cache, limit_gb
 from neuronym.extraction.duplicates import LEVELS, SmallCopies, find_groups
 from neuronym.extraction.passes import (
     EncoderPass,
@@ -93,7 +93,7 @@ def _run(plan: Plan, writer: AtlasWriter, progress: Progress) -> None:
         aside = [SmallCopies(cache)]
         done = extract(plan.probe, feeds, cache, aside=aside, shards=engine.shards, **how)
     writer.manifest.engine = engine.facts or None
-    stands = find_groups(plan.probe, done, device=plan.device, **how)
+    stands = find_groups(plan.probe, done, **how)
     done = done.grouped(stands, once=s.duplicates == "once", **LEVELS)
     _check_enough(plan, done)
     write_images(writer, done)
@@ -106,6 +106,7 @@ def _run(plan: Plan, writer: AtlasWriter, progress: Progress) -> None:
     write_maps(writer, plan, target, done, sights, progress)
     write_thumbs(writer, plan, done, progress)
     writer.complete()
+    cache.fit(limit_gb(s.cache_size))
 
 
 def _check_enough(plan: Plan, done: Extraction) -> None:
