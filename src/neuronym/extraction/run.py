@@ -21,8 +21,7 @@ from neuronym._core import hashing
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.progress import Progress, silent
 from neuronym.extraction.cache import Cache, ShardedRows
-from neuronym.extraction.loading import decoder
-from neuronym.extraction.shards import Arrays, Consumer, Shard, Shards, Work, here
+from neuronym.extraction.shards import Arrays, Consumer, Shard, Shards, Work, decoder, here
 from neuronym.inputs.probes.base import Probe
 
 
