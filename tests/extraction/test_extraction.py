@@ -176,7 +176,7 @@ class Flaky(ListProbe):
 def test_an_error_that_passes_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, healthy_first: bool
 ) -> None:
-    monkeypatch.setattr("neuronym.extraction.loading._HOLD_BYTES", 0)  # every image is read twice
+    monkeypatch.setattr("neuronym.extraction.shards._HOLD_BYTES", 0)  # every image is read twice
     cache = Cache(tmp_path)
     wanted = _values(extract(ListProbe(31), [Means(cache, salt="other")], cache, batch_size=4))
     if healthy_first:

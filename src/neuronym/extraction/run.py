@@ -22,8 +22,7 @@ from neuronym._core.progress import Progress, silent
 from neuronym._core.texts import first_repeated
 from neuronym.extraction.cache import Cache, ShardedRows
 from neuronym.extraction.image_table import Chosen, Copies, ImageRow, ImageTable
-from neuronym.extraction.loading import decoder
-from neuronym.extraction.shards import Arrays, Consumer, Shard, Shards, Work, here
+from neuronym.extraction.shards import Arrays, Consumer, Shard, Shards, Work, decoder, here
 from neuronym.inputs.probes.base import Probe
 
 
