@@ -76,6 +76,7 @@ class SmallCopies:
     def __init__(self, cache: Cache) -> None:
         about = {"what": "small copies", "preprocess": self.preprocess.to_dict()}
         self.entries: Mapping[str, CacheEntry] = {SMALL: cache.entry("images", about)}
+        self.beside: Mapping[str, CacheEntry] = {}
         self.arrays = {SMALL: {"values": (SIDE * SIDE * 3, np.uint8)}}
 
     def running(self) -> nullcontext[None]:
