@@ -367,21 +367,15 @@ class Atlas:
             self.check_unit(layer)
         there = [(facts.from_layer, facts.to_layer) for facts in self.manifest.links.values()]
         order = list(self.layers)
-        wanted = sorted(
-            (
-                pair
-                for pair in there
-                if from_layer in (None, pair[0]) and to_layer in (None, pair[1])
-            ),
-            key=lambda pair: (order.index(pair[1]), order.index(pair[0])),
-        )
+        asked = [p for p in there if from_layer in (None, p[0]) and to_layer in (None, p[1])]
+        wanted = sorted(asked, key=lambda pair: (order.index(pair[1]), order.index(pair[0])))
         if not wanted:
             ends = {"from": from_layer, "to": to_layer}
             which = "".join(f" {end} {layer}" for end, layer in ends.items() if layer)
-            asked = "".join(f" --{end} {layer}" for end, layer in ends.items() if layer)
+            options = "".join(f" --{end} {layer}" for end, layer in ends.items() if layer)
             raise UsageError(
                 f"Expected {self.folder} to hold links{which}, got none. Find them with "
-                f"`neuronym links {self.folder}{asked}`."
+                f"`neuronym links {self.folder}{options}`."
             )
         tables = [self._table(schema.links_file(*pair)) for pair in wanted]
         return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
@@ -582,17 +576,7 @@ class Atlas:
         return self._searchers[method]
 
     def effect(self, *units: str, layer: str | None = None, **how: Any) -> Any:
-        """What units do to the output of the network; what is measured is kept in the atlas.
-
-        Args:
-            *units: such as `layer4:1802`.
-            layer: all units of this layer.
-            **how: mode, amount, images, outputs, seed, overwrite, progress, target, probe, device,
-                workers, cache; see `analysis.effect.run.measure_effects`.
-
-        Returns:
-            Their `analysis.effect.kept.Effects`: tables `outputs` and `units`.
-        """
+        """What units, or all of a layer, do to the output: see `measure_effects`."""
         from neuronym.analysis.effect.run import measure_effects
 
         return measure_effects(self, units, layer=layer, **how)
