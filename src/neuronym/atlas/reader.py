@@ -144,16 +144,12 @@ class Atlas:
         except PermissionError as error:
             raise storage.cannot_read(path, error) from error
         except (pa.ArrowInvalid, OSError, ValueError) as error:
-            if path.parent.name == "trust":
+            if (kind := path.parent.name) in ("trust", "links"):
                 analysis, _, method = path.name.removesuffix(".parquet").partition(".")
+                more = f" {analysis} --method {method}" if kind == "trust" else ""
                 raise NeuronymError(
-                    f"{path} is damaged or missing. Make it again with `neuronym trust "
-                    f"{self.folder} {analysis} --method {method} --overwrite`."
-                ) from error
-            if path.parent.name == "links":
-                raise NeuronymError(
-                    f"{path} is damaged or missing. Make it again with `neuronym links "
-                    f"{self.folder} --overwrite`."
+                    f"{path} is damaged or missing. Make it again with `neuronym {kind} "
+                    f"{self.folder}{more} --overwrite`."
                 ) from error
             if not isinstance(error, FileNotFoundError):
                 raise NeuronymError(
@@ -363,21 +359,19 @@ class Atlas:
         """
         import pandas as pd
 
-        for layer in filter(None, (from_layer, to_layer)):
+        ends = {"from": from_layer, "to": to_layer}
+        given = [f"{end} {layer}" for end, layer in ends.items() if layer is not None]
+        for layer in filter(None, ends.values()):
             self.check_unit(layer)
-        there = [(facts.from_layer, facts.to_layer) for facts in self.manifest.links.values()]
-        order = list(self.layers)
-        asked = [p for p in there if from_layer in (None, p[0]) and to_layer in (None, p[1])]
-        wanted = sorted(asked, key=lambda pair: (order.index(pair[1]), order.index(pair[0])))
-        if not wanted:
-            ends = {"from": from_layer, "to": to_layer}
-            which = "".join(f" {end} {layer}" for end, layer in ends.items() if layer)
-            options = "".join(f" --{end} {layer}" for end, layer in ends.items() if layer)
+        pairs = [(facts.from_layer, facts.to_layer) for facts in self.manifest.links.values()]
+        pairs = [p for p in pairs if from_layer in (None, p[0]) and to_layer in (None, p[1])]
+        if not pairs:
             raise UsageError(
-                f"Expected {self.folder} to hold links{which}, got none. Find them with "
-                f"`neuronym links {self.folder}{options}`."
+                f"Expected {self.folder} to hold {' '.join(['links', *given])}, got none. Find "
+                f"them with `{' --'.join([f'neuronym links {self.folder}', *given])}`."
             )
-        tables = [self._table(schema.links_file(*pair)) for pair in wanted]
+        pairs.sort(key=lambda pair: [list(self.layers).index(layer) for layer in pair[::-1]])
+        tables = [self._table(schema.links_file(*pair)) for pair in pairs]
         return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
 
     def caveats(self, method: str | None = None) -> list[str]:
