@@ -174,7 +174,8 @@ def main() -> None:
     else:
         for units, words in SCORED:  # a process each: the peak of one is not that of the next
             sizes = ["--units", str(units), "--words", str(words)]
-            subprocess.run([sys.executable, "-m", "benchmarks.wide_layers", "score", *sizes], check=True)
+            own = [sys.executable, "-m", "benchmarks.wide_layers", "score"]
+            subprocess.run([*own, *sizes], check=True)
 
 
 if __name__ == "__main__":

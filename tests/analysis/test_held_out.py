@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from scipy.stats import mannwhitneyu
 
 from neuronym.analysis.trust import held_out
 
@@ -50,6 +51,22 @@ def test_ties_and_ugly_rows() -> None:
     assert (effect[1], p[1]) == (0.5, 1.0)
     assert np.isnan(effect[2:]).all()
     assert np.isnan(p[2:]).all()
+
+
+@pytest.mark.parametrize("digits", [0, 1, 12])
+def test_by_the_normal_distribution_as_scipy_does(digits: int) -> None:
+    """Where there are ties, or many pairs, also with zeros of either sign."""
+    rng = np.random.default_rng(digits)
+    scores = np.round(rng.normal(size=(25, 700)), digits)
+    scores[:5] = np.abs(scores[:5]) * rng.choice([-0.0, 0.0, 1.0], (5, 700))
+    high = scores + rng.normal(size=scores.shape) > 1.1
+    effect, p = held_out.superiority(high, scores)
+    for unit in range(25):
+        few, rest = scores[unit, high[unit]], scores[unit, ~high[unit]]
+        wanted = mannwhitneyu(few, rest, alternative="greater", method="asymptotic")
+        assert len(few) * len(rest) > 20_000
+        assert effect[unit] == pytest.approx(wanted.statistic / len(few) / len(rest), rel=1e-12)
+        assert p[unit] == pytest.approx(wanted.pvalue, rel=1e-9, abs=1e-300)
 
 
 def test_many_pairs_are_close_to_few() -> None:

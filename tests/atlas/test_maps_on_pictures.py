@@ -19,6 +19,9 @@ from neuronym.atlas.reader import Atlas
 from neuronym.extraction.passes import TargetPass
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.geometry import Window
+from neuronym.inputs.settings import DissectSettings
+from neuronym.pipeline.maps import map_bytes
+from neuronym.pipeline.plan import plan
 from neuronym.search.searcher import Searcher
 from neuronym.web.addresses import FileAddresses
 from neuronym.web.pages.base import Query
@@ -62,7 +65,7 @@ def _inside(mask: np.ndarray, y: float, x: float) -> bool:
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("way", WAYS)
 def test_peaks_and_maps_land_on_the_spot(atlases: dict[str, Atlas], way: str, layer: str) -> None:
-    unit, hits, uniform = atlases[way][layer, 0], [], []
+    unit, hits, uniform, off = atlases[way][layer, 0], [], [], []
     rows, shares = unit.exemplars().head(9), kept.shares(unit)
     for row, share in zip(rows.itertuples(), shares, strict=True):
         mask = PROBE.mask(int(row.image_id[-2:]))
@@ -73,6 +76,8 @@ def test_peaks_and_maps_land_on_the_spot(atlases: dict[str, Atlas], way: str, la
         heat = kept.spread(share, place.window, (wide, high))
         hits.append(bool(mask.ravel()[np.nanargmax(heat)]))
         ring = max(kept.areas(share, place.window, 0.5), key=len)
+        middle = np.argwhere(mask).mean(0) + 0.5
+        off.append(ring.mean(0)[::-1] - middle / mask.shape)
         hits.append(_inside(mask, *ring.mean(0)[::-1]))
         left, top, right, bottom = place.crop
         assert left <= row.x <= right
@@ -80,6 +85,8 @@ def test_peaks_and_maps_land_on_the_spot(atlases: dict[str, Atlas], way: str, la
         uniform.append(_inside(mask, *place.window.on_image(0.5, 0.5)))
     assert np.mean(hits) >= 0.95
     assert np.mean(uniform) <= 0.5
+    # Not a quarter of a cell off on average; without its shift, `strided` is half a cell off.
+    assert np.abs(np.mean(off, 0)).max() < 0.02
 
 
 def test_maps_are_the_units_own_activations(atlases: dict[str, Atlas]) -> None:
@@ -93,6 +100,18 @@ def test_maps_are_the_units_own_activations(atlases: dict[str, Atlas]) -> None:
             found = unit.maps().mean((1, 2))
             np.testing.assert_allclose(found, unit.exemplars()["activation"][:9], rtol=0.02)
     assert atlas.manifest.maps["strided"].shift == [-0.5 / 12, -0.5 / 12]
+
+
+def test_the_estimate_knows_what_they_take(atlases: dict[str, Atlas], folder: Path) -> None:
+    atlas = atlases["crop"]
+    settings = DissectSettings(target="spots", layers=[*LAYERS, "head"], exemplars=12)
+    given = {"target": build(), "probe": PROBE, "encoder": ColourEncoder()}
+    given["concepts"] = ["red", "green"]
+    cached = [p.stat().st_size for p in (folder / "cache/maps").glob("*/*.safetensors")]
+    wanted = sum(facts.bytes for facts in atlas.manifest.maps.values())
+    # A dead unit has room in the cache, but no map in the atlas; headers are some 500 bytes.
+    assert wanted <= map_bytes(plan(settings, **given)) <= 2 * wanted
+    assert sum(cached) / len(WAYS) == pytest.approx(map_bytes(plan(settings, **given)), rel=0.3)
 
 
 def test_without_positions_or_maps_it_is_said(atlases: dict[str, Atlas], folder: Path) -> None:

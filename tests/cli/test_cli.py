@@ -181,6 +181,7 @@ def test_list_and_doctor_and_cache(place: Path) -> None:
         "probes",
         "concepts",
         "encoders",
+        "engines",
         "similarities",
         "methods",
         "analyses",

@@ -115,8 +115,8 @@ def test_what_is_needed_is_said(tmp_path: Path) -> None:
     for name, data in (("1.heic", HEIC), ("2.HEIF", HEIC), ("3.avif", AVIF)):
         (tmp_path / name).write_bytes(data)
     expected = (
-        r"holds no images, but 3 other files \(1 .heic, which needs pillow-heif, 1 .heif, which "
-        r"needs pillow-heif, 1 .avif, which needs Pillow 11.3 or later\)"
+        r"holds no images, but 3 other files \(1 .avif, which needs Pillow 11.3 or later, 1 .heic, "
+        r"which needs pillow-heif, 1 .heif, which needs pillow-heif\)"
     )
     with pytest.raises(UsageError, match=expected):
         open_probe(tmp_path)

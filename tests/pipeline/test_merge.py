@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +20,8 @@ from divided import SIZE, WORDS, Blind, Small, build, pictures
 from neuronym._core.errors import UsageError
 from neuronym._core.numerics.sparse import SparseRows
 from neuronym.atlas.context import Sources
-from neuronym.extraction.run import Extraction, ImageRow
+from neuronym.extraction.image_table import ImageRow, ImageTable
+from neuronym.extraction.run import Extraction
 from neuronym.pipeline import parts as recording
 from neuronym.pipeline.gathered import Gathered
 from neuronym.search.relations import Relations
@@ -153,6 +154,13 @@ class Held(Extraction):
         return self.arrays[output][array][self.kept if self.kept is not None else slice(None)]
 
 
+def table(rows: Sequence[ImageRow]) -> ImageTable:
+    made = ImageTable()
+    for row in rows:
+        made.append(row)
+    return made
+
+
 def test_lists_name_the_highest_images_or_say_that_they_may_not(tmp_path: Path) -> None:
     """Against sorting everything, over uneven parts, ties, silent units and removed images."""
     rng = np.random.default_rng(0)
@@ -173,7 +181,7 @@ def test_lists_name_the_highest_images_or_say_that_they_may_not(tmp_path: Path) 
         for count in counts:
             rows = slice(starts[-1], starts[-1] + count)
             arrays = {"x": {"values": values[rows], "peaks": peaks[rows]}}
-            done = Held(images=images[rows], arrays=arrays)
+            done = Held(images=table(images[rows]), arrays=arrays)
             of = np.where(rng.random(count) < 0.2, rng.integers(0, count, count), np.arange(count))
             of = np.where(of[of] == of, of, np.arange(count))
             kept = recording._lists(done, layer, of, depth)
@@ -181,7 +189,7 @@ def test_lists_name_the_highest_images_or_say_that_they_may_not(tmp_path: Path) 
             stood.append(of + starts[-1])
             starts.append(starts[-1] + int(count))
         whole = Gathered(
-            images=images, lists={"x": lists}, starts=starts, stood=np.concatenate(stood)
+            images=table(images), lists={"x": lists}, starts=starts, stood=np.concatenate(stood)
         )
         counted = np.flatnonzero(rng.random(total) < 0.7)
         if not len(counted):

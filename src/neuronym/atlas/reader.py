@@ -114,6 +114,7 @@ class Atlas:
 
     def _table(self, file: str, layer: str | None = None, unit: int | None = None) -> pd.DataFrame:
         """A table, or its rows about one layer or unit."""
+        import pandas as pd
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -125,20 +126,20 @@ class Atlas:
             for column, wanted in (("layer", layer), ("unit", unit)):
                 if layer is not None and wanted is not None:
                     found = found.filter(pc.equal(found[column], wanted))
-            return found.to_pandas(use_threads=False)
+            # Lists stay as they lie in the file: as objects they take ten times more.
+            return found.to_pandas(
+                use_threads=False,
+                types_mapper=lambda kind: pd.ArrowDtype(kind) if pa.types.is_list(kind) else None,
+            )
         except PermissionError as error:
             raise storage.cannot_read(path, error) from error
         except (pa.ArrowInvalid, OSError, ValueError) as error:
-            if path.parent.name == "trust":
+            if (kind := path.parent.name) in ("trust", "links"):
                 analysis, _, method = path.name.removesuffix(".parquet").partition(".")
+                more = f" {analysis} --method {method}" if kind == "trust" else ""
                 raise NeuronymError(
-                    f"{path} is damaged or missing. Make it again with `neuronym trust "
-                    f"{self.folder} {analysis} --method {method} --overwrite`."
-                ) from error
-            if path.parent.name == "links":
-                raise NeuronymError(
-                    f"{path} is damaged or missing. Make it again with `neuronym links "
-                    f"{self.folder} --overwrite`."
+                    f"{path} is damaged or missing. Make it again with `neuronym {kind} "
+                    f"{self.folder}{more} --overwrite`."
                 ) from error
             if not isinstance(error, FileNotFoundError):
                 raise NeuronymError(
@@ -347,27 +348,19 @@ class Atlas:
         """
         import pandas as pd
 
-        for layer in filter(None, (from_layer, to_layer)):
+        ends = {"from": from_layer, "to": to_layer}
+        given = [f"{end} {layer}" for end, layer in ends.items() if layer is not None]
+        for layer in filter(None, ends.values()):
             self.check_unit(layer)
-        there = [(facts.from_layer, facts.to_layer) for facts in self.manifest.links.values()]
-        order = list(self.layers)
-        wanted = sorted(
-            (
-                pair
-                for pair in there
-                if from_layer in (None, pair[0]) and to_layer in (None, pair[1])
-            ),
-            key=lambda pair: (order.index(pair[1]), order.index(pair[0])),
-        )
-        if not wanted:
-            ends = {"from": from_layer, "to": to_layer}
-            which = "".join(f" {end} {layer}" for end, layer in ends.items() if layer)
-            asked = "".join(f" --{end} {layer}" for end, layer in ends.items() if layer)
+        pairs = [(facts.from_layer, facts.to_layer) for facts in self.manifest.links.values()]
+        pairs = [p for p in pairs if from_layer in (None, p[0]) and to_layer in (None, p[1])]
+        if not pairs:
             raise UsageError(
-                f"Expected {self.folder} to hold links{which}, got none. Find them with "
-                f"`neuronym links {self.folder}{asked}`."
+                f"Expected {self.folder} to hold {' '.join(['links', *given])}, got none. Find "
+                f"them with `{' --'.join([f'neuronym links {self.folder}', *given])}`."
             )
-        tables = [self._table(schema.links_file(*pair)) for pair in wanted]
+        pairs.sort(key=lambda pair: [list(self.layers).index(layer) for layer in pair[::-1]])
+        tables = [self._table(schema.links_file(*pair)) for pair in pairs]
         return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
 
     def caveats(self, method: str | None = None) -> list[str]:
@@ -503,7 +496,7 @@ class Atlas:
     def tie(self) -> np.ndarray:
         """int64 `[image]`: the place of each image in the order of content hashes (then ids)."""
         images = self.images
-        return hashing.tie_order(list(images["content_hash"].fillna("")), list(images["image_id"]))
+        return hashing.tie_order(images["content_hash"].fillna(""), images["image_id"])
 
     def thumb(self, image_id: str) -> Path | None:
         """The small copy of an image, if the atlas has one; nothing outside of the atlas."""
@@ -570,17 +563,7 @@ class Atlas:
         return self._searchers[method]
 
     def effect(self, *units: str, layer: str | None = None, **how: Any) -> Any:
-        """What units do to the output of the network; what is measured is kept in the atlas.
-
-        Args:
-            *units: such as `layer4:1802`.
-            layer: all units of this layer.
-            **how: mode, amount, images, outputs, seed, overwrite, progress, target, probe, device,
-                workers, cache; see `analysis.effect.run.measure_effects`.
-
-        Returns:
-            Their `analysis.effect.kept.Effects`: tables `outputs` and `units`.
-        """
+        """What units, or all of a layer, do to the output: see `measure_effects`."""
         from neuronym.analysis.effect.run import measure_effects
 
         return measure_effects(self, units, layer=layer, **how)

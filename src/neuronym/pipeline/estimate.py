@@ -15,14 +15,16 @@ import numpy as np
 from neuronym._core.errors import CorruptImageError, NeuronymError
 from neuronym.extraction.cache import Cache
 from neuronym.extraction.duplicates import SIDE
+from neuronym.extraction.shards import shard_length
 from neuronym.extraction.texts import cached
 from neuronym.inputs.probes.base import Probe, RawImage
 from neuronym.pipeline import stages
+from neuronym.pipeline.maps import map_bytes
 from neuronym.pipeline.plan import Plan
 from neuronym.pipeline.run import make_feeds
 
 #: Seconds after which nothing further is timed, for each of: images, either network, texts.
-PATIENCE = 0.7
+PATIENCE = 0.4
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,9 @@ def estimate(plan: Plan) -> Estimate:
     count, text_seconds = _texts(plan)
     decoding, target, encoder = _images(plan)
     recorded = sum(layer.info.units for layer in plan.recorded)
-    arrays = [images * recorded * 6, images * (dim * 4 + SIDE * SIDE * 3)]
+    maps = map_bytes(plan)
+    shards = -(-images // shard_length(s.batch_size))
+    arrays = [images * recorded * 6 + shards * maps, images * (dim * 4 + SIDE * SIDE * 3)]
     kept = images * plan.units * 4
     if s.keep in ("none", "topk") or (s.keep == "auto" and kept > stages.KEEP_BYTES):
         kept = 0
@@ -78,7 +82,7 @@ def estimate(plan: Plan) -> Estimate:
         pass_seconds + text_seconds,
         images / pass_seconds,
         sum(arrays) + texts,
-        kept + images * dim * 4 + texts + thumbs + rows,
+        kept + maps + images * dim * 4 + texts + thumbs + rows,
         shutil.disk_usage(place).free,
         decoding,
         target,

@@ -13,13 +13,15 @@ from neuronym._core import storage
 from neuronym._core.errors import UsageError
 from neuronym._core.numerics.sparse import SparseRows
 from neuronym._core.numerics.topk import Ranked, TopK, UnitStats
+from neuronym._core.texts import Texts, first_repeated
 from neuronym._core.types import Rows
 from neuronym.atlas import schema
 from neuronym.atlas.reader import Atlas
 from neuronym.extraction.cache import ShardedRows
 from neuronym.extraction.duplicates import SMALL
+from neuronym.extraction.image_table import ImageRow, ImageTable
 from neuronym.extraction.passes import IMAGES
-from neuronym.extraction.run import Extraction, ImageRow, Skipped
+from neuronym.extraction.run import Extraction, Skipped
 
 #: The kinds of images that parts list apart: those that stand for copies in their part, and copies.
 _KINDS = ("leading", "copies")
@@ -166,17 +168,19 @@ def gather(whole: Sequence[Sequence[Atlas]]) -> Gathered:
     Raises:
         UsageError: two parts have an image of the same name.
     """
-    done, starts, stood = Gathered(), [0], []
+    images, starts, stood = ImageTable(), [0], []
+    done = Gathered(images=images)
     first = whole[0]
     for atlas in first:
-        done.images += _images(atlas)
+        for image in _images(atlas):
+            images.append(image)
         done.skipped += [Skipped(*pair) for pair in atlas.manifest.probe.skipped]
         done.unannotated += [Skipped(*pair) for pair in atlas.manifest.probe.unannotated]
         stood.append(_arrays(atlas)["stands"] + starts[-1])
-        starts.append(len(done.images))
-    ids = [image.image_id for image in done.images]
-    if len(set(ids)) < len(ids):
-        twice = next(name for name in ids if ids.count(name) > 1)
+        starts.append(len(images))
+    ids = Texts(one for block in images.blocks() for one in block["image_id"].to_pylist())
+    twice = first_repeated(ids)
+    if twice is not None:
         raise UsageError(f"Expected parts of one probe, got the image {twice!r} in two of them.")
     counts = np.diff(starts).tolist()
     dim = first[0].embeddings()["images"].shape[1]

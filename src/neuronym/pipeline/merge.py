@@ -148,11 +148,10 @@ def _merge(
 ) -> None:
     """The stages of a run, with what the parts recorded in place of a pass."""
     stands = groups(
-        [image.content_hash for image in done.images],
+        done.images.column("content_hash"),
         done.tie,
         done.rows(IMAGES),
-        lambda: done.rows(SMALL),
-        device=plan.device,
+        done.rows(SMALL),
         progress=progress,
     )
     done = done.grouped(stands, once=plan.settings.duplicates == "once", **LEVELS)

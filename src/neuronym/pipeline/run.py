@@ -13,7 +13,7 @@ from neuronym._core.progress import Progress, automatic, silent
 from neuronym.analysis.trust.run import analyse
 from neuronym.atlas.reader import Atlas, open_atlas
 from neuronym.atlas.writer import AtlasWriter, check_free
-from neuronym.extraction.cache import Cache
+from neuronym.extraction.cache import Cache, limit_gb
 from neuronym.extraction.duplicates import LEVELS, SmallCopies, find_groups
 from neuronym.extraction.passes import (
     EncoderPass,
@@ -26,7 +26,6 @@ from neuronym.extraction.word_groups import find_word_groups
 from neuronym.inputs.preprocess.given import settings_of, text_of
 from neuronym.inputs.settings import DissectSettings
 from neuronym.inputs.targets.base import in_its_mode
-from neuronym.pipeline.engines.base import told
 from neuronym.pipeline.maps import write_maps
 from neuronym.pipeline.parts import write_part
 from neuronym.pipeline.plan import Plan, plan
@@ -92,13 +91,14 @@ def _run(plan: Plan, writer: AtlasWriter, progress: Progress) -> None:
         groups, texts = find_word_groups(plan.concepts, made, plan.encoder)
         aside = [SmallCopies(cache)]
         done = extract(plan.probe, feeds, cache, aside=aside, shards=engine.shards, **how)
-    writer.manifest.engine = engine.facts or None
-    stands = find_groups(plan.probe, done, device=plan.device, **how)
+    writer.manifest.engine = engine.facts
+    stands = find_groups(plan.probe, done, **how)
     if plan.part is not None:
         write_images(writer, done)
         write_concepts(writer, plan, done, groups, texts)
         write_part(writer, plan, done, stands, progress)
         writer.complete()
+        cache.fit(limit_gb(s.cache_size))
         return
     done = done.grouped(stands, once=s.duplicates == "once", **LEVELS)
     check_enough(plan, done)
@@ -112,6 +112,7 @@ def _run(plan: Plan, writer: AtlasWriter, progress: Progress) -> None:
     write_maps(writer, plan, target, done, sights, progress)
     write_thumbs(writer, plan.probe, done, s.threads, progress)
     writer.complete()
+    cache.fit(limit_gb(s.cache_size))
 
 
 def dissect(
@@ -197,8 +198,7 @@ def dissect(
             f"{skipped[0][0]}: {skipped[0][1]}. All of them: atlas.manifest.probe.skipped.",
             stacklevel=2,
         )
-    died = told(atlas.manifest.engine)
-    if died:
+    if (engine := atlas.manifest.engine) and (died := engine.about_deaths()):
         warnings.warn(died, stacklevel=2)
     if planned.note:
         warnings.warn(f"These labels rest on an assumption. {planned.note}", stacklevel=2)
