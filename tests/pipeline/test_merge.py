@@ -17,6 +17,7 @@ import torch
 
 import neuronym as nym
 from divided import SIZE, WORDS, Blind, Small, build, pictures
+from known_world import Deep, known_atlas, known_target
 from neuronym._core.errors import UsageError
 from neuronym._core.numerics.sparse import SparseRows
 from neuronym.atlas.context import Sources
@@ -25,6 +26,7 @@ from neuronym.extraction.run import Extraction
 from neuronym.pipeline import parts as recording
 from neuronym.pipeline.gathered import Gathered
 from neuronym.search.relations import Relations
+from small_world import ColourEncoder, coloured_images
 
 IMAGES = 130
 LAYERS = ["filters", "rare", "head"]
@@ -285,6 +287,30 @@ def test_what_does_not_belong_together_is_refused(
             run(out, probe, part=wrong)
     with pytest.raises(UsageError, match="at most 130 parts"):
         run(out, probe, part=(1, 131))
+
+
+@pytest.mark.parametrize("keep", ["all", "topk"])
+def test_the_output_layer_that_confidence_is_calibrated_on_comes_along(
+    tmp_path: Path, keep: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts of inner layers record it for that alone; the merged atlas is examined as any other."""
+    monkeypatch.setenv("NEURONYM_CACHE", str(tmp_path / "cache"))
+    how = {"layers": ["inner"], "keep": keep, "batch_size": 8, "images": 40, "units": 200}
+    made = [known_atlas(tmp_path / f"{n}", 1.1, part=(n, 2), **how) for n in (1, 2)]
+    whole = known_atlas(tmp_path / "whole", 1.1, **how)
+    given = {"target": known_target(1.1, 0, 200, Deep), "probe": coloured_images(40, 0)}
+    given |= {"encoder": ColourEncoder(), "cache": str(tmp_path / "cache")}
+    found = nym.merge(made, out=tmp_path / "merged", **given)
+    assert list(found.layers) == ["inner"]
+    extra = found.manifest.target.calibration_layer
+    assert extra == whole.manifest.target.calibration_layer
+    assert (extra["layer"], extra["layout"]) == ("detect", "NCHW")
+    if keep == "all":
+        assert found.activations("detect").shape == (len(found.images), 200)
+        return
+    one, other = (nym.analyse(atlas, ["confidence"], **given).labels() for atlas in (whole, found))
+    assert one["confidence"].notna().all()
+    pd.testing.assert_frame_equal(one, other, check_exact=False, rtol=1e-5, atol=1e-5)
 
 
 class Broken(Small):

@@ -60,6 +60,23 @@ class _Merging:
         return sum(plan.info.units or 0 for plan in self.layers)
 
 
+@dataclass(frozen=True)
+class _Told(LayerPlan):
+    """A layer as the parts tell of it."""
+
+    facts: Mapping[str, Any]
+    places: tuple[int, int] | None
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """As recorded."""
+        return self.places
+
+    def to_dict(self) -> dict[str, Any]:
+        """As recorded."""
+        return {**self.facts}
+
+
 def merge(
     atlases: Sequence[Atlas | str | Path],
     *,
@@ -383,13 +400,11 @@ def _layer_plan(whole: Sequence[Sequence[Atlas]], facts: Mapping[str, Any]) -> L
     info = LayerInfo(
         facts["layer"],
         "",
-        # Whatever the layout, positions are told as those of tokens are.
         shape=tuple(facts["shape"] or ()),
         units=facts["units"],
-        layout="tokens" if grid else "vector",
+        layout=facts["layout"] or "",
         calls=1,
         depth=0,
         params=0,
-        positions=(grid[0], grid[1]) if grid else None,
     )
-    return LayerPlan(info, facts["pool"] or "")
+    return _Told(info, facts["pool"] or "", facts, None if grid is None else (grid[0], grid[1]))
