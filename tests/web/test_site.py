@@ -305,7 +305,13 @@ def test_a_large_layer_comes_in_pages(
     assert 'aria-sort="descending"' in text
     drawn = client.get(f"{base}/map?page=2").text
     assert drawn.count("<circle") == 3
-    assert drawn.count("M") >= 2  # the others, in one path
+    (others,) = re.findall(r'class="cloud" d="([^"]*)"', drawn)
+    assert others.count("M") > 1
+    none = client.get(f"{base}/map?show=%3Cu%3E&labelled=1").text
+    assert "No neuron with a label has “&lt;u&gt;”." in none
+    (every,) = re.findall(r'class="cloud" d="([^"]*)"', none)
+    assert set(every.split("M")) >= set(others.split("M"))
+    assert "no image embeddings" not in none
     for wrong in ("0", "4", "-1", "x", "²", "1" * 20):
         assert client.get(base, params={"page": wrong}).status_code == 404
     export_site([atlas], tmp_path / "site")
