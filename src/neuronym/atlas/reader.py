@@ -14,6 +14,7 @@ from neuronym._core.checks import integer, misuse, nearest
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.registry import kept
 from neuronym.atlas import schema
+from neuronym.atlas.links import read_links
 from neuronym.atlas.maps import LayerMaps, open_maps
 from neuronym.atlas.schema import MANIFEST, LayerFacts, Manifest, read_manifest
 from neuronym.atlas.unit import Unit, unit_name
@@ -93,6 +94,16 @@ class Atlas:
 
     # -- what there is ---------------------------------------------------------------------------
 
+    @functools.cached_property
+    def name(self) -> str:
+        """What its folder is called."""
+        return self.folder.resolve().name
+
+    @functools.cached_property
+    def shown(self) -> Manifest:
+        """The manifest for whoever reads a page or report: folders of this machine left out."""
+        return self.manifest.shown()
+
     @property
     def layers(self) -> dict[str, LayerFacts]:
         """Layer name → its facts (units, shape, layout, pool), in network order."""
@@ -122,7 +133,7 @@ class Atlas:
         stages = self.manifest.stages
         return [name.removeprefix("labels ") for name in stages if name.startswith("labels ")]
 
-    def _table(self, file: str, layer: str | None = None, unit: int | None = None) -> pd.DataFrame:
+    def table(self, file: str, layer: str | None = None, unit: int | None = None) -> pd.DataFrame:
         """A table, or its rows about one layer or unit."""
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -167,7 +178,7 @@ class Atlas:
 
         `copies`: for how many images beside itself it stands; see `copies`.
         """
-        found = self._table("images.parquet")
+        found = self.table("images.parquet")
         return found if "copies" in found else found.assign(copies=0)  # schema 2 of before
 
     @functools.cached_property
@@ -179,17 +190,17 @@ class Atlas:
         """
         if not (self.folder / "copies.parquet").exists():  # made before there were any
             return schema.tables()["copies"].empty_table().to_pandas()
-        return self._table("copies.parquet")
+        return self.table("copies.parquet")
 
     @functools.cached_property
     def units(self) -> pd.DataFrame:
         """layer, unit, min, mean, max, std, positive, nonfinite, dead."""
-        return self._table("units.parquet")
+        return self.table("units.parquet")
 
     @functools.cached_property
     def concepts(self) -> pd.DataFrame:
         """concept, row, same_as, cut, unknown (without the last three in atlases of 0.1.0)."""
-        return self._table("concepts.parquet")
+        return self.table("concepts.parquet")
 
     @functools.cached_property
     def ranked_concepts(self) -> np.ndarray:
@@ -201,11 +212,11 @@ class Atlas:
     @functools.cached_property
     def families(self) -> pd.DataFrame:
         """concept and family (its leading word), where `trust` has grouped the words."""
-        return self._table("families.parquet")
+        return self.table("families.parquet")
 
     def exemplars(self, layer: str | None = None, unit: int | None = None) -> pd.DataFrame:
         """layer, unit, rank, image_id, activation, y, x; the highest activating images."""
-        return self._table("exemplars.parquet", layer, unit)
+        return self.table("exemplars.parquet", layer, unit)
 
     def labels(
         self,
@@ -226,7 +237,7 @@ class Atlas:
                 abstained, with the reason; their rows keep concept and score.
         """
         method = self.method(method)
-        labels = self._table(schema.labels_file(method), layer, unit)
+        labels = self.table(schema.labels_file(method), layer, unit)
         if not trust:
             return labels
         for analysis, columns in schema.JOINED.items():
@@ -340,7 +351,7 @@ class Atlas:
                 analysis,
                 f"Add it with `neuronym trust {self.folder} {analysis}`.",
             )
-        return self._table(schema.trust_file(analysis, method), layer, unit)
+        return self.table(schema.trust_file(analysis, method), layer, unit)
 
     def links(self, from_layer: str | None = None, to_layer: str | None = None) -> pd.DataFrame:
         """Units that feed units, as far as `link` has looked; one row per link.
@@ -356,34 +367,11 @@ class Atlas:
         Raises:
             UsageError: no such links are here; says how to get them.
         """
-        import pandas as pd
-
-        for layer in filter(None, (from_layer, to_layer)):
-            self.check_unit(layer)
-        there = [(facts.from_layer, facts.to_layer) for facts in self.manifest.links.values()]
-        order = list(self.layers)
-        wanted = sorted(
-            (
-                pair
-                for pair in there
-                if from_layer in (None, pair[0]) and to_layer in (None, pair[1])
-            ),
-            key=lambda pair: (order.index(pair[1]), order.index(pair[0])),
-        )
-        if not wanted:
-            ends = {"from": from_layer, "to": to_layer}
-            which = "".join(f" {end} {layer}" for end, layer in ends.items() if layer)
-            asked = "".join(f" --{end} {layer}" for end, layer in ends.items() if layer)
-            raise UsageError(
-                f"Expected {self.folder} to hold links{which}, got none. Find them with "
-                f"`neuronym links {self.folder}{asked}`."
-            )
-        tables = [self._table(schema.links_file(*pair)) for pair in wanted]
-        return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
+        return read_links(self, from_layer, to_layer)
 
     def caveats(self, method: str | None = None) -> list[str]:
         """What whoever reads the analyses of a method's labels has to know, in sentences."""
-        entries, chosen = self.manifest.analyses, self.method(method)
+        entries, chosen = self.shown.analyses, self.method(method)
         found = [entries[schema.analysis_id(a, chosen)] for a in self.analyses(chosen)]
         return [entry.caveat for entry in found if entry.caveat]
 

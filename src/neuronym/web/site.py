@@ -115,7 +115,7 @@ class Site:
                 "target": view.title,
                 "units": len(view.units),
                 "layers": list(view.layers),
-                "probe": view.atlas.manifest.probe.name,
+                "probe": view.atlas.shown.probe.name,
             }
             for name, view in self.views.items()
         )

@@ -187,12 +187,12 @@ class View:
     @property
     def title(self) -> str:
         """What the site calls it."""
-        return str(self.atlas.manifest.target.name)
+        return str(self.atlas.shown.target.name)
 
     @cached
     def quick(self) -> bool:
         """Whether all kept activations can be compared with a neuron's within a request."""
-        return len(self.units) * int(self.atlas.manifest.probe.images) <= _QUICK
+        return len(self.units) * int(self.atlas.shown.probe.images) <= _QUICK
 
     @cached
     def first_labels(self) -> pd.DataFrame:
@@ -356,7 +356,7 @@ def _check(atlas: Atlas) -> None:
     Raises:
         NeuronymError: they differ; says in what.
     """
-    layers = atlas.manifest.target.layers
+    layers = atlas.shown.target.layers
     total, there = sum(layer["units"] for layer in layers), len(atlas.units)
     if len(atlas.layers) != len(layers) or total != there:
         raise NeuronymError(

@@ -105,7 +105,7 @@ def compared(view: View, parts: tuple[str, ...], query: Query) -> ComparePage:
 
 def _networks(view: View, other: View, layer: str) -> str:
     """What equal numbers are in two atlases, where they are not the same network."""
-    prints = [v.atlas.manifest.target.fingerprint for v in (view, other)]
+    prints = [v.atlas.shown.target.fingerprint for v in (view, other)]
     if prints[0] == prints[1]:
         return ""
     if view.layers[layer]["units"] == other.layers[layer]["units"]:

@@ -59,7 +59,7 @@ class Home(Page):
 @page("")
 def home(view: View, parts: tuple[str, ...], query: Query) -> Home:
     """The first page of an atlas."""
-    found, manifest = facts(view.atlas), view.atlas.manifest
+    found, manifest = facts(view.atlas), view.atlas.shown
     first = view.first_labels
     (bins, how), layers = view.bins, []
     for layer in found["layers"]:
