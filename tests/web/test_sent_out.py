@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from PIL import Image
@@ -14,6 +17,7 @@ from commands import run
 from neuronym._core.folders import without_folders
 from neuronym.analysis.evaluation.base import TABLES
 from neuronym.atlas.reader import Atlas
+from neuronym.report.document.blocks import Document
 from neuronym.web.server import application
 from small_world import COLOURS, ColourEncoder, build, coloured_images
 
@@ -43,6 +47,13 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
     return nym.label(made, "csp", progress=None)
 
 
+@pytest.fixture
+def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exports without the page of the report, which takes seconds."""
+    nothing = Document("Report", (), (), ())
+    monkeypatch.setattr("neuronym.web.pages.report.build", lambda seen: nothing)
+
+
 def texts(folder: Path) -> Iterator[tuple[str, str]]:
     """Every file below a folder, as text."""
     for path in folder.rglob("*"):
@@ -50,7 +61,9 @@ def texts(folder: Path) -> Iterator[tuple[str, str]]:
             yield path.relative_to(folder).as_posix(), path.read_bytes().decode("utf-8", "replace")
 
 
-def test_no_folder_of_the_author_is_passed_on(atlas: Atlas, tmp_path: Path) -> None:
+def test_no_folder_of_the_author_is_passed_on(
+    atlas: Atlas, no_report: None, tmp_path: Path
+) -> None:
     place = atlas.folder.parent
     out = tmp_path / "out"
     asked = [
@@ -84,6 +97,62 @@ def test_served_pages_and_what_went_wrong_there(atlas: Atlas) -> None:
                 address.replace("?", ".json?") if "?" in address else f"{address}.json",
             ):
                 assert place not in client.get(f"/a/atlas{end}").text
+
+
+def links(out: Path) -> list[tuple[str, Path]]:
+    """(page, file) of every link of every page of an exported site."""
+    found = []
+    for path in out.rglob("*.html"):
+        for link in re.findall(r'(?:href|src)="([^"#?]+)[#?"]', path.read_text("utf-8")):
+            found.append((path.relative_to(out).as_posix(), path.parent / unquote(link)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("asked", "left"),
+    [
+        (["--top", "3"], 3),
+        (["--layers", "det*"], 7),
+    ],
+)
+def test_a_site_of_some_neurons(atlas: Atlas, tmp_path: Path, asked: list[str], left: int) -> None:
+    whole = nym.open(atlas.folder)
+    done = run("export", str(atlas.folder), "--format", "site", "--out", "s", *asked, cwd=tmp_path)
+    assert done.code == 0, done.err
+    out = tmp_path / "s"
+    layers = ["detect"] if "det*" in asked else ["head"] if "head" in asked else None
+    best = whole.top(left, layers=layers)
+    pages = {tuple(p.with_suffix("").parts[-2:]) for p in out.glob("a/atlas/unit/*/*.html")}
+    assert len(pages) == left
+    if "--top" in asked:
+        assert pages == {(row.layer, str(row.unit)) for row in best.itertuples()}
+    found = links(out)
+    assert len(found) > 100
+    for page, file in found:
+        assert file.exists(), (page, file)
+    here = [t for n, t in texts(out) if n.endswith(".html")]
+    assert not any("#nowhere" in text for text in here)
+    index = json.loads((out / "a/atlas/search.json").read_text())
+    assert len(index["paged"]) == left
+    hits = {n for word in index["words"].values() for n in word[::3]}
+    assert hits <= set(index["paged"])
+    # What other neurons are like one of these is said, without a way there.
+    unit = next(iter(pages))
+    text = (out / "a/atlas/unit" / unit[0] / f"{unit[1]}.html").read_text("utf-8")
+    assert '<span class="tile">' in text
+    assert f"{left} neuron{'s' * (left > 1)} of 11 have pages here" in text
+    layer = (out / "a/atlas/layer" / f"{unit[0]}.html").read_text("utf-8")
+    assert layer.count('<td class="right"><a ') == len([p for p in pages if p[0] == unit[0]])
+    shown = set(re.findall(r"thumbs/(\w+\.jpg)", "".join(here)))
+    assert {p.name for p in out.glob("a/atlas/thumbs/*")} == shown
+
+
+def test_only_sites_are_of_some_neurons(atlas: Atlas, tmp_path: Path) -> None:
+    place = str(atlas.folder)
+    done = run("export", place, "-f", "clip-dissect", "--out", "x.csv", "--top", "3", cwd=tmp_path)
+    assert "Expected `top` to be left out: clip-dissect has no use for it" in done.err
+    done = run("export", place, "-f", "site", "--out", "s", "--layers", "layer9", cwd=tmp_path)
+    assert "got 'layer9'" in done.err
 
 
 @pytest.mark.parametrize(

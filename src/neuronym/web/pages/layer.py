@@ -39,7 +39,7 @@ class LayerPage(Page):
 
 def every(view: View) -> Iterator[tuple[str, ...]]:
     """All layers, in all forms."""
-    for layer in view.layers:
+    for layer in view.paged:
         yield (layer,)
         for form in FORMS[1:]:
             yield layer, form
@@ -57,10 +57,13 @@ def layer(view: View, parts: tuple[str, ...], query: Query) -> LayerPage:
     order = sorted(
         range(count), key=lambda unit: -(units[unit].confidence or 0)
     )  # the surest first
-    units = tuple(units[unit] for unit in order)
+    paged = set(view.paged.get(name, ()))
+    order = [unit for unit in order if unit in paged]
     words = Counter(card.concept for card in units if card.concept and not card.abstained)
+    units = tuple(units[unit] for unit in order)
     names = list(view.layers)
     at = names.index(name)
+    before, after = ([n for n in part if n in view.paged] for part in (names[:at], names[at + 1 :]))
     facts = {
         "units": count,
         "labelled": sum(not card.abstained for card in units),
@@ -83,8 +86,8 @@ def layer(view: View, parts: tuple[str, ...], query: Query) -> LayerPage:
         tuple(c for c in TRUSTED if any(getattr(card, c) is not None for card in units)),
         tuple(words.most_common(_WORDS)),
         places,
-        names[at - 1] if at else None,
-        names[at + 1] if at + 1 < len(names) else None,
+        before[-1] if before else None,
+        after[0] if after else None,
     )
 
 

@@ -124,9 +124,9 @@ class UnitPage(Page):
 
 
 def every(view: View) -> Iterator[tuple[str, ...]]:
-    """All units."""
-    for layer, facts in view.layers.items():
-        for unit in range(facts["units"]):
+    """All units that have pages."""
+    for layer, units in view.paged.items():
+        for unit in units:
             yield layer, str(unit)
 
 
@@ -148,7 +148,7 @@ def unit(view: View, parts: tuple[str, ...], query: Query) -> UnitPage:
     own = view.atlas.class_names(layer).get(index)
     first = next((m.labels[0] for m in methods[:1] if m.labels and not m.abstained), None)
     said = f"“{first.concept}”" if first else "no label"
-    units = view.layers[layer]["units"]
+    paged = view.paged.get(layer, [])
     return UnitPage(
         f"{layer}:{index} · {first.concept if first else 'no label'} · {target}",
         f"Neuron {layer}:{index} of {target}: {said}. Its highest activating images and labels.",
@@ -169,8 +169,8 @@ def unit(view: View, parts: tuple[str, ...], query: Query) -> UnitPage:
         {way: _links(view, place, way) for way in ("fed by", "feeds")},
         _like(view, layer, index, ways),
         ways != WAYS and values is not None,
-        index - 1 if index else None,
-        index + 1 if index + 1 < units else None,
+        max((unit for unit in paged if unit < index), default=None),
+        min((unit for unit in paged if unit > index), default=None),
         _citation(view, layer, index, methods),
     )
 
