@@ -58,7 +58,7 @@ def top_table(
         for row in found.to_dict("records")
     ]
     notes = [f"Ranked by {rule}: {MEANING[rule]}. Labels of {chosen}."]
-    if (why := why_unknown(atlas, chosen, str(atlas.folder))) is not None:
+    if (why := why_unknown(atlas, chosen)) is not None:
         notes.append(why)
     notes += atlas.caveats(method) if rule == "confidence" else []
     return Table(
