@@ -7,11 +7,23 @@ from dataclasses import dataclass, field
 
 #: What stands for a character, as LaTeX prints it.
 SAID = {
-    "textbackslash": "\\", "textasciitilde": "~", "textasciicircum": "^", "dots": "…",
-    "geq": "≥", "leq": "≤", "times": "×", "alpha": "α", "Sigma": "Σ", "lambda": "λ", "rho": "ρ",
-    "rightarrow": "→", "approx": "≈", "pm": "±",
-}  # fmt: skip
+    "textbackslash": "\\",
+    "textasciitilde": "~",
+    "textasciicircum": "^",
+    "dots": "…",
+    "geq": "≥",
+    "leq": "≤",
+    "times": "×",
+    "alpha": "α",
+    "Sigma": "Σ",
+    "lambda": "λ",
+    "rho": "ρ",
+    "rightarrow": "→",
+    "approx": "≈",
+    "pm": "±",
+}
 RULES = ["toprule", "midrule", "bottomrule"]
+KNOWN = ["centering", "caption", "label", "multicolumn", "footnotesize", "par", "smallskip"]
 PARTS = ["endfirsthead", "endhead", "endfoot", "endlastfoot"]
 _TOKEN = re.compile(
     r"\\begin\{(?P<begin>\w+)\}|\\end\{(?P<end>\w+)\}|(?P<row>\\\\)|\\(?P<char>[&%$#_{}])"
@@ -70,8 +82,7 @@ class Latex:
                 elif value == "midrule":
                     self.after.append(len(self.rows))
             elif what == "command":
-                assert value in ("centering", "caption", "label", "multicolumn", "footnotesize",
-                                 "par", "smallskip"), value  # fmt: skip
+                assert value in KNOWN, value
                 if value == "multicolumn":
                     span = re.compile(r"\{(\d+)\}\{[lr]\}").match(text, place)
                     spans, place = int(span[1]) - 1, span.end()

@@ -14,8 +14,10 @@ from neuronym._core.checks import integer, misuse, nearest
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.registry import kept
 from neuronym.atlas import schema
+from neuronym.atlas.damage import unreadable
 from neuronym.atlas.links import read_links
 from neuronym.atlas.maps import LayerMaps, open_maps
+from neuronym.atlas.notebook import Gallery, atlas_html, gallery
 from neuronym.atlas.schema import MANIFEST, LayerFacts, Manifest, read_manifest
 from neuronym.atlas.unit import Unit, unit_name
 
@@ -92,6 +94,9 @@ class Atlas:
         units = sum(layer["units"] for layer in self.layers.values())
         return f"<Atlas {self.folder}: {self.manifest.target.name}, {units:,} units>"
 
+    def _repr_html_(self) -> str | None:
+        return atlas_html(self)
+
     # -- what there is ---------------------------------------------------------------------------
 
     @functools.cached_property
@@ -150,27 +155,7 @@ class Atlas:
         except PermissionError as error:
             raise storage.cannot_read(path, error) from error
         except (pa.ArrowInvalid, OSError, ValueError) as error:
-            if path.parent.name == "trust":
-                analysis, _, method = path.name.removesuffix(".parquet").partition(".")
-                raise NeuronymError(
-                    f"{path} is damaged or missing. Make it again with `neuronym trust "
-                    f"{self.folder} {analysis} --method {method} --overwrite`."
-                ) from error
-            if path.parent.name == "links":
-                raise NeuronymError(
-                    f"{path} is damaged or missing. Make it again with `neuronym links "
-                    f"{self.folder} --overwrite`."
-                ) from error
-            if not isinstance(error, FileNotFoundError):
-                raise NeuronymError(
-                    f"{path} is damaged ({str(error).splitlines()[0]}). "
-                    "Repair the atlas: run its `neuronym dissect` command again with --resume, or, "
-                    "for labels that were added, `neuronym label` with --overwrite."
-                ) from error
-            raise NeuronymError(
-                f"{self.folder} has no {file}: the run did not get that far. "
-                "Run the same `neuronym dissect` command again to go on."
-            ) from None
+            raise unreadable(self.folder, file, error) from error
 
     @functools.cached_property
     def images(self) -> pd.DataFrame:
@@ -322,6 +307,21 @@ class Atlas:
         found = found.reset_index(drop=True)
         found.attrs["by"] = chosen
         return found
+
+    def gallery(
+        self, frame: pd.DataFrame, images: int = 5, *, method: str | None = None
+    ) -> Gallery:
+        """Any table of units as a notebook shows it, with pictures; see `docs/notebooks.md`.
+
+        Args:
+            frame: with `layer` and `unit`, one entry per unit; of its other columns the values.
+            images: how many of each unit's highest images; fewer units are shown if there are many.
+            method: whose labels. None: the first method's.
+
+        Raises:
+            UsageError: the frame has no such columns, or a unit that the atlas has not.
+        """
+        return gallery(self, frame, images, method)
 
     def analyses(self, method: str | None = None) -> list[str]:
         """The analyses of a method's labels that are here, such as `significance`."""

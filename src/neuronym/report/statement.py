@@ -19,22 +19,10 @@ if TYPE_CHECKING:
     from neuronym.atlas.reader import Atlas
     from neuronym.atlas.unit import Unit
 
-UNKNOWN = "confidence unknown"
 #: Labels of this confidence count as sure.
 SURE = 0.5
 #: Labels of a unit among which words of one family are looked for.
 _LOOKED_AT = 10
-
-
-def leading(label: str | None, confidence: float | None, reason: str | None = None) -> str:
-    """The statement that leads.
-
-    >>> leading("cat", 0.794), leading("cat", None), leading(None, None, "dead unit")
-    ('cat, confidence 79%', 'cat, confidence unknown', 'no label: dead unit')
-    """
-    if label is None:
-        return f"no label: {reason}" if reason else "no label"
-    return f"{label}, {UNKNOWN if confidence is None else f'confidence {confidence:.0%}'}"
 
 
 def kin(families: Families | None, words: Iterable[Any]) -> list[str]:

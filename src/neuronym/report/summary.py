@@ -10,6 +10,7 @@ import pandas as pd
 from neuronym._core.errors import NeuronymError
 from neuronym._core.terminal import add_row, command, console, counted, duration, printable
 from neuronym.analysis.effect.table import sayings
+from neuronym.atlas.statement import leading
 from neuronym.extraction.pooling import grouped, in_words
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.given import describe
@@ -19,7 +20,6 @@ from neuronym.report.statement import (
     evidence,
     findings,
     kin,
-    leading,
     sure,
     why_unknown,
     word_families,
