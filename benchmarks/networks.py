@@ -15,7 +15,7 @@ from torch import nn
 from benchmarks import pictures
 from benchmarks.case import Arrays
 from benchmarks.clock import Clock
-from neuronym import dissect
+from neuronym import Atlas, dissect
 from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym.extraction.cache import Cache
 from neuronym.extraction.passes import IMAGES, EncoderPass, TargetPass, choose_layers
@@ -196,20 +196,25 @@ def prepare_run(images: int) -> Path:
 
 def run(inputs: Path, clock: Clock) -> Arrays:
     """A whole `dissect` with networks so small that the images are what there is to hold."""
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 64, 3, stride=2), nn.ReLU(), nn.Conv2d(64, 32, 3))
-    scratch = Path(tempfile.mkdtemp())
     with clock():
-        atlas = dissect(
-            Target("tiny", model, _Tiny.preprocess),
-            layers=["0", "2"],
-            probe=f"folder:{inputs}",
-            concepts=[f"word {number}" for number in range(300)],
-            encoder=_Tiny(),
-            similarity="soft-wpmi:top_k=10",
-            keep="none",
-            out=scratch / "atlas",
-            cache=str(scratch / "cache"),
-            progress=None,
+        atlas = run_tiny(
+            inputs, Path(tempfile.mkdtemp()), similarity="soft-wpmi:top_k=10", keep="none"
         )
     return {"labels": np.array(len(atlas.labels()))}
+
+
+def run_tiny(images: Path, scratch: Path, **settings: Any) -> Atlas:
+    """The atlas of two layers and 300 words, over a folder of images."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 64, 3, stride=2), nn.ReLU(), nn.Conv2d(64, 32, 3))
+    return dissect(
+        Target("tiny", model, _Tiny.preprocess),
+        layers=["0", "2"],
+        probe=f"folder:{images}",
+        concepts=[f"word {number}" for number in range(300)],
+        encoder=_Tiny(),
+        out=scratch / "atlas",
+        cache=str(scratch / "cache"),
+        progress=None,
+        **settings,
+    )

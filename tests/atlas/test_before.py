@@ -15,8 +15,8 @@ import torch
 import neuronym as nym
 from neuronym._core import hashing
 from neuronym.cli import main as command
-from neuronym.extraction.loading import decoder
 from neuronym.extraction.precision import arithmetic
+from neuronym.extraction.shards import decoder
 from places import TESTS
 
 BEFORE = TESTS / "fixtures" / "before"

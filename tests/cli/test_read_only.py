@@ -22,7 +22,7 @@ from neuronym._core.errors import NeuronymError
 from neuronym.analysis.truth.base import Answer
 from neuronym.analysis.truth.store import Annotations
 from neuronym.atlas.context import Sources
-from neuronym.extraction.cache import Cache
+from neuronym.extraction.cache import Cache, _aside
 from neuronym.labelling.run import label
 from neuronym.search.searcher import Searcher
 from neuronym.web.server import application
@@ -130,11 +130,8 @@ def dissect(place: Path, images: int = 20, **how: object) -> nym.Atlas:
     )
 
 
-@pytest.mark.parametrize("cache", [no_folder, empty])
-def test_a_run_whose_cache_cannot_be_written_names_the_option(
-    place: Path, cache: Callable[[Path], None]
-) -> None:
-    cache(place)
+def test_a_run_whose_cache_is_no_folder_names_the_option(place: Path) -> None:
+    no_folder(place)
     with refused(place / "cache"), pytest.raises(NeuronymError) as error:
         dissect(place)
     said = str(error.value)
@@ -149,6 +146,21 @@ def test_a_cache_that_holds_all_is_enough_though_nothing_can_be_written(place: P
     with refused(place / "cache"):
         again = dissect(place)
     assert again.labels().equals(first.labels())
+
+
+def test_a_cache_that_cannot_be_written_is_read_and_a_temporary_one_written(place: Path) -> None:
+    """Images 16 to 31 are new; the words and the first shard are taken from the shared cache."""
+    dissect(place, 16, batch_size=8)
+    shutil.rmtree(place / "new")
+    before = {path: path.stat().st_mtime_ns for path in (place / "cache").rglob("*.safetensors")}
+    assert before
+    with refused(place / "cache"), pytest.warns(UserWarning, match="what it holds is used, and wh"):
+        made = dissect(place, 32, batch_size=8)
+    assert {p: p.stat().st_mtime_ns for p in (place / "cache").rglob("*.safetensors")} == before
+    _aside.clear()
+    shutil.copytree(place / "new", place / "made")
+    shutil.rmtree(place / "new")
+    assert dissect(place, 32, batch_size=8).labels().equals(made.labels())
 
 
 def test_a_full_disk_names_the_option_and_loses_nothing(

@@ -44,14 +44,16 @@ def _world(count: int, seed: int) -> tuple[list[str], list[str], np.ndarray, np.
 
 @pytest.mark.parametrize("count", [1, 2, 7, 23, 90])
 @pytest.mark.parametrize("block", [1, 4, 13, 2048])
+@pytest.mark.parametrize("sparse", [64, 1e9], ids=["trees", "products"])
 def test_groups_are_those_of_the_definition(
-    count: int, block: int, monkeypatch: pytest.MonkeyPatch
+    count: int, block: int, sparse: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(duplicates, "_BLOCK", block)
+    monkeypatch.setattr(duplicates, "_SPARSE", sparse)
     hashes, ids, vectors, small = _world(count, seed=count)
     expected = duplicates_replica.groups(hashes, ids, vectors, small)
     tie = hashing.tie_order(hashes, ids)
-    found = groups(hashes, tie, vectors, lambda: small.reshape(count, -1))
+    found = groups(hashes, tie, vectors, small.reshape(count, -1))
     assert found.tolist() == expected
     if count == 90:  # groups of several images, some only nearly equal, and images alone
         sizes = np.unique(found, return_counts=True)[1]
@@ -62,14 +64,14 @@ def test_groups_are_those_of_the_definition(
 
 def test_the_order_of_images_does_not_change_groups() -> None:
     hashes, ids, vectors, small = _world(60, seed=3)
-    first = groups(hashes, hashing.tie_order(hashes, ids), vectors, lambda: small.reshape(60, -1))
+    first = groups(hashes, hashing.tie_order(hashes, ids), vectors, small.reshape(60, -1))
     order = np.random.default_rng(0).permutation(60)
     hashes2, ids2 = [hashes[i] for i in order], [ids[i] for i in order]
     again = groups(
         hashes2,
         hashing.tie_order(hashes2, ids2),
         vectors[order],
-        lambda: small[order].reshape(60, -1),
+        small[order].reshape(60, -1),
     )
     assert [ids2[of] for of in again] == [ids[first[i]] for i in order]
 

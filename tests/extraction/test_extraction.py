@@ -3,11 +3,13 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from helpers import ListProbe
 from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
 from neuronym.extraction.cache import Cache
+from neuronym.extraction.image_table import Chosen, Copies, ImageRow, ImageTable
 from neuronym.extraction.run import Extraction, extract
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.probes.base import RawImage
@@ -85,7 +87,7 @@ def test_nothing_is_computed_twice(tmp_path: Path) -> None:
     second = extract(probe, [again], cache, batch_size=4)
     assert again.seen == 0
     assert second.computed == 0
-    assert first.images == second.images
+    assert list(first.images) == list(second.images)
     assert first.skipped == second.skipped
     np.testing.assert_array_equal(_values(first), _values(second))
     fresh = Means(cache, salt="other weights")
@@ -108,7 +110,7 @@ def test_a_killed_pass_goes_on_behind_its_last_finished_shard(
     rest = Means(cache)
     done = extract(probe, [rest], cache, batch_size=5)
     np.testing.assert_array_equal(_values(done), _values(wanted))
-    assert done.images == wanted.images
+    assert list(done.images) == list(wanted.images)
     finished = killed.seen // 10 * 10  # shards of 12 images are cut to whole batches of 5
     assert rest.seen <= 29 - finished + 1
     assert not list(tmp_path.rglob("*.tmp"))
@@ -174,7 +176,7 @@ class Flaky(ListProbe):
 def test_an_error_that_passes_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, healthy_first: bool
 ) -> None:
-    monkeypatch.setattr("neuronym.extraction.loading._HOLD_BYTES", 0)  # every image is read twice
+    monkeypatch.setattr("neuronym.extraction.shards._HOLD_BYTES", 0)  # every image is read twice
     cache = Cache(tmp_path)
     wanted = _values(extract(ListProbe(31), [Means(cache, salt="other")], cache, batch_size=4))
     if healthy_first:
@@ -213,3 +215,37 @@ def test_ids_that_no_table_can_hold(tmp_path: Path, identity: object) -> None:
     cache = Cache(tmp_path)
     with pytest.raises(UsageError, match="image ids of list to be UTF-8 text"):
         extract(probe, [Means(cache)], cache)
+
+
+def test_the_table_of_images_lies_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neuronym.extraction.image_table._BLOCK", 4)
+    expected = [
+        ImageRow(f"{n}", None if n % 3 else f"/{n}", n, 2 * n, f"{n // 2:04x}", (("a", "b", 0.5),))
+        for n in range(11)
+    ]
+    table = ImageTable()
+    assert (len(table), list(table)) == (0, [])
+    for row in expected:
+        table.append(row)
+    assert list(table) == expected
+    assert [len(block) for block in table.blocks()] == [4, 4, 3]
+    assert table.column("width").to_pylist() == list(range(11))
+    rows = np.array([0, 3, 4, 10])
+    some = Chosen(table, rows)
+    assert list(some) == [expected[row] for row in rows]
+    assert pa.Table.from_batches(some.blocks())["image_id"].to_pylist() == ["0", "3", "4", "10"]
+    assert some.pick("width", np.array([3, 0, 3])) == [10, 0, 10]
+    stands = np.arange(11)
+    stands[[1, 7, 10]] = [0, 6, 2]
+    copies = Copies(table, stands)
+    assert [(c.image.image_id, c.of, c.equal) for c in copies] == [
+        ("1", "0", True),
+        ("7", "6", True),
+        ("10", "2", False),
+    ]
+    blocks = pa.Table.from_batches(copies.blocks())
+    assert blocks["of"].to_pylist() == ["0", "6", "2"]
+    with pytest.raises(IndexError):
+        table[11]

@@ -115,8 +115,8 @@ def test_what_is_needed_is_said(tmp_path: Path) -> None:
     for name, data in (("1.heic", HEIC), ("2.HEIF", HEIC), ("3.avif", AVIF)):
         (tmp_path / name).write_bytes(data)
     expected = (
-        r"holds no images, but 3 other files \(1 .heic, which needs pillow-heif, 1 .heif, which "
-        r"needs pillow-heif, 1 .avif, which needs Pillow 11.3 or later\)"
+        r"holds no images, but 3 other files \(1 .avif, which needs Pillow 11.3 or later, 1 .heic, "
+        r"which needs pillow-heif, 1 .heif, which needs pillow-heif\)"
     )
     with pytest.raises(UsageError, match=expected):
         open_probe(tmp_path)
@@ -162,7 +162,10 @@ def test_splits_and_streams_given_in_python() -> None:
     with pytest.raises(UsageError, match=r"a DatasetDict of train, test. Give .* data\['train'\]"):
         open_probe(both)
     stream = data.to_iterable_dataset()
-    with pytest.raises(UsageError, match="got an IterableDataset, which is read as a stream. Take"):
+    with pytest.raises(
+        UsageError,
+        match="got an IterableDataset, which is read as a stream. Give its name with stream=yes",
+    ):
         open_probe(stream)
     taken = datasets.Dataset.from_list(list(stream.take(2)), features=stream.features)
     assert len(open_probe(taken)) == 2  # what the sentence says works

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,24 @@ def test_what_is_no_file_is_left_out(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "linked.jpg").symlink_to("pipe.jpg")
     assert ids(folder(tmp_path)) == ["x.png"]
+
+
+def test_a_large_folder_takes_little_memory(tmp_path: Path) -> None:
+    """No Python object stays for an image: their names have 40 bytes, and a number is 8."""
+    for number in range(2000):
+        (tmp_path / f"folder-{number % 3}").mkdir(exist_ok=True)
+        (tmp_path / f"folder-{number % 3}" / f"an image with a name {number:06d}.jpg").touch()
+    folder(tmp_path)
+    tracemalloc.start()
+    probe = folder(tmp_path)
+    assert len(probe) == 2000
+    assert probe.values.range is None
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 2000 * 100
+    assert peak < 2000 * 200
+    assert [label.name for label in probe.labels(1999)] == ["folder-2"]
+    assert [entry.name for entry in probe.vocabulary()] == [f"folder-{n}" for n in range(3)]
 
 
 def test_a_path_that_is_not_utf8(tmp_path: Path) -> None:

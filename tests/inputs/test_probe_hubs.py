@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+import pickle
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from neuronym._core import hub, torchvision_compat
-from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
 from neuronym._core.registry import escape
+from neuronym.inputs.probes import remote
 from neuronym.inputs.probes import torchvision as source
 from neuronym.inputs.probes.base import Annotation, open_probe
 
@@ -157,6 +161,38 @@ def test_splits(hf, tmp_path: Path) -> None:
         open_probe(f"{name},split=val")
 
 
+def test_parquet_files_are_streamed(hf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups of two rows in two files; another split beside them; no copy is made anywhere."""
+    data = tmp_path / "data" / "default"
+    data.mkdir(parents=True)
+    hf.to_parquet(data / "whole.parquet")
+    whole = pq.read_table(data / "whole.parquet")
+    (data / "whole.parquet").unlink()
+    six = pa.concat_tables([whole, whole])
+    pq.write_table(six.slice(0, 4), data / "train-00000-of-00002.parquet", row_group_size=2)
+    pq.write_table(six.slice(4), data / "train-00001-of-00002.parquet", row_group_size=2)
+    pq.write_table(whole, data / "test-00000-of-00001.parquet")
+    name = f"hf:{escape(str(tmp_path / 'data'))}"
+    check(open_probe(f"{name},split=test,stream=yes"))
+    probe = open_probe(f"{name},stream=yes")
+    for one in (probe, open_probe(probe.name), pickle.loads(pickle.dumps(probe))):
+        assert list(one.ids) == [f"train/{row:06d}" for row in range(6)]
+        assert [one.read(i).data for i in (5, 0, 4)] == [png(COLOURS[i]) for i in (2, 0, 1)]
+        assert one.labels(3) == one.labels(0) != ()
+        assert [one.group(i) for i in range(6)] == ["1", "-1", "2"] * 2
+    assert probe.vocabulary() == open_probe(f"{name},split=test,stream=yes").vocabulary()
+    assert [probe.eight_bit(i) for i in range(6)] == [False] * 2 + [True] * 4
+    assert not (tmp_path / "cache").exists()
+    with pytest.raises(UsageError, match="with this split, got .*split=val.* with test, train"):
+        open_probe(f"{name},split=val,stream=yes")
+    monkeypatch.setattr(remote, "_PAUSE", 0)
+    (data / "train-00001-of-00002.parquet").write_bytes(b"broken")
+    with pytest.raises(CorruptImageError, match="cannot be read"):
+        probe.read(5)
+    with pytest.raises(NeuronymError, match="cannot be read as parquet files"):
+        open_probe(f"{name},stream=yes")
+
+
 def test_folder_of_parquet_files(hf, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     hf.to_parquet(tmp_path / "data" / "test-00000-of-00001.parquet")
@@ -189,7 +225,7 @@ def test_columns(hf, tmp_path: Path) -> None:
 
 
 def test_hf_misuse(hf, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="one of config, split, column, got 'part'"):
+    with pytest.raises(UsageError, match="one of config, split, column, stream, got 'part'"):
         open_probe("hf:x,part=1")
     with pytest.raises(UsageError, match="hf:NAME or hf:PATH, got hf:split=a without a name"):
         open_probe("hf:split=a")

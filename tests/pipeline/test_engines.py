@@ -11,10 +11,12 @@ from torch.utils.data import Dataset
 
 import neuronym as nym
 from neuronym._core.errors import MissingExtraError, NeuronymError, UsageError
-from neuronym.extraction.loading import Loader
+from neuronym._core.registry import opened
+from neuronym.atlas.schema import EngineFacts
+from neuronym.extraction.shards import Loader
 from neuronym.inputs.probes.deep import heif
 from neuronym.pipeline.engines import _pool
-from neuronym.pipeline.engines.base import open_engine
+from neuronym.pipeline.engines.base import ENGINES, Engine
 from neuronym.pipeline.engines.ray import Ray, Shape
 from small_world import COLOURS, ColourEncoder, build, coloured_images
 from threads_as_ray import Actor, ThreadsAsRay
@@ -88,7 +90,7 @@ def test_workers_leave_what_a_plain_run_leaves(tmp_path: Path, probe: Any) -> No
     assert cached(tmp_path / "ray") == cached(tmp_path / "local")
     same(plain, pooled)
     assert plain.manifest.engine is None
-    facts = {"name": "ray", "workers": 3, "threads": 1, "replaced": 0, "again": 0}
+    facts = EngineFacts(name="ray", workers=3, threads=1)
     assert pooled.manifest.engine == facts
 
 
@@ -128,8 +130,8 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path, use: Use, method: str) -
     assert cached(tmp_path / "ray") == cached(tmp_path / "local")
     same(plain, pooled)
     engine = pooled.manifest.engine
-    assert engine["replaced"] == 1
-    assert (engine["again"] > 0) == (method == "compute")
+    assert engine.replaced == 1
+    assert (engine.again > 0) == (method == "compute")
 
 
 @pytest.mark.parametrize(
@@ -248,8 +250,8 @@ def test_no_more_workers_than_shards_and_none_without_a_card() -> None:
     ],
 )
 def test_names_of_engines(name: str, engine: Ray) -> None:
-    assert open_engine(name) == engine
-    assert open_engine(engine.spec) == engine
+    assert opened(ENGINES, Engine, name) == engine
+    assert opened(ENGINES, Engine, engine.spec) == engine
 
 
 @pytest.mark.parametrize("name", ["ry", "ray:head:6379", "ray://", "ray:workers=0", "local:x=1"])

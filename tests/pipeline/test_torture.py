@@ -76,6 +76,22 @@ def test_killed_and_resumed(tmp_path: Path, undisturbed: tuple[nym.Atlas, float]
         np.testing.assert_array_equal(atlas.activations(layer), wanted.activations(layer))
 
 
+def test_two_runs_share_one_cache(tmp_path: Path, undisturbed: tuple[nym.Atlas, float]) -> None:
+    """Both at once, from nothing: each leaves what a run alone leaves, and no litter."""
+    wanted, _ = undisturbed
+    runs = [
+        subprocess.Popen([*COMMAND, "--out", out], cwd=tmp_path, env=environment(tmp_path))
+        for out in ("one", "two")
+    ]
+    assert [process.wait() for process in runs] == [0, 0]
+    for out in ("one", "two"):
+        atlas = nym.open(tmp_path / out)
+        assert atlas.labels().equals(wanted.labels())
+        assert atlas.exemplars().equals(wanted.exemplars())
+    assert not list((tmp_path / "cache").rglob("*.tmp"))
+    assert not list((tmp_path / "cache" / ".runs").glob("*.txt"))
+
+
 def test_a_full_disk_is_one_sentence_and_the_run_goes_on(
     tmp_path: Path, undisturbed: tuple[nym.Atlas, float]
 ) -> None:

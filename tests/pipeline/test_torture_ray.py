@@ -85,7 +85,7 @@ def test_a_killed_worker_changes_nothing(tmp_path: Path, plain: Path) -> None:
     assert "raylet" not in said
     assert len(said.splitlines()) < 80
     engine = nym.open(tmp_path / "atlas").manifest.engine
-    assert (engine["workers"], engine["replaced"]) == (2, 1)
+    assert (engine.workers, engine.replaced) == (2, 1)
     assert cached(tmp_path, *KEPT) == cached(plain, *KEPT)
     assert nym.open(tmp_path / "atlas").labels().equals(nym.open(plain / "atlas").labels())
 

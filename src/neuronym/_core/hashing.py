@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,10 @@ SCHEMA = 1
 
 def of_bytes(*chunks: bytes | memoryview) -> str:
     """32 hexadecimal digits (BLAKE2b-128) over the chunks, each preceded by its length."""
+    return _of_chunks(chunks)
+
+
+def _of_chunks(chunks: Iterable[bytes | memoryview]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for chunk in chunks:
         view = memoryview(chunk).cast("B") if not isinstance(chunk, bytes) else chunk
@@ -37,12 +41,19 @@ def of_array(array: np.ndarray) -> str:
 
 def of_texts(texts: Iterable[str]) -> str:
     """Fingerprint of an ordered list of texts."""
-    return of_bytes(*(text.encode("utf-8", "surrogatepass") for text in texts))
+    return _of_chunks(text.encode("utf-8", "surrogatepass") for text in texts)
 
 
-def tie_order(hashes: Sequence[str], ids: Sequence[str]) -> np.ndarray:
-    """int64 `[image]`: the place of each image in the order of content hashes, then ids."""
-    order = sorted(range(len(ids)), key=lambda i: (hashes[i], ids[i]))
+def tie_order(hashes: Any, ids: Any) -> np.ndarray:
+    """int64 `[image]`: the place of each image in the order of content hashes, then ids.
+
+    Both may be lists of texts, or columns of pandas or Arrow.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    keys = pa.table({"hash": hashes, "id": ids})
+    order = pc.sort_indices(keys, sort_keys=[("hash", "ascending"), ("id", "ascending")])
     places = np.empty(len(order), np.int64)
-    places[order] = np.arange(len(order))
+    places[np.asarray(order)] = np.arange(len(order))
     return places

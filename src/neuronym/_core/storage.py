@@ -251,9 +251,22 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
         return pq.ParquetFile(opened, pre_buffer=False).read(columns, use_threads=False)
 
 
+class RowsFile:
+    """Rows in a file, mapped into memory only while they are read, so that none of them stays."""
+
+    def __init__(self, file: IO[bytes], kind: np.dtype, shape: tuple[int, int]) -> None:
+        self._file, self.dtype, self.shape = file, kind, shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
+        return np.array(np.memmap(self._file, self.dtype, "r", shape=self.shape)[rows])
+
+
 @contextmanager
-def arranged(rows: Rows, order: np.ndarray) -> Iterator[np.ndarray]:
-    """Rows of an array in another order, in a temporary file that is mapped into memory.
+def arranged(rows: Rows, order: np.ndarray) -> Iterator[RowsFile]:
+    """Rows of an array in another order, in a temporary file.
 
     The array is read once, from its beginning to its end.
 
@@ -278,4 +291,4 @@ def arranged(rows: Rows, order: np.ndarray) -> Iterator[np.ndarray]:
             file.flush()
         except OSError as error:
             raise cannot_write(Path(tempfile.gettempdir()), error) from error
-        yield np.memmap(file, first.dtype, "r", shape=(len(order), first.shape[1]))
+        yield RowsFile(file, first.dtype, (len(order), first.shape[1]))

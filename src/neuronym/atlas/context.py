@@ -15,6 +15,7 @@ from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
 from neuronym._core.former import told
 from neuronym._core.numerics.topk import Ranked, topk, why_silent
 from neuronym._core.progress import Progress, silent
+from neuronym._core.texts import places
 from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym._core.types import Rows
 from neuronym.atlas.reader import Atlas
@@ -139,12 +140,12 @@ class Sources:
             seed=s.seed,
             values=Values.from_data(values) if values else Values.asked(s.value_range, s.bands),
         )
-        known = {probe.image_id(i) for i in range(len(probe))}
-        lost = [image_id for image_id in self.images["image_id"] if image_id not in known]
-        if lost:
+        lost = np.flatnonzero(places(self.images["image_id"], probe.ids) < 0)
+        if len(lost):
             raise UsageError(
                 f"Expected the probe of {self.atlas.folder} to hold its {self.count:,} images, got "
-                f"{probe.name} without {len(lost):,} of them, such as {lost[0]!r}. "
+                f"{probe.name} without {len(lost):,} of them, such as "
+                f"{self.images['image_id'].iloc[lost[0]]!r}. "
                 "The images were moved or changed since the atlas was made."
             )
         return probe
@@ -152,8 +153,7 @@ class Sources:
     @functools.cached_property
     def places(self) -> np.ndarray:
         """int64 `[image]`: where in the probe each row of images lies."""
-        place = {self.probe.image_id(i): i for i in range(len(self.probe))}
-        return np.array([place[image_id] for image_id in self.images["image_id"]], np.int64)
+        return places(self.images["image_id"], self.probe.ids)
 
     def picture(self, row: int) -> Image:
         """One image in RGB, upright.
@@ -306,18 +306,20 @@ class Sources:
             workers=s.threads,
             progress=self.progress,
         )
-        own = dict(zip(self.images["image_id"], self.images["content_hash"], strict=True))
-        copies = self.atlas.copies
-        known = own | dict(zip(copies["image_id"], copies["content_hash"], strict=True))
-        same = {i.image_id: i.content_hash for i in done.images} == known
-        rows = [row for row, image in enumerate(done.images) if image.image_id in own]
-        done = done.only(np.array(rows, np.int64))
-        if not same or [i.image_id for i in done.images] != list(own):
+        import pandas as pd
+
+        known = pd.concat([self.images, self.atlas.copies])[["image_id", "content_hash"]]
+        ids, hashes = done.images.column("image_id"), done.images.column("content_hash")
+        at = places(ids, known["image_id"])
+        same = len(at) == len(known) and (at >= 0).all()
+        same = same and bool((known["content_hash"].to_numpy()[at] == hashes.to_numpy()).all())
+        rows = np.flatnonzero((at >= 0) & (at < self.count))
+        if not same or not np.array_equal(at[rows], np.arange(self.count)):
             raise NeuronymError(
                 f"The images of {self.probe.name} have changed since {self.atlas.folder} was made. "
                 "Make the atlas anew with --overwrite."
             )
-        return done
+        return done.only(rows)
 
     def maps(
         self,

@@ -16,16 +16,12 @@ def unreadable(folder: Path, file: str, error: Exception) -> NeuronymError:
         error: what reading it gave.
     """
     path = folder / file
-    if path.parent.name == "trust":
+    if (kind := path.parent.name) in ("trust", "links"):
         analysis, _, method = path.name.removesuffix(".parquet").partition(".")
+        more = f" {analysis} --method {method}" if kind == "trust" else ""
         return NeuronymError(
-            f"{path} is damaged or missing. Make it again with `neuronym trust "
-            f"{folder} {analysis} --method {method} --overwrite`."
-        )
-    if path.parent.name == "links":
-        return NeuronymError(
-            f"{path} is damaged or missing. Make it again with `neuronym links "
-            f"{folder} --overwrite`."
+            f"{path} is damaged or missing. Make it again with `neuronym {kind} "
+            f"{folder}{more} --overwrite`."
         )
     if not isinstance(error, FileNotFoundError):
         return NeuronymError(

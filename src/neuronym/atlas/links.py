@@ -17,21 +17,17 @@ def read_links(atlas: Atlas, from_layer: str | None, to_layer: str | None) -> pd
     """See `Atlas.links`."""
     import pandas as pd
 
-    for layer in filter(None, (from_layer, to_layer)):
+    ends = {"from": from_layer, "to": to_layer}
+    given = [f"{end} {layer}" for end, layer in ends.items() if layer is not None]
+    for layer in filter(None, ends.values()):
         atlas.check_unit(layer)
-    there = [(facts.from_layer, facts.to_layer) for facts in atlas.manifest.links.values()]
-    order = list(atlas.layers)
-    wanted = sorted(
-        (pair for pair in there if from_layer in (None, pair[0]) and to_layer in (None, pair[1])),
-        key=lambda pair: (order.index(pair[1]), order.index(pair[0])),
-    )
-    if not wanted:
-        ends = {"from": from_layer, "to": to_layer}
-        which = "".join(f" {end} {layer}" for end, layer in ends.items() if layer)
-        asked = "".join(f" --{end} {layer}" for end, layer in ends.items() if layer)
+    pairs = [(facts.from_layer, facts.to_layer) for facts in atlas.manifest.links.values()]
+    pairs = [p for p in pairs if from_layer in (None, p[0]) and to_layer in (None, p[1])]
+    if not pairs:
         raise UsageError(
-            f"Expected {atlas.folder} to hold links{which}, got none. Find them with "
-            f"`neuronym links {atlas.folder}{asked}`."
+            f"Expected {atlas.folder} to hold {' '.join(['links', *given])}, got none. Find "
+            f"them with `{' --'.join([f'neuronym links {atlas.folder}', *given])}`."
         )
-    tables = [atlas.table(schema.links_file(*pair)) for pair in wanted]
+    pairs.sort(key=lambda pair: [list(atlas.layers).index(layer) for layer in pair[::-1]])
+    tables = [atlas.table(schema.links_file(*pair)) for pair in pairs]
     return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)

@@ -140,6 +140,7 @@ class Atlas:
 
     def table(self, file: str, layer: str | None = None, unit: int | None = None) -> pd.DataFrame:
         """A table, or its rows about one layer or unit."""
+        import pandas as pd
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -151,7 +152,12 @@ class Atlas:
             for column, wanted in (("layer", layer), ("unit", unit)):
                 if layer is not None and wanted is not None:
                     found = found.filter(pc.equal(found[column], wanted))
-            return found.to_pandas(use_threads=False)
+            lists = pa.types.is_list if file == "images.parquet" else pa.types.is_null
+            # Lists stay as they lie in the file: as objects they take ten times more.
+            return found.to_pandas(
+                use_threads=False,
+                types_mapper=lambda kind: pd.ArrowDtype(kind) if lists(kind) else None,
+            )
         except PermissionError as error:
             raise storage.cannot_read(path, error) from error
         except (pa.ArrowInvalid, OSError, ValueError) as error:
@@ -496,7 +502,7 @@ class Atlas:
     def tie(self) -> np.ndarray:
         """int64 `[image]`: the place of each image in the order of content hashes (then ids)."""
         images = self.images
-        return hashing.tie_order(list(images["content_hash"].fillna("")), list(images["image_id"]))
+        return hashing.tie_order(images["content_hash"].fillna(""), images["image_id"])
 
     def thumb(self, image_id: str) -> Path | None:
         """The small copy of an image, if the atlas has one; nothing outside of the atlas."""
@@ -565,17 +571,7 @@ class Atlas:
         return self._searchers[method]
 
     def effect(self, *units: str, layer: str | None = None, **how: Any) -> Any:
-        """What units do to the output of the network; what is measured is kept in the atlas.
-
-        Args:
-            *units: such as `layer4:1802`.
-            layer: all units of this layer.
-            **how: mode, amount, images, outputs, seed, overwrite, progress, target, probe, device,
-                workers, cache; see `analysis.effect.run.measure_effects`.
-
-        Returns:
-            Their `analysis.effect.kept.Effects`: tables `outputs` and `units`.
-        """
+        """What units, or all of a layer, do to the output: see `measure_effects`."""
         from neuronym.analysis.effect.run import measure_effects
 
         return measure_effects(self, units, layer=layer, **how)

@@ -266,6 +266,8 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
     if isinstance(hint, type) and issubclass(hint, Facts):
         return hint.read(value, where)
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType and isinstance(inner[0], type) and issubclass(inner[0], Facts):
+        return None if value is None else inner[0].read(value, where)
     if origin is dict and issubclass(typing.get_origin(inner[1]) or inner[1], Facts):
         if not isinstance(value, dict):
             raise ValueError(where)
@@ -465,6 +467,33 @@ class LinkFacts(Facts):
 
 
 @dataclass(kw_only=True)
+class EngineFacts(Facts):
+    """What spread the pass over the images, where that was not one process."""
+
+    name: str
+    workers: int
+    threads: int
+    gpus: float | None = None
+    replaced: int = 0
+    again: int = 0
+
+    def about_deaths(self) -> str | None:
+        """What a user has to know of workers that died; None: none did.
+
+        >>> EngineFacts(name="ray", workers=2, threads=1, replaced=1, again=2).about_deaths()
+        '1 worker of the engine ray died and was replaced; 2 blocks of images were computed again.'
+        """
+        if not self.replaced:
+            return None
+        were = "was" if self.replaced == 1 else "were"
+        again = f"{self.again} block{'s'[: self.again != 1]} of images"
+        return (
+            f"{self.replaced} worker{'s'[: self.replaced != 1]} of the engine {self.name} died and "
+            f"{were} replaced; {again} {'was' if self.again == 1 else 'were'} computed again."
+        )
+
+
+@dataclass(kw_only=True)
 class Manifest(Facts):
     """`atlas.json`: what an atlas is made of, from what, and which stages are complete."""
 
@@ -481,7 +510,7 @@ class Manifest(Facts):
     device: str | None = None
     dtype: str | None = None
     arithmetic: dict[str, str] | None = None
-    engine: dict[str, Any] | None = None
+    engine: EngineFacts | None = None
     units: int | None = None
     nonfinite_units: int | None = None
     kept: str | None = None

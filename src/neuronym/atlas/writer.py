@@ -19,6 +19,8 @@ from neuronym.atlas.schema import MANIFEST, Manifest, read_manifest
 from neuronym.inputs.settings import EXECUTION
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
     from PIL.Image import Image
 
 
@@ -124,14 +126,37 @@ class AtlasWriter:
             _size(self.folder / name) == size for name, size in files.items()
         )
 
-    def table(self, file: str, table: str, columns: Mapping[str, Any]) -> str:
-        """Write one Parquet file with the columns of a table; returns its name."""
+    def table(
+        self,
+        file: str,
+        table: str,
+        columns: Mapping[str, Any] | Iterable[pa.RecordBatch],
+        **more: np.ndarray,
+    ) -> str:
+        """Write one Parquet file with the columns of a table; returns its name.
+
+        Args:
+            file: its name.
+            table: the table.
+            columns: all of them, or blocks of rows, which are written as they come.
+            more: of blocks, further columns of all rows.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        data = pa.table(dict(columns), schema=schema.tables()[table])
+        known = schema.tables()[table]
         with storage.atomic_write(self.folder / file) as out:
-            pq.write_table(data, out, compression="zstd")
+            if isinstance(columns, Mapping):
+                pq.write_table(pa.table(dict(columns), schema=known), out, compression="zstd")
+                return file
+            with pq.ParquetWriter(out, known, compression="zstd") as writer:
+                low = 0
+                for block in columns:
+                    for name, values in more.items():
+                        part = values[low : low + len(block)]
+                        block = block.append_column(name, pa.array(part))
+                    low += len(block)
+                    writer.write_batch(block.cast(known))
         return file
 
     def join(

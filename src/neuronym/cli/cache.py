@@ -13,7 +13,7 @@ from neuronym.cli.options import JsonOption
 from neuronym.cli.output import print_json
 
 app = typer.Typer(
-    help="Look at and empty the cache of activations and embeddings.", no_args_is_help=True
+    help="Look at and empty the cache of activations and embeddings.", invoke_without_command=True
 )
 RootOption = Annotated[
     str | None,
@@ -25,23 +25,36 @@ RootOption = Annotated[
 ]
 
 
+@app.callback()
+def cache(context: typer.Context) -> None:
+    """Look at and empty the cache of activations and embeddings."""
+    if context.invoked_subcommand is None:
+        list_cache()
+
+
 @app.command("list")
 def list_cache(cache: RootOption = None, json: JsonOption = False) -> None:
     """Show what is cached, most recently used first."""
-    from neuronym.extraction.cache import Cache
+    from neuronym.extraction.cache import Cache, limit_gb
 
-    store = Cache(cache)
+    store, limit = Cache(cache), limit_gb()
     found = store.list()
+    used = store.in_use() if found else set()
     if json:
-        rows = [{**vars(s), "folder": str(store.root / s.kind / s.fingerprint)} for s in found]
-        print_json({"root": str(store.root), "stored": rows})
+        rows = [
+            {**vars(s), "folder": str(store.root / s.name), "in_use": s.name in used} for s in found
+        ]
+        print_json({"root": str(store.root), "limit_gb": limit or None, "stored": rows})
         return
     if not found:
         print(f"Nothing is cached in {store.root}.")
         return
     from rich.table import Table
 
-    table = Table(title=f"{store.root}: {size(sum(s.bytes for s in found))}", title_justify="left")
+    of = f" of {limit:g} GB" if limit else ", without a limit"
+    table = Table(
+        title=f"{store.root}: {size(sum(s.bytes for s in found))}{of}", title_justify="left"
+    )
     for heading in ("kind", "of", "shards", "size", "last used"):
         table.add_column(heading, justify="right" if heading in ("shards", "size") else "left")
     for s in found:
@@ -54,7 +67,7 @@ def list_cache(cache: RootOption = None, json: JsonOption = False) -> None:
             f"{what} {detail}".strip(),
             f"{s.shards:,}",
             size(s.bytes),
-            "today" if age < 1 else f"{age:.0f} days ago",
+            "in use" if s.name in used else "today" if age < 1 else f"{age:.0f} days ago",
         )
     console().print(table)
 
@@ -79,7 +92,7 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Remove cached arrays; without options, all of them. Atlases are not touched."""
+    """Remove cached arrays; without options, all that no run is using. Atlases are not touched."""
     from neuronym.extraction.cache import KINDS, Cache
 
     if kind is not None:

@@ -72,7 +72,6 @@ def run(
     """Plan, announce, carry out, summarise."""
     from neuronym.atlas.writer import check_free
     from neuronym.pipeline import run as pipeline
-    from neuronym.pipeline.engines.base import told
 
     started = time.monotonic()
     if settings.out and not dry_run:
@@ -87,7 +86,7 @@ def run(
     shown = progress.automatic(quiet)
     atlas = pipeline.run(plan, resume=resume, overwrite=overwrite, progress=shown)
     _tell_losses(atlas)
-    if died := told(atlas.manifest.engine):
+    if (engine := atlas.manifest.engine) and (died := engine.about_deaths()):
         print(printable(f"note: {died}"), file=sys.stderr)
     for note in filter(None, (plan.note, *plan.unsteady) if quiet or json else ()):
         print(printable(f"note: {note}"), file=sys.stderr)  # else the summary says it

@@ -16,16 +16,18 @@ content hash of its group.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
+from itertools import chain
+from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float32, Int64, UInt8
+from jaxtyping import Bool, Float, Float32, Int64, UInt8
+from scipy.spatial import cKDTree
 
 from neuronym._core.errors import NeuronymError
-from neuronym._core.progress import Progress, Ticker, silent
-from neuronym._core.storage import arranged
+from neuronym._core.progress import Progress, silent
+from neuronym._core.storage import RowsFile, arranged
 from neuronym._core.types import Rows
 from neuronym.extraction.cache import Cache, CacheEntry
 from neuronym.extraction.passes import IMAGES
@@ -46,8 +48,19 @@ SIDE = 16
 _FAINT = 4.0
 #: Mean colours that differ by this much (of 0…255) differ as much as uncorrelated pictures.
 _COLOURS = 16.0
-#: Images that are compared at once with as many others.
-_BLOCK = 2048
+#: Images that are compared at once with others.
+_BLOCK = 1024
+#: Images that tell in which directions pictures differ most, and how many of these are looked at.
+_SAMPLE, _DIRECTIONS = 2048, 12
+#: Alike to the eye are pictures that are not further apart than this, but for rounding.
+_REACH = (2 * (1 - LIKENESS)) ** 0.5 + 1e-3
+#: Where more than one pair in so many is near, all are multiplied.
+_SPARSE = 64
+#: Pairs that are held at once.
+_PAIRS = 1 << 18
+#: Rows that are read at once.
+_READ = 2048
+_Pairs = tuple[np.ndarray, np.ndarray]
 
 
 class SmallCopies:
@@ -63,8 +76,8 @@ class SmallCopies:
     def __init__(self, cache: Cache) -> None:
         about = {"what": "small copies", "preprocess": self.preprocess.to_dict()}
         self.entries: Mapping[str, CacheEntry] = {SMALL: cache.entry("images", about)}
-        self.arrays = {SMALL: {"values": (SIDE * SIDE * 3, np.uint8)}}
         self.beside: Mapping[str, CacheEntry] = {}
+        self.arrays = {SMALL: {"values": (SIDE * SIDE * 3, np.uint8)}}
 
     def running(self) -> nullcontext[None]:
         """Nothing to set up."""
@@ -82,37 +95,30 @@ class SmallCopies:
 
 
 def find_groups(
-    probe: Probe,
-    done: Extraction,
-    *,
-    device: torch.device | str = "cpu",
-    progress: Progress = silent,
-    **how: int,
+    probe: Probe, done: Extraction, *, progress: Progress = silent, **how: int
 ) -> Int64[np.ndarray, " image"]:
     """`groups` of the images of a pass that fed an encoder, and `SmallCopies` aside.
 
-    Small copies that a cache of an earlier version lacks are made by another pass, if any are
-    needed, and not kept: its shards stay as they are.
+    Small copies that a cache of an earlier version lacks are made by another pass and not kept:
+    its shards stay as they are.
 
     Args:
         how: batch_size and workers of the pass.
     """
-    hashes = [image.content_hash for image in done.images]
-
-    def small() -> Rows:
-        if all(path.exists() for path, rows in done.parts[SMALL] if rows):
-            return done.rows(SMALL)
-        brief = Cache(held.enter_context(tempfile.TemporaryDirectory()))
-        again = extract(probe, [SmallCopies(brief)], brief, progress=progress, **how)
-        if [image.content_hash for image in again.images] != hashes:
-            raise NeuronymError(
-                f"The images of {probe.name} have changed during the run. Run the same command "
-                "again."
-            )
-        return again.rows(SMALL)
-
+    hashes = done.images.column("content_hash")
     with ExitStack() as held:
-        return groups(hashes, done.tie, done.rows(IMAGES), small, device=device, progress=progress)
+        if all(path.exists() for path, rows in done.parts[SMALL] if rows):
+            small = done.rows(SMALL)
+        else:
+            brief = Cache(held.enter_context(tempfile.TemporaryDirectory()))
+            again = extract(probe, [SmallCopies(brief)], brief, progress=progress, **how)
+            if again.images.column("content_hash") != hashes:
+                raise NeuronymError(
+                    f"The images of {probe.name} have changed during the run. Run the same command "
+                    "again."
+                )
+            small = again.rows(SMALL)
+        return groups(hashes, done.tie, done.rows(IMAGES), small, progress=progress)
 
 
 def looks(small: UInt8[np.ndarray, "image value"]) -> Float32[np.ndarray, "image feature"]:
@@ -131,107 +137,158 @@ def looks(small: UInt8[np.ndarray, "image value"]) -> Float32[np.ndarray, "image
 
 
 def groups(
-    hashes: Sequence[str],
+    hashes: Any,
     tie: Int64[np.ndarray, " image"],
     embeddings: Rows,
-    small: Callable[[], Rows],
+    small: Rows,
     *,
-    device: torch.device | str = "cpu",
     progress: Progress = silent,
 ) -> Int64[np.ndarray, " image"]:
     """For every image the row of the one that stands for its group; for that one its own.
 
-    The work grows with the square of the number of groups (100,000 different images with
-    embeddings of 512: about a minute on two cores); memory does not, but for a few numbers per
-    image: embeddings and small copies lie in a temporary file.
+    The work grows with the number of images, and with how many others each of them comes near in
+    the few directions in which pictures differ most (see `_Near`). Memory holds some thirty numbers
+    per image; embeddings and small copies lie in temporary files.
 
     Args:
-        hashes: content hashes.
+        hashes: content hashes, a list of texts or a column.
         tie: the place of each image in the order of content hashes, then ids.
         embeddings: unit vectors `[image, dim]`.
-        small: gives the small copies `[image, value]`; called only if any embeddings are alike.
-        device: where vectors are multiplied.
+        small: the small copies `[image, value]`.
     """
     order = np.argsort(tie)
-    fresh = np.array([not n or hashes[order[n - 1]] != hashes[i] for n, i in enumerate(order)])
+    fresh = ~_as_before(hashes, order)
     distinct, place = order[fresh], np.cumsum(fresh) - 1  # place: of every image in hash order
     stands = np.arange(len(distinct))
     with (
         arranged(embeddings, distinct) as vectors,
-        _Small(small, distinct) as seen,
+        arranged(small, distinct) as seen,
         progress("looking for copies", len(distinct)) as tick,
     ):
-        _lead(stands, vectors, seen, torch.device(device), tick)
+        alike, near = _Alike(vectors, seen), _Near(seen, looks(seen[:_SAMPLE]))
+        for low in range(0, len(stands), _BLOCK):
+            rows = np.arange(low, min(low + _BLOCK, len(stands)))
+            points = near.points(looks(seen[rows]))
+            _join(stands, alike, near.pairs(points, rows))
+            rest = rows[stands[rows] == rows]
+            _lead(stands, alike, near.among(points[rest - low], rest))
+            own = rest[stands[rest] == rest]
+            near.add(points[own - low], own)
+            tick.advance(len(rows))
     found = np.empty(len(order), np.int64)
     found[order] = distinct[stands[place]]
     return found
 
 
-def _lead(
-    stands: Int64[np.ndarray, " image"],
-    vectors: np.ndarray,
-    seen: _Small,
-    device: torch.device,
-    tick: Ticker,
-) -> None:
-    """Fill in who stands for whom, block by block; `stands` counts places in hash order."""
-    for low in range(0, len(stands), _BLOCK):
-        here = np.arange(low, min(low + _BLOCK, len(stands)))
-        block, free = _on(vectors[here], device), np.ones(len(here), bool)
-        leading = np.flatnonzero(stands[:low] == np.arange(low))
-        for start in range(0, len(leading), _BLOCK):
-            if not free.any():
-                break
-            others = leading[start : start + _BLOCK]
-            alike = seen.alike(block @ _on(vectors[others], device).T, here, others)
-            alike &= free[:, None]
-            joins = alike.any(1)
-            stands[here[joins]] = others[alike[joins].argmax(1)]
-            free &= ~joins
-        rest = here[free]
-        block = block[torch.from_numpy(free).to(device)]
-        alike = seen.alike(block @ block.T, rest, rest)
-        free = np.ones(len(rest), bool)
-        for one in np.flatnonzero(alike.any(1)):
-            if free[one]:
-                members = alike[one] & free
-                stands[rest[members]] = rest[one]
-                free &= ~members
-        tick.advance(len(here))
+def _as_before(hashes: Any, order: np.ndarray) -> Bool[np.ndarray, " image"]:
+    """Of the images in order, which have the content of the one before them."""
+    import pyarrow as pa
+
+    column = hashes if isinstance(hashes, pa.ChunkedArray) else pa.chunked_array([hashes])
+    same = np.zeros(len(order), bool)
+    for low in range(0, len(order), _READ):
+        part = column.take(order[low : low + _READ + 1]).to_numpy()
+        same[low + 1 : low + len(part)] = part[1:] == part[:-1]
+    return same
 
 
-class _Small:
-    """What the images look like, made when it is first asked for. Use as a context manager."""
-
-    def __init__(self, small: Callable[[], Rows], rows: Int64[np.ndarray, " image"]) -> None:
-        self._small, self._rows, self._stack = small, rows, ExitStack()
-        self._found: np.ndarray | None = None
-
-    def __enter__(self) -> _Small:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
-
-    def alike(
-        self, cosines: torch.Tensor, first: np.ndarray, second: np.ndarray
-    ) -> Bool[np.ndarray, "first second"]:
-        """Which pairs of images are alike, in their embeddings and to the eye.
-
-        Of the pairs of images with themselves those whose first comes before the second.
-        """
-        near = (cosines >= COSINE).cpu().numpy()
-        near = np.triu(near, 1) if first is second else near
-        rows, columns = np.flatnonzero(near.any(1)), np.flatnonzero(near.any(0))
-        if not len(rows):
-            return near
-        if self._found is None:
-            self._found = self._stack.enter_context(arranged(self._small(), self._rows))
-        a, b = (_on(looks(self._found[x]), cosines.device) for x in (first[rows], second[columns]))
-        apart = a.square().sum(1)[:, None] + b.square().sum(1) - 2 * (a @ b.T)
-        near[np.ix_(rows, columns)] &= (1 - apart / 2 >= LIKENESS).cpu().numpy()
-        return near
+def _join(stands: np.ndarray, alike: _Alike, pairs: Iterator[_Pairs]) -> None:
+    """Let images join the first of the leaders that they are alike to."""
+    for rows, leaders in pairs:
+        keep = alike(rows, leaders)
+        np.minimum.at(stands, rows[keep], leaders[keep])
 
 
-def _on(array: np.ndarray, device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+def _lead(stands: np.ndarray, alike: _Alike, pairs: _Pairs) -> None:
+    """Let images that join nobody before them lead others that come after them."""
+    keep = alike(*pairs)
+    first, second = (part[keep] for part in pairs)
+    for place in np.lexsort((second, first)):
+        one, other = first[place], second[place]
+        if stands[one] == one and stands[other] == other:
+            stands[other] = one
+
+
+class _Alike:
+    """Which pairs of images are alike, in their embeddings and to the eye."""
+
+    def __init__(self, vectors: RowsFile, seen: RowsFile) -> None:
+        self._vectors, self._seen = vectors, seen
+
+    def __call__(self, first: np.ndarray, second: np.ndarray) -> Bool[np.ndarray, " pair"]:
+        alike = np.zeros(len(first), bool)
+        for low in range(0, len(first), _BLOCK):
+            part = slice(low, low + _BLOCK)
+            a, b = (self._vectors[rows[part]].astype(np.float64) for rows in (first, second))
+            near = low + np.flatnonzero(np.einsum("ij,ij->i", a, b) >= COSINE)
+            if not len(near):
+                continue
+            a, b = (looks(self._seen[rows[near]]).astype(np.float64) for rows in (first, second))
+            alike[near] = 1 - np.square(a - b).sum(1) / 2 >= LIKENESS
+        return alike
+
+
+class _Near:
+    """Finds the pairs that may be alike to the eye, among images and those that lead groups.
+
+    What images look like is turned so that its first directions are those in which pictures differ
+    most, and compared in these alone: no two pictures are further apart there than they are. Of
+    photographs not one pair in a million comes near in twelve directions without being alike. Trees
+    of leaders are joined as they grow, so that there are few.
+
+    Args:
+        seen: the images.
+        some: what some of them look like, `[image, feature]`.
+    """
+
+    def __init__(self, seen: RowsFile, some: Float32[np.ndarray, "image feature"]) -> None:
+        centred = some - some.mean(0)
+        turn = np.random.default_rng(0).standard_normal((some.shape[1], _DIRECTIONS))
+        for _ in range(4):  # towards the principal components; any directions give the same groups
+            turn = np.linalg.qr(centred.T @ (centred @ turn))[0]
+        self._turn = turn
+        self._seen = seen
+        self._trees: list[tuple[cKDTree, np.ndarray]] = []
+
+    def points(self, seen: Float32[np.ndarray, "image feature"]) -> Float[np.ndarray, "image k"]:
+        """What images look like, in the first directions."""
+        return seen @ self._turn
+
+    def among(self, points: np.ndarray, rows: np.ndarray) -> _Pairs:
+        """Pairs of these images, the first of a pair before the second."""
+        if len(rows) < 2:
+            return rows[:0], rows[:0]
+        pairs = cKDTree(points).query_pairs(_REACH, output_type="ndarray")
+        return rows[pairs.min(1)], rows[pairs.max(1)]
+
+    def pairs(self, points: np.ndarray, rows: np.ndarray) -> Iterator[_Pairs]:
+        """Pairs of one of these images and a leader."""
+        for tree, leaders in self._trees:
+            counts = tree.query_ball_point(points, _REACH, return_length=True)
+            if counts.sum() > len(rows) * len(leaders) / _SPARSE + _BLOCK:
+                # Noise, say, differs in all directions alike: then products are faster.
+                yield from self._multiplied(rows, leaders)
+                continue
+            cuts = np.flatnonzero(np.diff(np.cumsum(counts) // _PAIRS)) + 1
+            for part in np.split(np.arange(len(rows)), cuts):
+                found = cKDTree(points[part]).query_ball_tree(tree, _REACH)
+                sizes = [len(places) for places in found]
+                places = np.fromiter(chain.from_iterable(found), np.int64, sum(sizes))
+                yield np.repeat(rows[part], sizes), leaders[places]
+
+    def _multiplied(self, rows: np.ndarray, leaders: np.ndarray) -> Iterator[_Pairs]:
+        own = looks(self._seen[rows])
+        for low in range(0, len(leaders), _BLOCK):
+            some = leaders[low : low + _BLOCK]
+            theirs = looks(self._seen[some])
+            apart = np.square(own).sum(1)[:, None] + np.square(theirs).sum(1) - 2 * own @ theirs.T
+            first, second = np.nonzero(apart <= _REACH**2)
+            yield rows[first], some[second]
+
+    def add(self, points: np.ndarray, rows: np.ndarray) -> None:
+        """These images lead groups from now on."""
+        while self._trees and len(self._trees[-1][1]) <= len(rows):
+            tree, leaders = self._trees.pop()
+            points, rows = np.concatenate([tree.data, points]), np.concatenate([leaders, rows])
+        if len(rows):
+            self._trees.append((cKDTree(points), rows))

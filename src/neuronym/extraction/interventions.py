@@ -23,7 +23,7 @@ from neuronym.extraction.recording import Enough, Recording, in_precision_of, ru
 from neuronym.inputs.targets.base import unwrapped
 
 #: Bytes of a changed layer's output that the rest of a network gets at once.
-_FAN_BYTES = 1 << 25
+_FAN_BYTES = 1 << 26
 #: Two ways to compute the same may differ by this share of the largest value.
 _TOLERANCE = 1e-3
 

@@ -9,7 +9,6 @@ so the result does not depend on where it was killed.
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,22 +19,11 @@ import numpy as np
 from neuronym._core import hashing
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.progress import Progress, silent
+from neuronym._core.texts import first_repeated
 from neuronym.extraction.cache import Cache, ShardedRows
-from neuronym.extraction.loading import decoder
-from neuronym.extraction.shards import Arrays, Consumer, Shard, Shards, Work, here
+from neuronym.extraction.image_table import Chosen, Copies, ImageRow, ImageTable
+from neuronym.extraction.shards import Arrays, Consumer, Shard, Shards, Work, decoder, here
 from neuronym.inputs.probes.base import Probe
-
-
-@dataclass(frozen=True, slots=True)
-class ImageRow:
-    """What is known of one readable image."""
-
-    image_id: str
-    source: str | None
-    width: int
-    height: int
-    content_hash: str
-    annotations: tuple[tuple[str, str, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +32,6 @@ class Skipped:
 
     image_id: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """A readable image for which another one stands, and that one's id."""
-
-    image: ImageRow
-    of: str
-    equal: bool  # the same content, not just nearly
 
 
 @dataclass
@@ -65,8 +44,8 @@ class Extraction:
     what consumers keep beside their outputs; of shards that lay in the cache it may lack.
     """
 
-    images: list[ImageRow] = field(default_factory=list)
-    copies: list[Copy] = field(default_factory=list)
+    images: ImageTable | Chosen = field(default_factory=ImageTable)
+    copies: Copies | None = None
     kept: np.ndarray | None = None
     duplicates: dict[str, Any] | None = None
     skipped: list[Skipped] = field(default_factory=list)
@@ -89,37 +68,36 @@ class Extraction:
             once: leave one row per group, that of the image that stands for it.
             levels: from which on images are nearly equal; goes into `duplicates`.
         """
-        images = self.images
-        copies = [
-            Copy(image, images[of].image_id, image.content_hash == images[of].content_hash)
-            for row, (image, of) in enumerate(zip(images, stands.tolist(), strict=True))
-            if of != row
-        ]
-        groups = len({copy.of for copy in copies})
+        assert isinstance(self.images, ImageTable)
+        copies = Copies(self.images, stands)
+        groups = len(np.unique(copies.of))
         facts = {
             "counted": "once" if once else "all",
             "groups": groups,
             "images": groups + len(copies),
-            "equal": sum(copy.equal for copy in copies),
+            "equal": int(copies.equal.sum()),
             **levels,
         }
         if not once:
             return replace(self, duplicates=facts)
-        own = self.only(np.flatnonzero(stands == np.arange(len(images))))
+        own = self.only(np.flatnonzero(stands == np.arange(len(stands))))
         return replace(own, copies=copies, duplicates=facts)
 
     def only(self, rows: np.ndarray) -> Extraction:
-        """The same with some of the rows, int64 and ascending."""
-        images = [self.images[row] for row in rows.tolist()]
-        return replace(self, images=images, kept=rows)
+        """The same with some of the rows of a whole pass, int64 and ascending."""
+        assert isinstance(self.images, ImageTable)
+        return replace(self, images=Chosen(self.images, rows), kept=rows)
 
     @functools.cached_property
     def tie(self) -> np.ndarray:
         """int64 `[image]`: the place of each image in the order of content hashes (then ids)."""
-        images = self.images
-        return hashing.tie_order(
-            [image.content_hash for image in images], [image.image_id for image in images]
-        )
+        whole = self.images.whole if isinstance(self.images, Chosen) else self.images
+        places = hashing.tie_order(whole.column("content_hash"), whole.column("image_id"))
+        if self.kept is None:
+            return places
+        tie = np.empty(len(self.kept), np.int64)
+        tie[np.argsort(places[self.kept])] = np.arange(len(tie))
+        return tie
 
 
 def extract(
@@ -144,16 +122,15 @@ def extract(
     """
     if len(probe) == 0:
         raise UsageError(f"Expected `probe` to hold at least one image, got none in {probe.name}.")
-    for index in range(len(probe)):
-        if not _storable(probe.image_id(index)):
+    for identity in probe.ids:
+        if not _storable(identity):
             raise UsageError(
-                f"Expected image ids of {probe.name} to be UTF-8 text, not empty, "
-                f"got {probe.image_id(index)!r}."
+                f"Expected image ids of {probe.name} to be UTF-8 text, not empty, got {identity!r}."
             )
-    repeated = [i for i, n in Counter(map(probe.image_id, range(len(probe)))).items() if n > 1]
-    if repeated:
+    repeated = first_repeated(probe.ids)
+    if repeated is not None:
         raise UsageError(
-            f"Expected image ids of {probe.name} to be unique, got {repeated[0]!r} twice."
+            f"Expected image ids of {probe.name} to be unique, got {repeated!r} twice."
         )
     probe.prepare(len(probe), cache.root, workers, progress)
     # What can be decoded depends on Pillow and its plugins; installing one makes a new entry.

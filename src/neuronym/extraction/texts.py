@@ -79,8 +79,8 @@ def _fill(found: np.ndarray, lacking: np.ndarray, names: list[bytes], entry: Cac
     places: dict[bytes, list[int]] = {}
     for place, name in enumerate(names):
         places.setdefault(name, []).append(place)
-    for path in sorted(entry.folder.glob("*.safetensors")):
-        shard = entry.read(path.stem) if lacking.any() else None
+    for key in entry.shards():
+        shard = entry.read(key) if lacking.any() else None
         if shard is None or "words" not in shard[0]:
             continue
         there, values = shard[0]["words"].tobytes(), shard[0]["values"]

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from neuronym._core.checks import choice, integer, misuse, nearest
+from neuronym._core.checks import choice, integer, misuse, nearest, real
 from neuronym._core.errors import UsageError
 
 KEEP = ("auto", "none", "topk", "all")
 DUPLICATES = ("once", "all")
 #: Settings that change where and how fast a run goes, not what comes out beyond rounding.
-EXECUTION = ("out", "device", "workers", "cache", "batch_size", "trust", "engine")
+EXECUTION = ("out", "device", "workers", "cache", "cache_size", "batch_size", "trust", "engine")
 
 
 def _setting(default: Any, help: str, group: str = "What", metavar: str | None = None) -> Any:
@@ -46,7 +46,8 @@ class DissectSettings:
     )
     probe: str = _setting(
         "synthetic",
-        "Images: synthetic, folder:PATH, broden:PATH, torchvision:NAME, hf:NAME; unions with +.",
+        "Images: synthetic, folder:PATH, s3://…, wds:SHARDS, broden:PATH, torchvision:NAME, "
+        "hf:NAME; unions with +.",
         metavar="NAME",
     )
     concepts: str = _setting(
@@ -166,6 +167,13 @@ class DissectSettings:
         "Where",
         "DIR",
     )
+    cache_size: str | None = _setting(
+        None,
+        "GB that the cache may take; after a run, what was not used for longest goes. 0: no limit. "
+        "Default: $NEURONYM_CACHE_SIZE or 20.",
+        "Where",
+        "GB",
+    )
 
     def __post_init__(self) -> None:
         for name in ("layers", "template"):
@@ -204,6 +212,8 @@ class DissectSettings:
             if not count.isdecimal() or not int(count):
                 raise misuse("limit", "a whole number of at least 1, or first:N", self.limit)
             object.__setattr__(self, "limit", f"{first}{int(count)}" if first else int(count))
+        if self.cache_size is not None:
+            real("cache_size", self.cache_size, 0)
         choice("keep", self.keep, KEEP)
         choice("duplicates", self.duplicates, DUPLICATES)
         choice("layout", self.layout, ("auto", "NCHW", "NHWC", "tokens", "tokens-first", "NCL"))

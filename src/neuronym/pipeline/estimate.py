@@ -24,7 +24,7 @@ from neuronym.pipeline.plan import Plan
 from neuronym.pipeline.run import make_feeds
 
 #: Seconds after which nothing further is timed, for each of: images, either network, texts.
-PATIENCE = 0.7
+PATIENCE = 0.4
 
 
 @dataclass(frozen=True)

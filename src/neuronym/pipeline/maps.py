@@ -8,6 +8,7 @@ import numpy as np
 
 from neuronym._core import hashing, storage
 from neuronym._core.progress import Progress
+from neuronym._core.texts import places
 from neuronym.atlas import schema
 from neuronym.atlas.context import Sources
 from neuronym.atlas.reader import Atlas, open_atlas
@@ -80,11 +81,11 @@ class _Kept:
         assert layer.grid is not None
         frame = atlas.exemplars(name)
         frame = frame[frame["rank"] <= count]
-        place = {image.image_id: row for row, image in enumerate(done.images)}
         rows = np.zeros((layer.info.units, count), np.int64)
         wanted = np.zeros(rows.shape, bool)
         at = frame["unit"].to_numpy(), frame["rank"].to_numpy() - 1
-        rows[at], wanted[at] = frame["image_id"].map(place).to_numpy(), True
+        rows[at] = places(frame["image_id"], done.images.column("image_id"))
+        wanted[at] = True
         whole = rows if done.kept is None else np.asarray(done.kept)[rows]
         grid = small_grid(layer.grid)
         self.maps, self.units, self.lacking = gathered(
@@ -92,7 +93,7 @@ class _Kept:
         )
         self.rows, self.ranks = rows[wanted], np.nonzero(wanted)[1] + 1
         self._entry = target.beside[beside(name)]
-        hashes = [done.images[row].content_hash for row in self.rows[self.lacking].tolist()]
+        hashes = done.images.pick("content_hash", self.rows[self.lacking])
         units = self.units[self.lacking].tolist()
         self._key = hashing.of_texts(map(str, [*units, *hashes]))
 

@@ -12,7 +12,7 @@ from typing import Any
 from neuronym._core.checks import Verbatim, misuse
 from neuronym._core.devices import resolve_device, resolve_dtype
 from neuronym._core.errors import CorruptImageError, UsageError
-from neuronym._core.registry import parse
+from neuronym._core.registry import opened, parse
 from neuronym._core.torchvision_compat import prepare_torchvision
 from neuronym.analysis.trust.own import FEWEST
 from neuronym.atlas import schema
@@ -31,7 +31,7 @@ from neuronym.inputs.probes.values import Values
 from neuronym.inputs.settings import DissectSettings
 from neuronym.inputs.targets.base import Target, open_target
 from neuronym.inputs.targets.guess import guess
-from neuronym.pipeline.engines.base import Engine, open_engine
+from neuronym.pipeline.engines.base import ENGINES, Engine
 from neuronym.similarity.base import Similarity, name_of, open_similarity
 
 _UNSTEADY = (
@@ -210,7 +210,7 @@ def plan(
     prepare_torchvision()
     device, dtype = resolve_device(settings.device), resolve_dtype(settings.dtype)
     # The cheap names first: a typo in the last argument should not cost a model download.
-    engine = open_engine(settings.engine)
+    engine = opened(ENGINES, Engine, settings.engine)
     similar = open_similarity(similarity if similarity is not None else settings.similarity)
     values = Values.asked(settings.value_range, settings.bands)
     images = open_probe(

@@ -15,7 +15,7 @@ from neuronym.analysis.trust.run import analyse
 from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas, open_atlas
 from neuronym.atlas.writer import AtlasWriter, check_free
-from neuronym.extraction.cache import Cache
+from neuronym.extraction.cache import Cache, limit_gb
 from neuronym.extraction.duplicates import LEVELS, SmallCopies, find_groups
 from neuronym.extraction.passes import (
     EncoderPass,
@@ -30,7 +30,6 @@ from neuronym.inputs.settings import DissectSettings
 from neuronym.inputs.targets.base import in_its_mode
 from neuronym.labelling import run as labelling
 from neuronym.labelling.methods.clip_dissect import ClipDissect
-from neuronym.pipeline.engines.base import told
 from neuronym.pipeline.maps import write_maps
 from neuronym.pipeline.plan import Plan, plan
 from neuronym.pipeline.stages import (
@@ -92,8 +91,8 @@ def _run(plan: Plan, writer: AtlasWriter, progress: Progress) -> None:
         groups, texts = find_word_groups(plan.concepts, made, plan.encoder)
         aside = [SmallCopies(cache)]
         done = extract(plan.probe, feeds, cache, aside=aside, shards=engine.shards, **how)
-    writer.manifest.engine = engine.facts or None
-    stands = find_groups(plan.probe, done, device=plan.device, **how)
+    writer.manifest.engine = engine.facts
+    stands = find_groups(plan.probe, done, **how)
     done = done.grouped(stands, once=s.duplicates == "once", **LEVELS)
     _check_enough(plan, done)
     write_images(writer, done)
@@ -106,6 +105,7 @@ def _run(plan: Plan, writer: AtlasWriter, progress: Progress) -> None:
     write_maps(writer, plan, target, done, sights, progress)
     write_thumbs(writer, plan, done, progress)
     writer.complete()
+    cache.fit(limit_gb(s.cache_size))
 
 
 def _check_enough(plan: Plan, done: Extraction) -> None:
@@ -224,8 +224,7 @@ def dissect(
             f"{skipped[0][0]}: {skipped[0][1]}. All of them: atlas.manifest.probe.skipped.",
             stacklevel=2,
         )
-    died = told(atlas.manifest.engine)
-    if died:
+    if (engine := atlas.manifest.engine) and (died := engine.about_deaths()):
         warnings.warn(died, stacklevel=2)
     if planned.note:
         warnings.warn(f"These labels rest on an assumption. {planned.note}", stacklevel=2)

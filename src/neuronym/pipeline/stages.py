@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +18,9 @@ from neuronym._core.terminal import counted
 from neuronym._core.types import Rows
 from neuronym.atlas import schema
 from neuronym.atlas.writer import AtlasWriter, save_thumb
-from neuronym.extraction.passes import (
-    IMAGES,
-    LayerPlan,
-)
-from neuronym.extraction.run import Extraction, ImageRow
+from neuronym.extraction.image_table import Chosen, ImageTable
+from neuronym.extraction.passes import IMAGES, LayerPlan
+from neuronym.extraction.run import Extraction
 from neuronym.extraction.sight import Sight
 from neuronym.extraction.word_groups import FEW_IMAGES, FEW_WORDS, WordGroups
 from neuronym.inputs.preprocess.base import Preprocess
@@ -37,7 +34,8 @@ _BLOCK = 4096
 def write_images(writer: AtlasWriter, done: Extraction) -> None:
     """images.parquet and copies.parquet; on a resumed run, checks that the probe is the same."""
     rows, copies = done.images, done.copies
-    fingerprint = hashing.of_texts([f"{r.image_id}\0{r.content_hash}" for r in rows])
+    ids, hashes = (_texts(rows, name) for name in ("image_id", "content_hash"))
+    fingerprint = hashing.of_texts(f"{i}\0{h}" for i, h in zip(ids, hashes, strict=True))
     if writer.has("images"):
         if writer.manifest.probe.fingerprint != fingerprint:
             raise NeuronymError(
@@ -46,20 +44,12 @@ def write_images(writer: AtlasWriter, done: Extraction) -> None:
                 "--overwrite."
             )
         return
-    of = [copy.of for copy in copies]
-    count = Counter(of)
+    count = np.zeros(len(rows), np.int32)
+    if copies is not None:  # counted by the rows of the whole pass, of which `kept` remain
+        count = np.bincount(copies.of, minlength=len(copies.images.whole))[done.kept]
     files = [
-        writer.table(
-            "images.parquet",
-            "images",
-            _image_columns(rows) | {"copies": [count[r.image_id] for r in rows]},
-        ),
-        writer.table(
-            "copies.parquet",
-            "copies",
-            _image_columns([copy.image for copy in copies])
-            | {"of": of, "equal": [copy.equal for copy in copies]},
-        ),
+        writer.table("images.parquet", "images", rows.blocks(), copies=count),
+        writer.table("copies.parquet", "copies", copies.blocks() if copies is not None else ()),
     ]
     skipped = [[s.image_id, s.reason] for s in done.skipped]
     unannotated = [[s.image_id, s.reason] for s in done.unannotated]
@@ -74,14 +64,9 @@ def write_images(writer: AtlasWriter, done: Extraction) -> None:
     writer.finish("images", files, probe=probe)
 
 
-def _image_columns(rows: Sequence[ImageRow]) -> dict[str, list[Any]]:
-    """The columns that images.parquet and copies.parquet share."""
-    plain = ("image_id", "source", "width", "height", "content_hash")
-    columns: dict[str, list[Any]] = {name: [getattr(r, name) for r in rows] for name in plain}
-    columns["annotations"] = [
-        [{"category": c, "name": n, "area": a} for c, n, a in r.annotations] for r in rows
-    ]
-    return columns
+def _texts(rows: ImageTable | Chosen, name: str) -> Iterator[str]:
+    for block in rows.blocks():
+        yield from block[name].to_pylist()
 
 
 def write_concepts(
@@ -203,19 +188,22 @@ def _exemplar_rows(
     where, grid = None, layer.grid
     if grid is not None:
         where = _gather(done.rows(layer.info.name, "peaks"), best.indices, shown)
-    for unit, rank in np.argwhere(shown).tolist():
-        image = done.images[int(best.indices[unit, rank])]
+    images = best.indices[shown]
+    ids, widths, heights = (
+        done.images.pick(name, images) for name in ("image_id", "width", "height")
+    )
+    for place, (unit, rank) in enumerate(np.argwhere(shown).tolist()):
         y = x = None
         if grid is not None and where is not None:
             down, across = divmod(int(where[unit, rank]), grid[1])
             y, x = preprocess.on_image(
                 (down + 0.5) / grid[0] + shift[0],
                 (across + 0.5) / grid[1] + shift[1],
-                image.width,
-                image.height,
+                widths[place],
+                heights[place],
             )
         value = float(best.values[unit, rank])
-        row = (layer.info.name, unit, rank + 1, image.image_id, value, y, x)
+        row = (layer.info.name, unit, rank + 1, ids[place], value, y, x)
         for column, entry in zip(rows.values(), row, strict=True):
             column.append(entry)
 
@@ -286,8 +274,9 @@ def write_thumbs(writer: AtlasWriter, plan: Plan, done: Extraction, progress: Pr
         return
     folder, probe = writer.folder, plan.probe
     shown = set(storage.read_table(folder / "exemplars.parquet", ["image_id"])[0].to_pylist())
-    hashes = {r.image_id: r.content_hash for r in done.images if r.image_id in shown}
-    places = {probe.image_id(i): i for i in range(len(probe)) if probe.image_id(i) in hashes}
+    pairs = zip(*(_texts(done.images, name) for name in ("image_id", "content_hash")), strict=True)
+    hashes = {image_id: content for image_id, content in pairs if image_id in shown}
+    places = {name: place for place, name in enumerate(probe.ids) if name in hashes}
 
     def make(image_id: str) -> str | None:
         name = schema.thumb_file(hashes[image_id])

@@ -53,7 +53,7 @@ def check_of(row: Mapping[str, Any]) -> str:
     confirmed = row.get("confirmed")
     if confirmed is None or confirmed != confirmed:
         return "could not be measured" if row.get("checked") else "not checked"
-    return "confirmed" if confirmed else "no effect"
+    return "confirmed" if confirmed else "not confirmed"
 
 
 class Names:
@@ -126,7 +126,7 @@ def way_back(
 ) -> Way:
     """A unit and what feeds it, layer by layer towards the image, as far as links are known.
 
-    Links that ablation refutes are left out.
+    Links that ablation did not confirm are left out.
 
     Args:
         atlas: with links.
@@ -164,7 +164,7 @@ def way_back(
 
 
 def _of(frame: pd.DataFrame, unit: int, width: int) -> list[dict[str, Any]]:
-    """The first links of a target that are not refuted."""
+    """The first links of a target that ablation does not speak against."""
     rows = frame[(frame["to_unit"] == unit) & (frame["confirmed"] != False)]  # noqa: E712
     return rows.sort_values("rank").head(width).to_dict("records")
 
@@ -218,7 +218,7 @@ def links_table(
         atlas: with links of this pair of layers.
         from_layer, to_layer: the pair.
         targets: how many units of `to_layer`. None: all.
-        width: how many links of each. Refuted ones are left out.
+        width: how many links of each. Those that ablation did not confirm are left out.
         method: whose labels. None: the first method's.
     """
     names, frame = Names(atlas, method), atlas.links(from_layer, to_layer)

@@ -21,7 +21,7 @@ from neuronym.extraction.interventions import ChangedPass, levelled, zeroed
 #: Exemplars of a target that are looked at, and random images beside them.
 EXEMPLARS, OTHERS = 12, 40
 #: An effect up to this share is none: in a network of many ways everything does a little.
-LEAST = 0.02
+LEAST = 0.01
 #: Images whose pixels are held at once.
 _IMAGES = 32
 _LEVEL = 0.95

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
 from neuronym._core.progress import Progress, Ticker, silent
-from neuronym._core.storage import arranged
+from neuronym._core.storage import RowsFile, arranged
 from neuronym._core.types import Rows
 
 #: Correlations under permuted images that each unit of the target layer is compared with, at least.
@@ -84,7 +84,7 @@ def correlate(
 class _Standard:
     """Activations around their means, with columns of length 1, of the units that say anything."""
 
-    def __init__(self, rows: np.ndarray) -> None:
+    def __init__(self, rows: RowsFile) -> None:
         self.rows, self.step = rows, max(1, _BLOCK // max(1, rows.shape[1]))
         low, high = (np.full(rows.shape[1], end) for end in (np.inf, -np.inf))
         total = np.zeros(rows.shape[1])

@@ -128,6 +128,11 @@ class Probe(abc.ABC):
         Text of any kind; it is only shown and compared, never opened as a path.
         """
 
+    @property
+    def ids(self) -> Sequence[str]:
+        """The ids of all images, each made when it is asked for."""
+        return _Ids(self)
+
     @abc.abstractmethod
     def read(self, index: int) -> RawImage:
         """The image, not yet decoded.
@@ -191,6 +196,19 @@ class Probe(abc.ABC):
         `left_out`: numbers of files that are not read, by kind.
         """
         return {}
+
+
+class _Ids(Sequence[str]):
+    def __init__(self, probe: Probe) -> None:
+        self._probe = probe
+
+    def __len__(self) -> int:
+        return len(self._probe)
+
+    def __getitem__(self, index: int) -> str:  # type: ignore[override]
+        if not 0 <= index < len(self._probe):
+            raise IndexError(index)
+        return self._probe.image_id(int(index))
 
 
 def valid_text(name: str | bytes) -> str:
@@ -439,9 +457,10 @@ def open_probe(
 
     Args:
         spec: a name (`synthetic`, `folder:PATH`, `broden:PATH`, `torchvision:CIFAR100`, `hf:NAME`,
-            `arrays:PATH`, unions `a+b`), each with an optional `limit=N`; a `pathlib.Path` of a
-            folder; a list of PIL images, arrays, tensors, paths or encoded bytes; a data set with a
-            length and numbered items `image`, `(image, label)` or `{"image": …}`; or a probe.
+            `arrays:PATH`, `wds:SHARDS`, `s3://…`, unions `a+b`), each with an optional `limit=N`;
+            a `pathlib.Path` of a folder; a list of PIL images, arrays, tensors, paths or encoded
+            bytes; a data set with a length and numbered items `image`, `(image, label)` or
+            `{"image": …}`; or a probe.
         limit: keep a sample of so many images, evenly over sub-folders or classes; `first:N`: the
             first so many.
         seed: of the samples.
@@ -498,6 +517,8 @@ def _open_name(text: str, seed: int) -> Probe:
     if not text.strip():
         raise misuse("probe", "a name", text, "See `neuronym list probes`.")
     name = parse(PROBES.expand(text.strip()), "probe")
+    if name.kind not in PROBES and name.detail.startswith("//"):
+        name = Name("url", f"{name.kind}:{name.detail}", name.params)
     if name.kind not in PROBES:
         if Path(text).expanduser().is_dir():
             hint = f"For this folder write folder:{escape(text)}."

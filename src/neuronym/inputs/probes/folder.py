@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import os
+from array import array
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from neuronym._core.checks import Verbatim, choice, misuse
 from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
 from neuronym._core.registry import Name, known_params, write
+from neuronym._core.texts import Texts
 from neuronym.inputs.probes import images
 from neuronym.inputs.probes.base import (
     PROBES,
@@ -52,6 +55,8 @@ SUFFIXES = frozenset(
         ".jxl",
     }
 )
+#: Some of which need packages.
+_PACKAGES = frozenset({".avif", ".heic", ".heif", ".hif", ".jxl"})
 #: What systems and programs leave in folders, in any case; also what begins with a dot.
 _SKIPPED = frozenset(
     {"__macosx", "@eadir", "@tmp", "#recycle", "@recycle", "$recycle.bin", "#snapshot"}
@@ -100,10 +105,61 @@ def open_folder(name: Name) -> Probe:
     )
 
 
-class FolderProbe(Probe):
-    """The images below a folder, in the order of their paths.
+class PathsProbe(Probe):
+    """Images with paths, whose folders are their labels: on the disk, behind a URL, in archives.
 
-    The id of an image is its path below the folder, with `/` between names.
+    The id of an image is its path, with `/` between names.
+
+    Args:
+        paths: in order, all different.
+        name: the name that opens it again.
+        category: of the labels that the names of folders give, or None for no labels.
+        others: numbers of files that are left out, by kind.
+    """
+
+    def __init__(self, paths: Texts, name: str, category: str | None, others: Counter[str]) -> None:
+        self._paths, self.name, self._category = paths, name, category
+        self._left_out = dict(sorted(others.items(), key=lambda kind: (-kind[1], kind[0])))
+        # Most ids are the paths; names that are not UTF-8 are shown otherwise.
+        self._renamed: dict[int, str] = {}
+        if not paths.ascii and any(valid_text(path) != path for path in paths):
+            pairs = sorted((valid_text(path), path) for path in paths)
+            self._paths = Texts(path for _, path in pairs)
+            ids = unique([text for text, _ in pairs])
+            self._renamed = {i: ids[i] for i, (_, path) in enumerate(pairs) if ids[i] != path}
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def image_id(self, index: int) -> str:
+        return self._renamed.get(index) or self._paths[index]
+
+    def labels(self, index: int) -> Sequence[Annotation]:
+        if self._category is None:
+            return ()
+        # Not from the id: in a file name, `~2` is ours.
+        parents = valid_text(self._paths[index]).split("/")[:-1]
+        return tuple(Annotation(self._category, part) for part in dict.fromkeys(parents))
+
+    def vocabulary(self) -> Sequence[Annotation]:
+        if self._category is None:
+            return ()
+        parents = {path.rpartition("/")[0] for path in self._paths} - {""}
+        names = {name for path in parents for name in valid_text(path).split("/")}
+        return sorted(Annotation(self._category, name) for name in names)
+
+    def group(self, index: int) -> str:
+        return valid_text(self._paths[index].rpartition("/")[0])
+
+    def eight_bit(self, index: int) -> bool:
+        return _suffix(self._paths[index]) in EIGHT_BIT
+
+    def facts(self) -> dict[str, Any]:
+        return {"left_out": self._left_out} if self._left_out else {}
+
+
+class FolderProbe(PathsProbe):
+    """The images below a folder, in the order of their paths.
 
     Args:
         root: the folder.
@@ -125,43 +181,17 @@ class FolderProbe(Probe):
         masks: MaskFolder | None = None,
         arrays: str | None = None,
     ) -> None:
-        self.name = name
-        self._root, self._category, self._masks = root, category, masks
-        found, others = _walk(root, arrays)
-        if not found:
-            raise UsageError(f"{_no_images(root, others)} {_FORMATS_READ}")
-        self._left_out = dict(sorted(others.items(), key=lambda kind: (-kind[1], kind[0])))
-        pairs = sorted((valid_text(path), path) for path in found)
-        self._paths = [path for _, path in pairs]
-        self._ids = unique([text for text, _ in pairs])
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def image_id(self, index: int) -> str:
-        return self._ids[index]
+        self._root, self._masks = root, masks
+        paths, others = _walk(root, arrays)
+        if not paths:
+            raise UsageError(none_there(f"The folder {root}", others))
+        super().__init__(paths, name, category, others)
 
     def source(self, index: int) -> str | None:
         return valid_text(str(self._root / self._paths[index]))
 
     def read(self, index: int) -> RawImage:
         return RawImage(images.read_file(self._root / self._paths[index]))
-
-    def labels(self, index: int) -> Sequence[Annotation]:
-        if self._category is None:
-            return ()
-        # Not from the id: in a file name, `~2` is ours.
-        parents = PurePosixPath(valid_text(self._paths[index])).parts[:-1]
-        return tuple(Annotation(self._category, part) for part in dict.fromkeys(parents))
-
-    def group(self, index: int) -> str:
-        return valid_text(self._paths[index].rpartition("/")[0])
-
-    def eight_bit(self, index: int) -> bool:
-        return _suffix(self._paths[index]) in EIGHT_BIT
-
-    def facts(self) -> dict[str, Any]:
-        return {"left_out": self._left_out} if self._left_out else {}
 
     def masks(self, index: int) -> Sequence[Mask]:
         if self._masks is None:
@@ -170,11 +200,11 @@ class FolderProbe(Probe):
             raw = self.read(index)
             return self._masks.read(self._paths[index], raw)
         except CorruptImageError as error:
-            raise CorruptImageError(f"{self._ids[index]}: {error}") from error
+            raise CorruptImageError(f"{self.image_id(index)}: {error}") from error
 
     def vocabulary(self) -> Sequence[Annotation]:
-        names = {label for index in range(len(self)) for label in self.labels(index)}
-        return sorted(names | set(self._masks.vocabulary() if self._masks else ()))
+        masks = self._masks.vocabulary() if self._masks else ()
+        return sorted({*super().vocabulary(), *masks})
 
 
 def _check_folder(root: Path) -> None:
@@ -185,24 +215,46 @@ def _check_folder(root: Path) -> None:
     raise misuse("folder", "an existing folder", got, remedy)
 
 
-def _no_images(root: Path, others: Counter[str]) -> str:
+def none_there(place: str, others: Counter[str]) -> str:
+    """What is said of a place that holds no images, but perhaps other files."""
     total = sum(others.values())
     if not total:
-        return f"The folder {root} is empty: it holds no files."
-    kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common(4))
+        return f"{place} is empty: it holds no files. {_FORMATS_READ}"
+    most = sorted(others.items(), key=lambda kind: (-kind[1], kind[0]))[:4]
+    kinds = ", ".join(f"{count} {kind}" for kind, count in most)
     more = ", …" if len(others) > 4 else ""
-    return f"The folder {root} holds no images, but {total} other files ({kinds}{more})."
+    return f"{place} holds no images, but {total} other files ({kinds}{more}). {_FORMATS_READ}"
 
 
-def _walk(root: Path, arrays: str | None) -> tuple[list[str], Counter[str]]:
-    """Paths of the images below `root` (posix, relative), and how many files are left out, by kind.
+def sort_out(name: str, others: Counter[str]) -> bool:
+    """Whether a file is an image by its name; others are counted by kind, but for hidden ones."""
+    if is_hidden(name):
+        return False
+    suffix = _suffix(name)
+    if suffix in EIGHT_BIT and suffix not in _PACKAGES:
+        return True
+    if suffix not in SUFFIXES:
+        others[suffix or "without ending"] += 1
+        return False
+    if package := lacking(suffix):
+        others[f"{suffix}, which needs {package}"] += 1
+    return not package
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is passed over without a word."""
+    return name.startswith(".") or name.lower() in _SKIPPED
+
+
+def _walk(root: Path, arrays: str | None) -> tuple[Texts, Counter[str]]:
+    """Paths of the images below `root` (posix, relative, in order), and how many files are left
+    out, by kind.
 
     Every physical folder is read once, however many symbolic links lead to it, so that loops end;
     a folder's own place goes before a link to it. For `arrays` see `FolderProbe`.
     """
-    found: list[tuple[str, int]] = []  # with their inodes; 0: a symbolic link
+    found, inodes, is_array = Texts(), array("Q"), bytearray()  # inode 0: a symbolic link
     others: Counter[str] = Counter()
-    needed = functools.cache(lacking)
     visited = {_identity(root)}
     folders, links = [""], []
     while folders or links:
@@ -215,63 +267,72 @@ def _walk(root: Path, arrays: str | None) -> tuple[list[str], Counter[str]]:
             if identity in visited:
                 continue
             visited.add(identity)
-        try:
-            entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
-        except OSError as error:
-            raise NeuronymError(
-                f"Cannot read the folder {root / folder}: {error.strerror or error}."
-            ) from error
-        for entry in entries:
-            if entry.name.startswith(".") or entry.name.lower() in _SKIPPED:
+        inner = []
+        for entry in _entries(root / folder):
+            name = entry.name
+            if is_hidden(name):
                 continue
-            path = f"{folder}/{entry.name}" if folder else entry.name
             kind = _kind(entry)
+            path = f"{folder}/{name}" if folder else name
             if kind == "folder":
-                if entry.is_symlink():
-                    links.append(path)
-                elif (identity := _identity(Path(entry.path))) not in visited:
-                    visited.add(identity)
-                    folders.append(path)
+                inner.append((path, entry))
             elif kind == "file":
-                suffix = _suffix(entry.name)
-                if suffix not in SUFFIXES and suffix not in ARRAYS:
-                    others[suffix or "without ending"] += 1
-                elif package := needed(suffix):
-                    others[f"{suffix}, which needs {package}"] += 1
-                else:
-                    found.append((path, 0 if entry.is_symlink() else entry.inode()))
-    paths = _once(root, found)
-    if len(paths) < len(found):
-        others["linked to a file that is there"] = len(found) - len(paths)
-    pictures = [path for path in paths if _suffix(path) not in ARRAYS]
-    if arrays == "yes" or (arrays is None and not pictures):
-        return paths, others
-    if len(pictures) < len(paths):
-        others[".npy or .npz, which arrays=yes takes"] = len(paths) - len(pictures)
-    return pictures, others
+                array_file = _suffix(name) in ARRAYS
+                if array_file or sort_out(name, others):
+                    found.append(path)
+                    inodes.append(0 if entry.is_symlink() else entry.inode())
+                    is_array.append(array_file)
+        for path, entry in sorted(inner, key=lambda pair: pair[0]):
+            if entry.is_symlink():
+                links.append(path)
+            elif (identity := _identity(Path(entry.path))) not in visited:
+                visited.add(identity)
+                folders.append(path)
+    order = found.order()
+    paths, files = found.take(order), np.frombuffer(inodes, np.uint64)[order]
+    del found
+    again = _again(root, paths, files)
+    if again.any():
+        others["linked to a file that is there"] = int(again.sum())
+    pictures = ~np.frombuffer(is_array, bool)[order] & ~again
+    if arrays == "yes" or (arrays is None and not pictures.any()):
+        pictures = ~again
+    elif left := int((~again & ~pictures).sum()):
+        others[".npy or .npz, which arrays=yes takes"] = left
+    return paths if pictures.all() else paths.take(np.flatnonzero(pictures)), others
 
 
-def _once(root: Path, found: Sequence[tuple[str, int]]) -> list[str]:
-    """Each physical file once: in a place of its own before symbolic links, then the first path."""
-    files = Counter(inode for _, inode in found if inode)
-    if len(files) == len(found):
-        return [path for path, _ in found]
-    linked = {
-        path: identity for path, inode in found if not inode and (identity := _file(root, path))
-    }
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            yield from entries
+    except OSError as error:
+        raise NeuronymError(
+            f"Cannot read the folder {folder}: {error.strerror or error}."
+        ) from error
+
+
+def _again(root: Path, paths: Texts, inodes: np.ndarray) -> np.ndarray:
+    """bool `[path]`: those that lead to a file which is there already.
+
+    Each physical file counts in a place of its own before symbolic links (inode 0), then in the
+    first path.
+    """
+    again, linked = np.zeros(len(paths), bool), inodes == 0
+    files, counts = np.unique(inodes[~linked], return_counts=True)
+    repeated = files[counts > 1]
+    if not linked.any() and not len(repeated):
+        return again
+    leads = {row: _file(root, paths[row]) for row in np.flatnonzero(linked).tolist()}
     # Most files are told apart by their inodes alone, which are known without asking for them.
-    unsure = {inode for inode, count in files.items() if count > 1}
-    unsure |= {identity[1] for identity in linked.values()}
+    there = [identity[1] for identity in leads.values() if identity]
+    unsure = np.isin(inodes, np.concatenate([repeated, np.array(there, np.uint64)])) & ~linked
     seen: set[tuple[int, int]] = set()
-    kept = []
-    for path, inode in sorted(found, key=lambda entry: (not entry[1], entry[0])):
-        identity = linked.get(path) if not inode else inode in unsure and _file(root, path)
-        if identity and identity in seen:
-            continue
-        if identity:
-            seen.add(identity)
-        kept.append(path)
-    return kept
+    for row in [*np.flatnonzero(unsure).tolist(), *leads]:
+        identity = leads[row] if row in leads else _file(root, paths[row])
+        again[row] = identity in seen
+        seen |= {identity} if identity else set()
+    return again
 
 
 def _file(root: Path, path: str) -> tuple[int, int] | None:

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Iterator, Sequence
+import re
+import threading
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from neuronym._core import hub
-from neuronym._core.checks import Verbatim, missing_extra, misuse, nearest
+from neuronym._core.checks import Verbatim, choice, missing_extra, misuse, nearest
 from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
 from neuronym._core.registry import Name, known_params, write
-from neuronym.inputs.probes import images
+from neuronym.inputs.probes import images, remote
 from neuronym.inputs.probes.base import CLASS, PROBES, Annotation, Probe, RawImage, valid_text
 
 
 @PROBES.register(
     "hf",
-    syntax="hf:NAME|PATH[,config=…][,split=…][,column=…]",
+    syntax="hf:NAME|PATH[,config=…][,split=…][,column=…][,stream=yes]",
     example="hf:uoft-cs/cifar100,split=test",
     extra="hf",
 )
@@ -36,7 +44,8 @@ def open_hub(name: Name | Any) -> Probe:
     """
     if not isinstance(name, Name):
         return _given(name)
-    known_params(name, "config", "split", "column")
+    known_params(name, "config", "split", "column", "stream")
+    stream = choice("stream", name.params.get("stream", "no"), ("yes", "no")) == "yes"
     if not name.detail:
         raise misuse(
             "probe", "hf:NAME or hf:PATH", Verbatim(f"{write(name)} without a name or a path")
@@ -45,6 +54,8 @@ def open_hub(name: Name | Any) -> Probe:
         import datasets
     except ImportError:
         raise missing_extra("A probe of Hugging Face", "datasets", "hf") from None
+    if stream:
+        return _streamed(name)
     local = Path(name.detail).expanduser().exists()
     loaded = (_load_local if local else _load_from_hub)(datasets, name)
     split, dataset = _pick_split(loaded, name)
@@ -70,8 +81,8 @@ def _given(loaded: Any) -> Probe:
             "probe",
             "a data set with a length and numbered items",
             Verbatim("an IterableDataset, which is read as a stream"),
-            "Take its first images: datasets.Dataset.from_list(list(data.take(1000)), "
-            "features=data.features).",
+            "Give its name with stream=yes, or take its first images: datasets.Dataset.from_list("
+            "list(data.take(1000)), features=data.features).",
         )
     return HubProbe(loaded)
 
@@ -129,9 +140,12 @@ class HubProbe(Probe):
     def labels(self, index: int) -> Sequence[Annotation]:
         if self._labels is None:
             return ()
+        return self._annotations(self._labels[self._inside(index)])
+
+    def _annotations(self, row: Mapping[str, Any]) -> tuple[Annotation, ...]:
         found = []
-        for column, value in self._labels[self._inside(index)].items():
-            names = self._classes[column]
+        for column, names in self._classes.items():
+            value = row[column]
             for code in value if isinstance(value, list) else [value]:
                 if code is not None and 0 <= code < len(names):  # −1: unlabelled
                     found.append(Annotation(_category(column), names[code]))
@@ -164,6 +178,157 @@ class HubProbe(Probe):
         if not 0 <= index < len(self._images):
             raise IndexError(index)
         return index
+
+
+class StreamProbe(HubProbe):
+    """A data set of Hugging Face in parquet files, read by groups of rows.
+
+    Nothing is downloaded beforehand, no copy is made, and memory holds two groups.
+
+    Args:
+        rows: the data set.
+        name: the name that opens it again.
+        split: the name of its split.
+        column: as for `HubProbe`.
+    """
+
+    def __init__(self, rows: _Rows, name: str, split: str, column: str | None) -> None:
+        import datasets
+
+        self.name, self._split = name, split
+        features = datasets.Features.from_arrow_schema(rows.schema)
+        self._column = _image_column(
+            datasets, SimpleNamespace(features=features, column_names=list(features)), column
+        )
+        self._classes = _class_columns(datasets, features)
+        rows.columns = [self._column, *self._classes]
+        self._images = rows
+        self._labels = rows if self._classes else None
+        kinds = features.items()
+        self._single = [name for name, kind in kinds if isinstance(kind, datasets.ClassLabel)]
+
+    def labels(self, index: int) -> Sequence[Annotation]:
+        return self._annotations(self._images[self._inside(index)])
+
+    def eight_bit(self, index: int) -> bool:
+        return index >= self._images.first  # the others would have to be fetched
+
+    @cached_property
+    def _groups(self) -> Any:
+        single = [name for name in self._single if name == "label"] or self._single
+        return self._images.column(single[0]) if single else None
+
+
+class _Rows:
+    """The rows of parquet files, read by groups of rows.
+
+    Args:
+        files: the file system of fsspec.
+        paths: of the files in it, in order.
+    """
+
+    def __init__(self, files: Any, paths: Sequence[str]) -> None:
+        self._files, self._paths = files, list(paths)
+        self.columns: list[str] = []
+        self._ends, self._places = array("q"), list[tuple[int, int]]()
+        for number, _ in enumerate(self._paths):
+            with self._open(number) as file:
+                self.schema = file.schema_arrow if number == 0 else self.schema
+                for group in range(file.num_row_groups):
+                    rows = file.metadata.row_group(group).num_rows
+                    self._ends.append(rows + (self._ends[-1] if self._ends else 0))
+                    self._places.append((number, group))
+        self._setup()
+
+    def _setup(self) -> None:
+        self._read = functools.lru_cache(maxsize=2)(self._group)
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k not in ("_read", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._setup()
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @property
+    def first(self) -> int:
+        """How many rows the first group has."""
+        return self._ends[0]
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        place = bisect_right(self._ends, index)
+        with self._lock:  # threads that ask for rows of one group read it once
+            group = self._read(place)
+        return group.slice(index - (self._ends[place - 1] if place else 0), 1).to_pylist()[0]
+
+    def column(self, name: str) -> np.ndarray:
+        """One column of all rows."""
+        parts = []
+        for number, _ in enumerate(self._paths):
+            with self._open(number) as file:
+                parts.append(file.read([name])[name].to_numpy())
+        return np.concatenate(parts)
+
+    def _group(self, place: int) -> Any:
+        number, group = self._places[place]
+
+        def read() -> Any:
+            with self._open(number) as file:
+                return file.read_row_group(group, self.columns, use_threads=False)
+
+        try:
+            return remote.request(read, "cannot be read")
+        except NeuronymError as error:
+            raise CorruptImageError(str(error).rstrip(".")) from error
+
+    @contextmanager
+    def _open(self, number: int) -> Iterator[Any]:
+        import pyarrow.parquet as pq
+
+        with self._files.open(self._paths[number], "rb") as opened:
+            yield pq.ParquetFile(opened, pre_buffer=False)
+
+
+def _streamed(name: Name) -> Probe:
+    """A data set in parquet files, on this machine or as the hub keeps every data set."""
+    local = Path(name.detail).expanduser()
+    url = str(local) if local.exists() else f"hf://datasets/{name.detail}@~parquet"
+    files, root = remote.filesystem(url)
+    what = f"The parquet files of {name.detail} cannot be listed"
+    paths = [root]
+    if not root.endswith(".parquet"):
+        paths = sorted(remote.request(lambda: files.glob(f"{root}/**/*.parquet"), what))
+    splits = sorted({_split_of(path, root) for path in paths})
+    wanted = name.params.get("split") or ("train" if "train" in splits else next(iter(splits), ""))
+    config = name.params.get("config")
+    some = [
+        path
+        for path in paths
+        if _split_of(path, root) == wanted and (config is None or config in path.split("/"))
+    ]
+    if not some:
+        got = Verbatim(f"{write(name)} with {', '.join(splits) or 'none'}")
+        raise misuse("probe", "a data set in parquet files, with this split", got)
+    try:
+        rows = _Rows(files, some)
+    except Exception as error:
+        raise NeuronymError(
+            f"{name.detail} cannot be read as parquet files: {remote.reason(error)}."
+        ) from error
+    if not len(rows):
+        raise misuse("probe", "at least one image", Verbatim("an empty data set"))
+    return StreamProbe(rows, valid_text(write(name)), wanted, name.params.get("column"))
+
+
+def _split_of(path: str, root: str) -> str:
+    """The split that a file belongs to: `train-00000-of-00002.parquet`, `train/0000.parquet`."""
+    inside = path.removeprefix(root).strip("/").split("/")
+    stem = re.split(r"[-.]", inside[-1])[0]
+    return inside[-2] if stem.isdecimal() and len(inside) > 1 else stem or "train"
 
 
 def _category(column: str) -> str:

@@ -18,8 +18,7 @@ import numpy as np
 
 from neuronym._core.errors import CorruptImageError, NeuronymError
 from neuronym._core.torchvision_compat import prepare_torchvision
-from neuronym.extraction.loading import Decoded, Header, Loader
-from neuronym.extraction.shards import Collected, Shard, compute
+from neuronym.extraction.shards import Collected, Decoded, Header, Loader, Shard, compute
 from neuronym.inputs.probes.base import Probe
 
 

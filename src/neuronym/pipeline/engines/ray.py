@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from neuronym._core.checks import missing_extra, misuse
 from neuronym._core.errors import NeuronymError
 from neuronym._core.progress import Progress, silent
-from neuronym._core.registry import Name, escape, number, text, whole
+from neuronym._core.registry import Name, number, text, whole
 from neuronym._core.terminal import counted
+from neuronym.atlas.schema import EngineFacts
 from neuronym.extraction.cache import Cache
 from neuronym.extraction.shards import shard_length
 from neuronym.pipeline.engines._pool import Pool
@@ -137,7 +138,7 @@ class Ray(Engine):
         if self.address is None:
             return super().spec
         rest = replace(self, address=None).spec.partition(":")[2]
-        return f"{self.name}://{escape(self.address)}" + (f",{rest}" if rest else "")
+        return f"{self.name}://{self.address}" + (f",{rest}" if rest else "")
 
     @contextmanager
     def start(self, plan: Plan, progress: Progress) -> Iterator[Running]:
@@ -160,14 +161,13 @@ class Ray(Engine):
             )
             pool = _pool(ray, plan, shape, progress)
             stack.callback(pool.close)
-            facts = {"name": self.spec, "workers": shape.workers, "threads": shape.threads}
-            if cards:
-                facts["gpus"] = shape.gpus
+            facts = EngineFacts(name=self.spec, workers=shape.workers, threads=shape.threads)
+            facts.gpus = shape.gpus if cards else None
             running = Running(facts=facts)
 
             def shards(work: Work, tick: Any) -> Iterator[tuple[Shard, int]]:
                 yield from pool.shards(work, tick)
-                facts.update(replaced=pool.replaced, again=pool.again)
+                facts.replaced, facts.again = pool.replaced, pool.again
 
             running.shards = shards
             if progress is not silent:

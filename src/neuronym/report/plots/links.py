@@ -52,8 +52,8 @@ def links(seen: Selection) -> Figure:
     title(
         figure,
         f"Which neurons feed which, {seen.target}",
-        "Wide lines: strong links. Broken lines: not checked by ablation. Refuted links are left "
-        f"out. Labels: {shown(seen.method, 60)}.",
+        "Wide lines: strong links. Broken lines: not checked by ablation. Links that it did not "
+        f"confirm are left out. Labels: {shown(seen.method, 60)}.",
     )
     if edges:
         from matplotlib.lines import Line2D
