@@ -19,6 +19,7 @@ from neuronym.atlas.links import read_links
 from neuronym.atlas.maps import LayerMaps, open_maps
 from neuronym.atlas.notebook import Gallery, atlas_html, gallery
 from neuronym.atlas.schema import MANIFEST, LayerFacts, Manifest, read_manifest
+from neuronym.atlas.statement import shown
 from neuronym.atlas.unit import Unit, unit_name
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class Atlas:
     @functools.cached_property
     def shown(self) -> Manifest:
         """The manifest for whoever reads a page or report: folders of this machine left out."""
-        return self.manifest.shown()
+        return shown(self.manifest)
 
     @property
     def layers(self) -> dict[str, LayerFacts]:

@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 from neuronym._core import storage
 from neuronym._core.errors import NeuronymError
-from neuronym._core.folders import without_folders
 from neuronym._core.former import UNTIL
 from neuronym._core.terminal import counted
 from neuronym.inputs.settings import first_images, of_first_images
@@ -523,14 +522,6 @@ class Manifest(Facts):
     effects: dict[str, EffectFacts] = field(default_factory=dict)
     stages: dict[str, dict[str, int]]
     complete: bool = False
-
-    def shown(self) -> Manifest:
-        """The same with names in place of absolute paths; see `without_folders`."""
-        data = self.to_data()
-        kept = {key: data["target"].pop(key, None) for key in ("class_names", "layers")}
-        data = without_folders(data)
-        data["target"] |= kept
-        return Manifest.read(data)
 
 
 def read_manifest(folder: Path) -> Manifest | None:

@@ -5,6 +5,7 @@ One statement leads, the confidence; the others say what was measured, each what
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from neuronym.analysis.families import STAGE, families_of
@@ -57,8 +58,8 @@ def why_unknown(atlas: Atlas, method: str, place: str | None = None) -> str | No
     if atlas.imported:
         return "Confidence unknown: published labels come without what it is calibrated on."
     return (
-        f"Confidence unknown: {method} was not examined. `neuronym trust {place or atlas.name} "
-        f"--method {method}` does."
+        f"Confidence unknown: {method} was not examined. "
+        f"`neuronym trust {place or shlex.quote(atlas.name)} --method {method}` does."
     )
 
 
