@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 
 from neuronym._core import storage
 from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.folders import without_folders
 from neuronym.atlas.reader import Atlas
 from neuronym.report.plots.base import FIGURES
 from neuronym.web.addresses import Addresses, Asked
@@ -314,7 +315,9 @@ class _Shown:
         except UsageError as error:
             parts = ("a", view.name, "annotate", form.get("layer", ""), form.get("unit", ""))
             asked = self._site.page(parts, form)
-            body = self._site.html(asked, self._at, token=self._token, problem=str(error))
+            body = self._site.html(
+                asked, self._at, token=self._token, problem=without_folders(str(error))
+            )
             return _answer(body, "text/html", status=422)
         except NeuronymError as error:
             return self._message(500, "Not saved", str(error))
@@ -361,7 +364,7 @@ class _Shown:
     ) -> Response:
         asked = request.scope["path"].split("/") if request is not None else []
         known = asked[1:2] == ["a"] and len(asked) > 2 and asked[2] in self._site.views
-        said = Message(title, text, ("a", asked[2]) if known else ())
+        said = Message(title, without_folders(text), ("a", asked[2]) if known else ())
         if as_json:
             return _answer(self._site.json(said), "application/json", status)
         return _answer(self._site.html(said, self._at), "text/html", status)

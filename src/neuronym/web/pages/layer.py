@@ -108,12 +108,12 @@ class LayerPage(Page):
 
 def every(view: View) -> Iterator[tuple[str, ...]]:
     """All layers, in all forms; of large layers all pages, and the map once."""
-    for layer in view.layers:
+    for layer, units in view.paged.items():
         yield (layer,)
         yield (layer, "map")
         yield (layer, "pictures")
         for form in FORMS[:2]:
-            for number in range(2, -(-view.layers[layer]["units"] // LayerPage.at_once) + 1):
+            for number in range(2, -(-len(units) // LayerPage.at_once) + 1):
                 yield layer, form, str(number)
 
 
@@ -133,6 +133,7 @@ def layer(view: View, parts: tuple[str, ...], query: Query) -> LayerPage:
     )
     names = list(view.layers)
     at = names.index(name)
+    before, after = ([n for n in part if n in view.paged] for part in (names[:at], names[at + 1 :]))
     facts = {
         "units": count,
         "labelled": int((~rows["abstained"]).sum()),
@@ -161,8 +162,8 @@ def layer(view: View, parts: tuple[str, ...], query: Query) -> LayerPage:
         tuple(words.most_common(_WORDS)),
         places,
         cloud,
-        names[at - 1] if at else None,
-        names[at + 1] if at + 1 < len(names) else None,
+        before[-1] if before else None,
+        after[0] if after else None,
     )
 
 
@@ -185,9 +186,9 @@ def _part(
     sort = query.get("sort") if query.get("sort") in SORTS else usual
     down = query.get("down", str(int(SORTS[sort]))) == "1"
     labelled = query.get("labelled") == "1"
-    units = np.arange(len(rows))
+    units = np.array(view.paged.get(layer, []), np.int64)
     if labelled:
-        units = units[~rows["abstained"].to_numpy()]
+        units = units[~rows["abstained"].to_numpy()[units]]
     if show:
         classes, text = view.atlas.class_names(layer), fold(show)
         units = units[[_matches(rows["concept"].iat[u], classes, int(u), text) for u in units]]
