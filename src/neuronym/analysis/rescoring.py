@@ -45,6 +45,14 @@ def similarity_of(context: LabelContext, method: str) -> Similarity:
     return found
 
 
+def first_words(context: LabelContext, method: str, layer: str) -> np.ndarray:
+    """The rank-1 label that the atlas has for each unit; None where it has none."""
+    frame = context.atlas.first_labels(layer, method=method, trust=False, abstaining=False)
+    found = np.full(context.units(layer), None, object)
+    found[frame["unit"].to_numpy()] = frame["concept"].to_numpy()
+    return found
+
+
 def best_scores(context: LabelContext, method: str, layer: str) -> Float64[np.ndarray, " unit"]:
     """Every unit's rank-1 score; NaN where it abstains."""
     labels = context.atlas.first_labels(layer, method=method, trust=False, abstaining=False)

@@ -291,9 +291,13 @@ class Sources:
         done = self._extract(self.target_pass)
         return {plan.info.name: done.rows(plan.info.name) for plan in self.plans}
 
+    def encoder_pass(self, encoder: Encoder) -> EncoderPass:
+        """An encoder as it embeds the images of the atlas: on its device, in its precision."""
+        return EncoderPass(encoder, self.cache, **self._how)
+
     def embed_images(self, encoder: Encoder) -> Rows:
         """All images through another encoder, float32 unit vectors `[image, dim]`, cached."""
-        done = self._extract(EncoderPass(encoder, self.cache, **self._how))
+        done = self._extract(self.encoder_pass(encoder))
         return done.rows(IMAGES)
 
     def _extract(self, feed: TargetPass | EncoderPass) -> Extraction:

@@ -210,12 +210,13 @@ def images(unit: Unit, count: int, heat: bool, crop: bool) -> list[Image]:
             if heat:
                 picture = warmed(picture, maps[row.rank - 1], place.window)
             if crop:
-                picture = picture.crop(_pixels(place.crop, picture.size))
+                picture = picture.crop(in_pixels(place.crop, picture.size))
         found.append(picture)
     return found
 
 
-def _pixels(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
+def in_pixels(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """A box of a picture, which is so wide and high, in whole pixels; never empty."""
     wide, high = size
     left, top = int(box[0] * wide), int(box[1] * high)
     right, bottom = round(box[2] * wide), round(box[3] * high)

@@ -31,7 +31,8 @@ def trust(
         typer.Argument(
             metavar="[ANALYSIS]…",
             help="Such as significance, bootstrap:resamples=200; see `neuronym list analyses`. "
-            "Default: all that can examine these labels.",
+            "Default: all that can examine these labels, but spatial, which runs the encoder on "
+            "crops and so takes long.",
             show_default=False,
         ),
     ] = None,
@@ -52,6 +53,8 @@ def trust(
       neuronym trust demo-atlas bootstrap:resamples=200,halves=20
 
       neuronym trust demo-atlas significance --method clip-dissect.rank-reorder
+
+      neuronym trust demo-atlas spatial
     """
     how = {"device": device, "workers": workers, "cache": cache, "overwrite": overwrite}
     run(atlas, analyses or None, method, json, quiet, **how)

@@ -5,9 +5,11 @@ One statement leads, the confidence; the others say what was measured, each what
 
 from __future__ import annotations
 
+import math
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from neuronym._core.terminal import counted
 from neuronym.analysis.families import STAGE, families_of
 from neuronym.atlas import schema
 
@@ -155,5 +157,38 @@ def _chance(row: Mapping[str, Any], about: Any) -> list[str]:
     return [f"{chance} (q = {row['q']:.2g})."]
 
 
-_TELL = {"faithfulness": _held_out, "bootstrap": _stability, "significance": _chance}
+def _spatial(row: Mapping[str, Any], about: Any) -> list[str]:
+    if not _known(row, "gain_low"):
+        return []
+    low, high = math.exp(row["gain_low"]), math.exp(row["gain_high"])
+    where = "is not found to be where"
+    if low > 1:
+        where = "is where"
+    elif high < 1:
+        where = "is elsewhere in the pictures than where"
+    text = (
+        f"What the label says {where} the neuron responds: crops around the peaks make it "
+        f"{_times(row['gain'])} as probable as random crops of the same pictures do (95 % interval "
+        f"{low:.2g} to {high:.2g}) and {_times(row['rest_gain'])} as the rest of them does."
+    )
+    if not _known(row, "iou"):
+        return [text]
+    images = counted(int(row["iou_images"]), "picture")
+    return [
+        text,
+        f"Its map and the label's mask overlap by {row['iou']:.0%} (IoU over {images}; a map of "
+        f"all that the network sees: {row['iou_all']:.0%}).",
+    ]
+
+
+def _times(gain: float) -> str:
+    return f"{math.exp(gain):.2g} times"
+
+
+_TELL = {
+    "faithfulness": _held_out,
+    "bootstrap": _stability,
+    "significance": _chance,
+    "spatial": _spatial,
+}
 ANALYSES = tuple(_TELL)

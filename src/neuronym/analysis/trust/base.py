@@ -32,9 +32,11 @@ class Analysis(Parameterised, abc.ABC):
 
     Attributes:
         after: analyses that it reads, which are run before it where they are not there yet.
+        default: whether it is run where no analysis is named; not those that take long.
     """
 
     after: ClassVar[tuple[str, ...]] = ()
+    default: ClassVar[bool] = True
 
     def check(self, context: LabelContext, method: str) -> None:
         """Refuse at once what could only fail later.

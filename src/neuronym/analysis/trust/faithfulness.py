@@ -16,6 +16,7 @@ from neuronym._core.errors import NeuronymError
 from neuronym._core.numerics.topk import as_array, topk
 from neuronym._core.registry import number, text, whole
 from neuronym.analysis.families import Families, families_of
+from neuronym.analysis.rescoring import first_words
 from neuronym.analysis.trust import explanation_metrics, held_out
 from neuronym.analysis.trust.base import ANALYSES, Analysis, Findings
 from neuronym.analysis.trust.explanation_metrics import METRICS, Metric, Pair, ranks
@@ -95,7 +96,7 @@ class Faithfulness(Analysis):
             warnings.warn(explanation_metrics.warning(metric.name), stacklevel=2)
         words = _Words(context, method, layers)
         labeller = again(context, method)
-        shown = {layer: words.numbers(_shown(context, method, layer)) for layer in layers}
+        shown = {layer: words.numbers(first_words(context, method, layer)) for layer in layers}
         found = {layer: _Halves() for layer in layers}
         rng = np.random.default_rng(self.seed + 1)
         sample = _sample(len(context.words), self.words, rng)
@@ -396,14 +397,6 @@ def _sample(count: int, most: int, rng: np.random.Generator) -> Int64[np.ndarray
     if count <= most:
         return np.arange(count)
     return np.sort(rng.choice(count, most, replace=False))
-
-
-def _shown(context: LabelContext, method: str, layer: str) -> np.ndarray:
-    """The rank-1 label that the atlas has for each unit; None where it has none."""
-    frame = context.atlas.first_labels(layer, method=method, trust=False, abstaining=False)
-    found = np.full(context.units(layer), None, object)
-    found[frame["unit"].to_numpy()] = frame["concept"].to_numpy()
-    return found
 
 
 def _others(

@@ -36,7 +36,7 @@ def analyse(
     Args:
         atlas: a complete one, or its folder.
         analyses: names such as `significance:sets=2000`, or objects. None: all that can examine
-            the method's labels.
+            the method's labels, but those that are run by name only (`Analysis.default`).
         method: a method-id or another name of a method. None: the first one.
         overwrite: make them again.
         progress: display for long work; default: a bar on a terminal, lines elsewhere.
@@ -109,7 +109,7 @@ def _readers(atlas: Atlas, method: str, wanted: Sequence[Analysis]) -> list[Anal
 
 
 def _able(context: LabelContext, method: str) -> tuple[list[Analysis], dict[str, NeuronymError]]:
-    """Those of all analyses that do not refuse the method, and why the others do.
+    """Those of the analyses run by default that do not refuse the method, and why the others do.
 
     Raises:
         UsageError, NeuronymError: all refuse; says why.
@@ -117,6 +117,8 @@ def _able(context: LabelContext, method: str) -> tuple[list[Analysis], dict[str,
     found: list[Analysis] = []
     refusals: dict[str, NeuronymError] = {}
     for analysis in (open_analysis(entry.name) for entry in ANALYSES):
+        if not analysis.default:
+            continue
         try:
             for needed in in_order([analysis]):
                 needed.check(context, method)
