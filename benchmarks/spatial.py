@@ -1,11 +1,12 @@
 """How well the gain of `spatial` tells a unit's own label from that of another unit.
 
-    python -m benchmarks.spatial                  # units that see one colour each, as maps and as tokens
-    python -m benchmarks.spatial ATLAS [LAYER]    # any atlas with maps, made from names
+    python -m benchmarks.spatial                # planted units, as maps and as tokens
+    python -m benchmarks.spatial ATLAS [LAYER]  # any atlas with maps, made from names
 
-Per layer: units, the share with a positive gain and with an interval above 0 for their own labels and
-for labels dealt out anew among the units of the layer (20 deals, on the same pictures), the share of
-pairs in which the own label has the higher gain (AUC), and processor time per unit.
+Per layer: units, the share with a positive gain and with an interval above 0 for their own labels
+and for labels dealt out anew among the units of the layer (20 deals, on the same pictures), the
+share of pairs in which the own label has the higher gain (AUC), and processor time per unit. Planted
+units see one colour each, which is their label.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from neuronym.analysis.rescoring import first_words
 from neuronym.analysis.trust.spatial import Cropped, Scores, Spatial, gains
 from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import open_atlas
+from neuronym.labelling.run import label as add_labels
 
 _DEALS = 20
 
@@ -41,12 +43,13 @@ def main(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         probe = discs.Discs(200, seed=1)
         atlas = discs.dissect(Path(folder), probe)
-        cache = {"cache": f"{folder}/cache", "progress": silent}
-        _layers(LabelContext(atlas, **discs.sources(probe), **cache), list(discs.LAYERS))
+        how = {"cache": f"{folder}/cache", "progress": silent, **discs.sources(probe)}
+        atlas = add_labels(atlas, discs.Turned(), **how)
+        _layers(LabelContext(atlas, **how), list(discs.LAYERS), "turned")
 
 
-def _layers(context: LabelContext, layers: list[str]) -> None:
-    method = context.atlas.method(None)
+def _layers(context: LabelContext, layers: list[str], method: str | None = None) -> None:
+    method = context.atlas.method(method)
     rng = np.random.default_rng(0)
     for layer in layers:
         start, score = time.process_time(), Scores(context, method)
