@@ -5,8 +5,8 @@
 
 Per layer: units, the share with a positive gain and with an interval above 0 for their own labels
 and for labels dealt out anew among the units of the layer (20 deals, on the same pictures), the
-share of pairs in which the own label has the higher gain (AUC), and processor time per unit. Planted
-units see one colour each, which is their label.
+share of pairs in which the own label has the higher gain (AUC), and processor time per unit. Each
+planted unit sees one colour, which is its label.
 """
 
 from __future__ import annotations

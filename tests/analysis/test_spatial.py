@@ -29,6 +29,12 @@ PROBE = discs.Discs()
 TURNED = [discs.Turned(by=by).method_id for by in range(5)]
 
 
+class Noted(ColourEncoder):
+    """One that says that it is a stand-in."""
+
+    note = "colours is a stand-in."
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
     """Right labels and two sets of wrong ones, all examined."""
@@ -183,6 +189,12 @@ def test_sentences_and_refusals(made: Atlas, tmp_path: Path) -> None:
     said = " ".join(statement.evidence(made, TURNED[2], rows))
     assert "is elsewhere in the pictures than where" in said
     assert not statement.evidence(made, "turned", statement.findings(made["maps", 5], "turned"))
+    sketchy = discs.sources(PROBE) | {"encoder": Noted()}
+    copy = open_atlas(shutil.copytree(made.folder, tmp_path / "noted"))
+    how = {"cache": str(made.folder.parent / "cache"), "progress": None, **sketchy}
+    noted = nym.analyse(copy, "spatial:images=2,random=1", method="turned", **how)
+    assert any("colours is a stand-in for CLIP" in said for said in noted.caveats("turned"))
+    assert not any("stand-in" in said for said in made.caveats("turned"))
     without = discs.dissect(tmp_path, PROBE, maps=0, cache=str(made.folder.parent / "cache"))
     with pytest.raises(NeuronymError, match="made with --maps 0"):
         nym.analyse(without, "spatial", **discs.sources(PROBE))

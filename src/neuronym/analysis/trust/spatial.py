@@ -87,13 +87,19 @@ class Spatial(Analysis):
             crop, rest, random = cropped.scores(score, labels)
             found = gains(crop, rest, random)
             columns[layer] = found | overlaps(context, layer, labels, self.images)
-        facts = {
+        facts: dict[str, Any] = {
             "layers_with_maps": able,
             "parts": parts,
             "crops": sizes,
             "logit_scale": score.scale,
             "means": {layer: _means(columns[layer]) for layer in able},
         }
+        if score.encoder.note:
+            facts["caveat"] = (
+                "Whether a label is where its neuron responds is told by an encoder that has to "
+                f"know things in small crops. {score.encoder.name} is a stand-in for CLIP: that it "
+                "finds no gain says little (docs/maps.md)."
+            )
         return Findings(columns, facts)
 
 

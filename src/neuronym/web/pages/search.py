@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pandas as pd
+from PIL import Image as Pillow
 
+from neuronym._core.checks import misuse
 from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
 from neuronym._core.folders import without_folders
 from neuronym._core.words import fold
@@ -47,6 +49,9 @@ class SearchPage(Page):
     exact: bool = False  # `named` is the one neuron of this name
     concept: str | None = None
     picture: str = ""  # by what the neurons that respond to a picture are sorted
+    image: str = ""  # the exemplar whose place was asked for
+    thumb: str | None = None  # its address
+    point: tuple[float, float] | None = None  # the place in it: fractions from its left and top
 
     @property
     def layer_pairs(self) -> list[tuple[str, str]]:
@@ -59,7 +64,8 @@ def search(view: View, parts: tuple[str, ...], query: Query) -> SearchPage:
     """The page of a search: `?q=dog&match=substring&in=labels,images&layers=layer3,layer4`.
 
     `&method=clip-avg`: in the labels of another method than the first; `&abstained=yes`: also
-    neurons whose labels do not beat chance.
+    neurons whose labels do not beat chance. `?image=ID&at=0.31,0.5` in their place: what responds
+    at a place of an image, in fractions from its left and top.
     """
     text = query.get("q", "").strip()[:LONGEST]
     match = query.get("match") or "substring"
@@ -70,6 +76,8 @@ def search(view: View, parts: tuple[str, ...], query: Query) -> SearchPage:
         for layer in ([part] if part in view.layers else filter(None, part.split(",")))
     )
     address = ("a", view.name, "search")
+    if query.get("image"):
+        return at_place(view, query)
     method = query.get("method") or view.methods[0]
     if method not in view.methods:
         raise NotFoundError(f"There are no labels of {method[:80]!r}.")
@@ -113,13 +121,14 @@ def search(view: View, parts: tuple[str, ...], query: Query) -> SearchPage:
     )
 
 
-def by_picture(view: View, content: bytes, by: str) -> SearchPage:
-    """The neurons that respond to a picture.
+def by_picture(view: View, content: bytes, by: str, at: str = "") -> SearchPage:
+    """The neurons that respond to a picture, or at a place of it.
 
     Args:
         view: of the atlas.
         content: of the picture's file.
-        by: `target` or `encoder`; see `Searcher.by_picture`.
+        by: `target` or `encoder`; see `Searcher.by_picture`; `place`: see `Searcher.at`.
+        at: of `place`, in percent from the left and the top, such as `31,50`.
     """
     address = ("a", view.name, "search")
     title, said = f"A picture · {view.title}", f"Neurons of {view.title} that respond to a picture."
@@ -129,20 +138,91 @@ def by_picture(view: View, content: bytes, by: str) -> SearchPage:
             raise CorruptImageError(f"has more than {_PIXELS:,} pixels")
         values = Values.from_data(view.atlas.shown.probe.values or {})
         with _ONE:
-            hits = view.searcher().by_picture(decode(content, values), by=by)
+            picture = decode(content, values)
+            if by == "place":
+                point = _percent(at, picture.size)
+                hits = view.searcher().at(picture, point=point)
+            else:
+                hits = view.searcher().by_picture(picture, by=by)
     except CorruptImageError as error:
         return SearchPage(title, said, address, "", note=f"This picture {error}.")
     except (NeuronymError, UsageError) as error:
         return SearchPage(
             title, said, address, "", note=without_folders(f"This cannot be searched: {error}")
         )
-    column = "deviation" if by == "target" else "likeness"
+    column = {"target": "deviation", "place": "strength"}.get(by, "likeness")
     shown = hits.units.head(_MOST)
     cards = tuple(
         view.card(int(place), **{column: float(value)})
         for place, value in zip(view.units.numbers(shown), shown[column], strict=True)
     )
     return SearchPage(title, said, address, "", found=len(hits.units), units=cards, picture=column)
+
+
+def at_place(view: View, query: Query) -> SearchPage:
+    """The neurons that respond at a place of an exemplar: `?image=ID&at=0.31,0.5`.
+
+    Without scripts a click on the small copy sends its pixel, `&at.x=69&at.y=112`, in its place.
+    """
+    address = ("a", view.name, "search")
+    image = query["image"]
+    if image not in view.atlas.sizes or (thumb := view.thumb(image)) is None:
+        raise NotFoundError("There is no such image.")
+    title = f"A place of {image} · {view.title}"
+    said = f"Neurons of {view.title} that respond at a place of an image."
+    point = _point(view, image, query)
+    shown: dict[str, Any] = {"image": image, "thumb": thumb, "point": point}
+    if point is None:
+        return SearchPage(title, said, address, "", **shown)
+    try:
+        searcher = view.searcher()
+        row = view.atlas.images["image_id"].tolist().index(image)
+        with _ONE:
+            picture = searcher.sources.picture(row)
+            pixel = point[0] * picture.width, point[1] * picture.height
+            hits = searcher.at(picture, point=pixel)
+    except (NeuronymError, UsageError) as error:
+        note = without_folders(f"This cannot be searched: {error}")
+        return SearchPage(title, said, address, "", note=note, **shown)
+    first = hits.units.head(_MOST)
+    cards = tuple(
+        view.card(int(place), strength=float(strength))
+        for place, strength in zip(view.units.numbers(first), first["strength"], strict=True)
+    )
+    found = len(hits.units)
+    return SearchPage(
+        title, said, address, "", found=found, units=cards, picture="strength", **shown
+    )
+
+
+def _percent(at: str, size: tuple[int, int]) -> tuple[float, float]:
+    """A place in pixels, from percent.
+
+    Raises:
+        UsageError: there are not two numbers between 0 and 100.
+    """
+    try:
+        x, y = (float(part) for part in at.split(","))
+    except ValueError:
+        x = y = -1.0
+    if not (0 <= x <= 100 and 0 <= y <= 100):
+        raise misuse("the place", "percent from the left and the top, such as 31,50", at[:40])
+    return x / 100 * size[0], y / 100 * size[1]
+
+
+def _point(view: View, image: str, query: Query) -> tuple[float, float] | None:
+    """The place that was asked for, as fractions of the image; None: none."""
+    try:
+        if "at.x" in query and "at.y" in query:
+            with Pillow.open(view.atlas.thumb(image)) as small:
+                wide, high = small.size
+            x, y = (float(query["at.x"]) + 0.5) / wide, (float(query["at.y"]) + 0.5) / high
+        else:
+            x, y = (float(part) for part in query.get("at", "").split(","))
+    except (ValueError, OSError):
+        return None
+    inside = 0 <= x <= 1 and 0 <= y <= 1
+    return (round(x, 4), round(y, 4)) if inside else None
 
 
 def _found(view: View, hits: Hits, method: str) -> dict[str, Any]:
