@@ -61,6 +61,7 @@ SQL = [block for block in BLOCKS if block.language == "sql"]
 #: Snippets that take what no test has: a part of their text → why they are only compiled.
 NOT_RUN = {
     "evidence/grounded-sam": "the labels of Grounding DINO and SAM",
+    'nym.analyse("demo-atlas", "spatial")': "an encoder by its name",
     "grid.run(cells": "ResNet-50 with CLIP, four times",
     "part=(n, 8)": "eight runs; tests/pipeline/test_merge.py does the same",
     "model.load_state_dict(...)": "a network and weights of the reader's own",
@@ -164,6 +165,7 @@ ONLY_PARSED = {
     "calibrate": "networks of known classes",
     "stability": "minutes",
     "trust demo-atlas confidence": "an atlas of the encoder conse",
+    "trust demo-atlas spatial": "an encoder by its name",
     "trust other-atlas": "an atlas and a calibrator of the reader's own",
     "trust demo-atlas faithfulness": "minutes",
     "label ATLAS --method grounded-sam": "Grounding DINO and SAM",
