@@ -37,7 +37,8 @@ def split(text: str, separator: str, limit: int = -1) -> list[str]:
     >>> split(r"folder:a\+b+synthetic", "+")
     ['folder:a\\+b', 'synthetic']
     """
-    parts, current, i = [], [], 0
+    parts, i = list[str](), 0
+    current: list[str] = []
     while i < len(text):
         if text[i] == "\\" and i + 1 < len(text) and text[i + 1] in _SPECIAL:
             current += text[i : i + 2]
@@ -306,6 +307,7 @@ class Parameterised:
 
     name: ClassVar[str]
     address: ClassVar[str | None] = None
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]  # of every subclass
     _derived: ClassVar[bool] = False
 
     def __init_subclass__(cls, **more: Any) -> None:
@@ -322,7 +324,7 @@ class Parameterised:
         None is accepted where it is the default: it stands for a value that is filled in later.
         """
         hints: dict[str, Any] = {}
-        for entry in dataclasses.fields(self):  # type: ignore[arg-type]
+        for entry in dataclasses.fields(self):
             value = getattr(self, entry.name)
             if value is None and entry.default is None:
                 continue
@@ -395,7 +397,8 @@ def opened(registry: Registry, kind: type[T], given: str | T) -> T:
     name = parse(registry.expand(given), registry.noun)
     if name.kind == OWN:
         return _own(registry.noun, kind, name)
-    return registry[name.kind].make.from_name(name)
+    make: Any = registry[name.kind].make
+    return make.from_name(name)
 
 
 def kept(text: str) -> str:
@@ -435,7 +438,7 @@ def _own(noun: str, kind: type[T], name: Name) -> T:
     if not (isinstance(found, type) and issubclass(found, kind)):
         raise misuse(noun, form, checks.Verbatim(f"{address}, which is none"))
     if inspect.isabstract(found):
-        lacking = ", ".join(sorted(found.__abstractmethods__))
+        lacking = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
         raise misuse(noun, f"have {lacking}", checks.Verbatim(f"{address}, which lacks it"))
     found.address = address
     return found.from_name(Name(address, "", name.params))

@@ -95,7 +95,7 @@ class SmallCopies:
 
 
 def find_groups(
-    probe: Probe, done: Extraction, *, progress: Progress = silent, **how: int
+    probe: Probe, done: Extraction, *, progress: Progress = silent, **how: Any
 ) -> Int64[np.ndarray, " image"]:
     """`groups` of the images of a pass that fed an encoder, and `SmallCopies` aside.
 

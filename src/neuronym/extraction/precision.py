@@ -404,8 +404,8 @@ def _folded(pair: _Pair) -> tuple[Tensor, Tensor]:
     assert pair.norm is not None
     mean, variance, gain, shift, eps = pair.norm
     tensors = (pair.weight, pair.bias, mean, variance, gain, shift)
-    exact = [None if tensor is None else _exact(tensor) for tensor in tensors]
-    weight, bias = fuse_conv_bn_weights(*exact[:4], eps, *exact[4:])  # type: ignore[arg-type]
+    exact: list[Any] = [None if tensor is None else _exact(tensor) for tensor in tensors]
+    weight, bias = fuse_conv_bn_weights(*exact[:4], eps, *exact[4:])  # type: ignore[call-arg]  # six
     layout = torch.channels_last if weight.ndim == 4 else torch.contiguous_format
     # Parameters that require gradients: autocast keeps the half-precision form of no others.
     return (

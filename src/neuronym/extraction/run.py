@@ -165,6 +165,7 @@ def _storable(identity: object) -> bool:
 
 def _enter(probe: Probe, consumers: Sequence[Consumer], shard: Shard, done: Extraction) -> None:
     """Enter a finished shard and its images."""
+    assert isinstance(done.images, ImageTable)
     for consumer in consumers:
         for name, entry in consumer.entries.items():
             done.parts[name].append((entry.path(shard.key), shard.rows))

@@ -69,7 +69,7 @@ class Similarity(Parameterised, abc.ABC):
         super().__init_subclass__(**kwargs)
         if "settle" in vars(cls):
             told(f"{cls.__name__}.", "settle", "with_defaults")
-            cls.with_defaults = vars(cls)["settle"]
+            cls.with_defaults = vars(cls)["settle"]  # type: ignore[method-assign]  # meant
 
     def note(self, images: int) -> str:
         """What a reader of labels from so many images has to know; empty where there is nothing."""
@@ -140,7 +140,7 @@ def open_similarity(spec: str | Similarity) -> Similarity:
     >>> open_similarity("soft-wpmi").with_defaults(images=1000, logit_scale=10).spec
     'soft-wpmi:top_k=10,a=10'
     """
-    return opened(SIMILARITIES, Similarity, spec)
+    return opened(SIMILARITIES, Similarity, spec)  # type: ignore[type-abstract]  # only its classes
 
 
 def name_of(similarity: Similarity) -> str:

@@ -139,7 +139,7 @@ class Sketch(Encoder):
 
     def to(self, device: torch.device | str) -> Sketch:
         """Move the networks and the weights; returns self."""
-        self._target.model.to(device, memory_format=torch.channels_last)
+        self._target.model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own
         self._sentences.to(device)
         self._held = {key: tensor.to(device) for key, tensor in self._held.items()}
         return self

@@ -241,7 +241,7 @@ def first_channels(model: nn.Module, preprocess: Preprocess) -> int | None:
         return None  # nearly always, and then nothing has to run
     found: list[int] = []
 
-    def look(module: nn.Module, inputs: tuple) -> None:
+    def look(module: Any, inputs: tuple) -> None:
         if inputs[0].shape[-3] == preprocess.count:
             found.append(module.in_channels)
         raise _StopError
