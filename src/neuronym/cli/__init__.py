@@ -15,7 +15,7 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):  # a terminal that cannot show ✓ shows a question mark
             stream.reconfigure(errors="replace")
     if not sys.warnoptions:  # -W and PYTHONWARNINGS ask for them as they are
-        warnings.showwarning = _note
+        warnings.showwarning = _note  # type: ignore[assignment]  # it needs three of the arguments
     from neuronym._core.errors import NeuronymError
     from neuronym.cli.app import app
 

@@ -374,8 +374,10 @@ def describe_layers(
             if info.axes.rows > 1 and not _same_features(name, modules, few):
                 none: dict[str, Any] = {"units": None, "prefix_tokens": None, "positions": None}
                 info = replace(info, layout="other", axes=Axes(), note=FOLDED, **none)
-            if info.usable and first is not None and second is not None and info.axes.rows == 1:
-                if not first.agrees(second, info.axes.images):
+            alone = info.usable and info.axes.rows == 1
+            if first is not None and second is not None and alone:
+                steady = first.agrees(second, info.axes.images)
+                if not steady:
                     info = _unsteady(info, first, _call_of(again(), name, call, count))
             one = info if call is None else replace(info, name=f"{name}#{call + 1}", calls=1)
             described.append(one)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from neuronym._core.checks import Verbatim, misuse
 from neuronym._core.devices import resolve_device, resolve_dtype
@@ -97,7 +97,7 @@ class Plan:
     @property
     def units(self) -> int:
         """Units of all chosen layers."""
-        return sum(plan.info.units for plan in self.layers)
+        return sum(plan.info.width for plan in self.layers)
 
     @functools.cached_property
     def note(self) -> str | None:
@@ -165,7 +165,7 @@ class Plan:
                 pretrained=target.pretrained,
                 preprocess=target.preprocess.to_dict(),
                 class_names=list(target.class_names) if target.class_names else None,
-                layers=[plan.to_dict() for plan in self.layers],
+                layers=[cast(schema.LayerFacts, plan.to_dict()) for plan in self.layers],
                 preprocess_origin=target.origin.words,
                 preprocess_assumed=list(target.origin.assumed),
                 note=self.note,
@@ -210,7 +210,7 @@ def plan(
     prepare_torchvision()
     device, dtype = resolve_device(settings.device), resolve_dtype(settings.dtype)
     # The cheap names first: a typo in the last argument should not cost a model download.
-    engine = opened(ENGINES, Engine, settings.engine)
+    engine = opened(ENGINES, Engine, settings.engine)  # type: ignore[type-abstract]  # its classes
     similar = open_similarity(similarity if similarity is not None else settings.similarity)
     values = Values.asked(settings.value_range, settings.bands)
     images = open_probe(

@@ -44,7 +44,7 @@ def write_images(writer: AtlasWriter, done: Extraction) -> None:
                 "--overwrite."
             )
         return
-    count = np.zeros(len(rows), np.int32)
+    count: np.ndarray = np.zeros(len(rows), np.int32)
     if copies is not None:  # counted by the rows of the whole pass, of which `kept` remain
         count = np.bincount(copies.of, minlength=len(copies.images.whole))[done.kept]
     files = [
@@ -136,10 +136,10 @@ def write_units(
     broken = 0
     with progress("highest activating images", len(plan.layers)) as tick:
         for layer in plan.layers:
-            stats = UnitStats(layer.info.units)
+            stats = UnitStats(layer.info.width)
             best = topk(done.rows(layer.info.name), max(exemplars, 1), done.tie, stats=stats)
-            units["layer"] += [layer.info.name] * layer.info.units
-            units["unit"] += range(layer.info.units)
+            units["layer"] += [layer.info.name] * layer.info.width
+            units["unit"] += range(layer.info.width)
             for column, values in _statistics(stats).items():
                 units[column] += values.tolist()
             broken += int(np.count_nonzero(stats.nonfinite))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -247,7 +247,7 @@ def extremes(study: Study, key: str, atlases: dict[str, Atlas], count: int = 4) 
     chosen = ranked(study, key, count)
     figure = new(figsize=(12.5, 1.75 * count + 1.1), layout="constrained", dpi=120)
     images = 4
-    sides = figure.subfigures(1, 2, wspace=0.04)
+    sides: Any = figure.subfigures(1, 2, wspace=0.04)
     for side, rows in zip(sides, chosen, strict=True):
         grid = side.subplots(count, images, squeeze=False)
         for axes in grid.flat:
@@ -313,7 +313,7 @@ def _colour(place: int) -> str:
     return COLOURS[place % len(COLOURS)]
 
 
-def _line(axes: Axes, x: object, rows: pd.DataFrame, place: int, label: str) -> None:
+def _line(axes: Axes, x: Any, rows: pd.DataFrame, place: int, label: str) -> None:
     """Means with their intervals."""
     colour, label = _colour(place), f" {label}"  # labels that start with _ get no legend
     spread = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]

@@ -142,7 +142,8 @@ def snake(p: Pen) -> None:
     for k in range(4, 56, 4):
         width = 0.27 * (1 - (k / 60) ** 3)
         p.oval(
-            *path[k],
+            path[k, 0],
+            path[k, 1],
             width * 0.28,
             width * 0.36,
             p.any("2c2014", "3c2c14", "e8d878"),

@@ -200,15 +200,20 @@ def read(text: str, where: str) -> Calibrator:
     for key in ("name", "kind"):
         if not isinstance(data.get(key), str):
             raise _malformed(where, f"it has no {key}")
+    mean, scale, low, high, coefficients = (tuple(data[key]) for key in _NUMBERS)
     return Calibrator(
         data["name"],
         data["kind"],
         tuple(features),
-        *(tuple(data[key]) for key in _NUMBERS),
+        mean,
+        scale,
+        low,
+        high,
+        coefficients,
         data["intercept"],
         _knots(data.get("knots"), where),
         _entries(data.get("fitted_on"), where),
-        data.get("measures") if isinstance(data.get("measures"), dict) else {},
+        data["measures"] if isinstance(data.get("measures"), dict) else {},
     )
 
 
@@ -261,11 +266,16 @@ def fit(
             odds[outside] = part[0] + z[outside] @ part[1:]
         knots = _never_sure(*monotone(odds, y))
     numbers = (mean, scale, values.min(0), values.max(0), weights[1:])
+    shift, spread, low, high, slopes = (tuple(part.tolist()) for part in numbers)
     return Calibrator(
         name,
         kind,
         tuple(features),
-        *(tuple(part.tolist()) for part in numbers),
+        shift,
+        spread,
+        low,
+        high,
+        slopes,
         float(weights[0]),
         knots,
     )
@@ -389,7 +399,7 @@ def calibrate(
         NeuronymError: the truth of an atlas is not known, or something is missing in it.
     """
     chosen = _check_features(features)
-    how = {"method": method, "match": match, "synonyms": synonyms}
+    how: dict[str, Any] = {"method": method, "match": match, "synonyms": synonyms}
     fitted, tried = (
         [known_units(atlas, truth, chosen, **how, **context) for atlas in group]
         for group in (atlases, tests)
@@ -482,7 +492,7 @@ def known_units(
         "target_fingerprint": manifest.target.fingerprint,
         "probe": _public(manifest.probe.name),
         "probe_fingerprint": manifest.probe.fingerprint,
-        "images": int(manifest.probe.images),
+        "images": int(manifest.probe.images or 0),
         "concepts": _public(manifest.concepts.name),
         "encoder": _public(manifest.encoder.name),
         "method": manifest.methods[chosen].get("method", chosen),
@@ -495,7 +505,7 @@ def known_units(
     return Known(atlas.folder.name, kind_of(chosen), _rows(values, fine), right[fine], about)
 
 
-def _knots(knots: object, where: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+def _knots(knots: Any, where: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     if knots is None:
         return None
     fine = isinstance(knots, list) and len(knots) == 2 and isinstance(knots[0], list) and knots[0]

@@ -46,7 +46,7 @@ def read_answers(
         other = bool(others is not None and atlas and layer and layer not in atlas.layers)
         try:
             answer = _answer(row, None if other else atlas)
-            if other:
+            if other and others is not None:
                 others[answer.layer] = others.get(answer.layer, 0) + 1
             else:
                 answers.append(answer)

@@ -89,9 +89,9 @@ def over(base: Preprocess, said: Mapping[str, Any]) -> Preprocess:
     own, count = new.pop("channels", None), max(many, default=0)
     channels: Channels | None = None if isinstance(own, int) else own
     if isinstance(own, int):
-        channels, count = _order(own), own
+        channels, count = order_of(own), own
     elif channels is None and count not in (0, base.count):
-        channels = _order(count)
+        channels = order_of(count)
     if channels is not None:
         base = with_channels(base, channels, count or base.count)
     for name in ("mean", "std"):
@@ -159,7 +159,7 @@ def _short(values: Sequence[float]) -> Sequence[float]:
     return values[:1] if len(set(values)) == 1 else values
 
 
-def _order(count: int) -> Channels:
+def order_of(count: int) -> Channels:
     orders: dict[int, Channels] = {1: "grey", 3: "rgb"}
     return orders.get(count, "bands")
 

@@ -136,14 +136,14 @@ def by_picture(view: View, content: bytes, by: str) -> SearchPage:
     column = "deviation" if by == "target" else "likeness"
     shown = hits.units.head(_MOST)
     cards = tuple(
-        view.card(int(place), **{column: float(value)})
+        view.card(int(place), None, **{column: float(value)})
         for place, value in zip(view.units.numbers(shown), shown[column], strict=True)
     )
     return SearchPage(title, said, address, "", found=len(hits.units), units=cards, picture=column)
 
 
 def _found(view: View, hits: Hits, method: str) -> dict[str, Any]:
-    numbers = view.units.numbers(hits.units.head(_MOST)) if len(hits.units) else []
+    numbers: Any = view.units.numbers(hits.units.head(_MOST)) if len(hits.units) else []
     cards = tuple(
         view.card(
             int(place),
