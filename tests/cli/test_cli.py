@@ -194,7 +194,7 @@ def test_list_and_doctor_and_cache(place: Path) -> None:
     assert found["torchvision_works"] is True
     assert "Nothing is wrong" in neuronym("doctor", cwd=place).out
     stored = json.loads(neuronym("cache", "list", "--json", cwd=place).out)["stored"]
-    assert {s["kind"] for s in stored} == {"activations", "embeddings", "images", "texts"}
+    assert {s["kind"] for s in stored} == {"activations", "embeddings", "images", "maps", "texts"}
     assert "efficientnet-lite0 _fc" in neuronym("cache", "list", cwd=place).out
     assert "Would remove" in neuronym("cache", "prune", "--dry-run", cwd=place).out
 

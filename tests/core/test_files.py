@@ -176,6 +176,9 @@ def test_cache_list_and_prune(tmp_path: Path) -> None:
         entry.write("k", {"values": np.ones((25, 10), np.float32)}, {})
         note = entry.folder / "about.json"
         os.utime(note, (note.stat().st_mtime - age * 86400 * 10,) * 2)
+    assert cache.prune(dry_run=True) == []  # in use
+    del cache, entry
+    cache = Cache(tmp_path)
     assert [s.about["weights"] for s in cache.list()] == ["a", "b", "c"]
     assert len(cache.prune(dry_run=True)) == 3
     assert [s.about["weights"] for s in cache.prune(older_than_days=15)] == ["c"]

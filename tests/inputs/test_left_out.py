@@ -162,7 +162,10 @@ def test_splits_and_streams_given_in_python() -> None:
     with pytest.raises(UsageError, match=r"a DatasetDict of train, test. Give .* data\['train'\]"):
         open_probe(both)
     stream = data.to_iterable_dataset()
-    with pytest.raises(UsageError, match="got an IterableDataset, which is read as a stream. Take"):
+    with pytest.raises(
+        UsageError,
+        match="got an IterableDataset, which is read as a stream. Give its name with stream=yes",
+    ):
         open_probe(stream)
     taken = datasets.Dataset.from_list(list(stream.take(2)), features=stream.features)
     assert len(open_probe(taken)) == 2  # what the sentence says works

@@ -136,10 +136,11 @@ class Atlas:
             for column, wanted in (("layer", layer), ("unit", unit)):
                 if layer is not None and wanted is not None:
                     found = found.filter(pc.equal(found[column], wanted))
+            lists = pa.types.is_list if file == "images.parquet" else pa.types.is_null
             # Lists stay as they lie in the file: as objects they take ten times more.
             return found.to_pandas(
                 use_threads=False,
-                types_mapper=lambda kind: pd.ArrowDtype(kind) if pa.types.is_list(kind) else None,
+                types_mapper=lambda kind: pd.ArrowDtype(kind) if lists(kind) else None,
             )
         except PermissionError as error:
             raise storage.cannot_read(path, error) from error

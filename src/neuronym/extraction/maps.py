@@ -54,7 +54,8 @@ def shrunk(maps: torch.Tensor) -> torch.Tensor:
     down, across = (
         _areas(length, count).to(maps) for length, count in zip(grid, small, strict=True)
     )
-    return down @ maps @ across.T
+    with torch.autocast(maps.device.type, enabled=False):  # a pass in half precision may be running
+        return down @ maps @ across.T
 
 
 def _areas(length: int, count: int) -> torch.Tensor:

@@ -116,8 +116,12 @@ def resolve_layers(model: Any, patterns: str | Iterable[str]) -> list[str]:
     network, title = (model, "") if isinstance(model, nn.Module) else (model.model, model.name)
     wanted = [patterns] if isinstance(patterns, str) else list(patterns)
     every = Layers(network)
-    parts = [[text] if text in every else str(text).split(",") for text in wanted]
-    wanted = [part.strip() for texts in parts for part in texts if part.strip()]
+    wanted = [
+        part
+        for text in wanted
+        for part in ([text] if text in every else map(str.strip, str(text).split(",")))
+        if part
+    ]
     if not wanted:
         given = patterns if isinstance(patterns, str) else ",".join(map(str, patterns))
         raise misuse("layers", "name at least one layer", given, "Or leave it out altogether.")

@@ -60,8 +60,9 @@ def notes(effects: Effects) -> list[str]:
     half = "half of the images" if effects.how.mode == "steer" else "half of the exemplars"
     found = [
         meaning(effects),
-        f"Outputs are chosen on {half} and measured on the other half; at most {ABSENT:.0%} of the "
-        "effects reported are absent, and of the intervals as many miss.",
+        f"Outputs are chosen on {half} and measured on the other half. In simulations at most "
+        f"{ABSENT:.0%} of the effects reported were absent, but more where differences are very "
+        "skewed (docs/effect.md).",
     ]
     silent = effects.units[effects.units["reason"].notna()]
     for reason, rows in silent.groupby("reason", sort=False):

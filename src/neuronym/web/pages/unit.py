@@ -228,7 +228,8 @@ def _path(ring: np.ndarray) -> str:
     points = np.rint(ring).astype(int)
     steps = np.diff(points, axis=0)[:-1]
     moved = steps[np.any(steps != 0, axis=1)].tolist()
-    return f"M{points[0, 0]} {points[0, 1]}l" + " ".join(f"{x} {y}" for x, y in moved) + "z"
+    line = "l" + " ".join(f"{x} {y}" for x, y in moved) if moved else ""
+    return f"M{points[0, 0]} {points[0, 1]}{line}z"
 
 
 def read(view: View, parts: tuple[str, ...]) -> tuple[str, int]:
