@@ -200,20 +200,16 @@ def read(text: str, where: str) -> Calibrator:
     for key in ("name", "kind"):
         if not isinstance(data.get(key), str):
             raise _malformed(where, f"it has no {key}")
-    mean, scale, low, high, coefficients = (tuple(data[key]) for key in _NUMBERS)
+    numbers: dict[str, Any] = {key: tuple(data[key]) for key in _NUMBERS}
     return Calibrator(
         data["name"],
         data["kind"],
         tuple(features),
-        mean,
-        scale,
-        low,
-        high,
-        coefficients,
-        data["intercept"],
-        _knots(data.get("knots"), where),
-        _entries(data.get("fitted_on"), where),
-        data["measures"] if isinstance(data.get("measures"), dict) else {},
+        **numbers,
+        intercept=data["intercept"],
+        knots=_knots(data.get("knots"), where),
+        fitted_on=_entries(data.get("fitted_on"), where),
+        measures=data["measures"] if isinstance(data.get("measures"), dict) else {},
     )
 
 
@@ -265,20 +261,10 @@ def fit(
             part = _logistic(z[inside], y[inside])
             odds[outside] = part[0] + z[outside] @ part[1:]
         knots = _never_sure(*monotone(odds, y))
-    numbers = (mean, scale, values.min(0), values.max(0), weights[1:])
-    shift, spread, low, high, slopes = (tuple(part.tolist()) for part in numbers)
-    return Calibrator(
-        name,
-        kind,
-        tuple(features),
-        shift,
-        spread,
-        low,
-        high,
-        slopes,
-        float(weights[0]),
-        knots,
-    )
+    found = zip(_NUMBERS, (mean, scale, values.min(0), values.max(0), weights[1:]), strict=True)
+    numbers: dict[str, Any] = {key: tuple(part.tolist()) for key, part in found}
+    features = tuple(features)
+    return Calibrator(name, kind, features, **numbers, intercept=float(weights[0]), knots=knots)
 
 
 def monotone(
