@@ -12,7 +12,7 @@ import typing
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 from neuronym._core import checks
 from neuronym._core.checks import misuse, nearest
@@ -382,21 +382,24 @@ class Parameterised:
 T = TypeVar("T", bound=Parameterised)
 
 
-def opened(registry: Registry, kind: type[T], given: str | T) -> T:
+def opened(registry: Registry, kind: Callable[..., T], given: str | T) -> T:
     """What a name with parameters stands for, or what is given if it is of that kind already.
+
+    `kind` is a class; type checkers would not take one with abstract methods as a `type[T]`.
 
     Raises:
         UsageError: no such entry, no such parameter, or a value that does not fit.
         NeuronymError: a module of one's own cannot be imported.
     """
-    if isinstance(given, kind):
+    own = cast(type[T], kind)
+    if isinstance(given, own):
         return given
     if not isinstance(given, str):
-        article = "an" if kind.__name__[0] in "AEIOU" else "a"
-        raise checks.misuse(registry.noun, f"a name or {article} {kind.__name__}", given)
+        article = "an" if own.__name__[0] in "AEIOU" else "a"
+        raise checks.misuse(registry.noun, f"a name or {article} {own.__name__}", given)
     name = parse(registry.expand(given), registry.noun)
     if name.kind == OWN:
-        return _own(registry.noun, kind, name)
+        return _own(registry.noun, own, name)
     make: Any = registry[name.kind].make
     return make.from_name(name)
 

@@ -46,7 +46,7 @@ class View(LabelContext):
         self._whole, self._more = whole, more or ((), None)
         self._activated = rows if permuted is None else permuted
         self.atlas, self.progress = whole.atlas, progress
-        self.sources = _ViewSources(whole.sources, rows)  # type: ignore[assignment]
+        self.sources = _ViewSources(whole.sources, rows)  # type: ignore[assignment]  # all that is used
 
     @functools.cached_property
     def images(self) -> pd.DataFrame:

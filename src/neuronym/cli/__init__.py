@@ -7,6 +7,7 @@ import os
 import site
 import sys
 import warnings
+from typing import Any
 
 
 def main() -> None:
@@ -91,7 +92,8 @@ def _click_error(error: Exception) -> None:
         raise error
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "neuronym"
-    message = error.format_message()  # type: ignore[attr-defined]
+    click: Any = error
+    message = click.format_message()
     if message:
         _say(f"error: {message}\nSee `{command} --help`.")
     sys.exit(getattr(error, "exit_code", 2))

@@ -200,7 +200,8 @@ def from_settings(settings: type, positional: str) -> Callable[[Callable], Calla
             for p in own.values()
             if p.name != "given"
         ]
-        wrapper.__signature__ = inspect.Signature([*made.values(), *rest])  # type: ignore[attr-defined]
+        signature = inspect.Signature([*made.values(), *rest])
+        wrapper.__signature__ = signature  # type: ignore[attr-defined]  # inspect reads it
         wrapper.__annotations__ = {p.name: p.annotation for p in [*made.values(), *rest]}
         wrapper.__doc__, wrapper.__name__ = command.__doc__, command.__name__
         return wrapper

@@ -232,7 +232,7 @@ def _exchanged(output: Any, old: Tensor | None, new: Tensor) -> Any:
     """A module's output with one tensor in the place of another, wherever that stands."""
     if output is old:
         return new
-    if not _has(output, old):  # type: ignore[arg-type]
+    if old is None or not _has(output, old):
         return output
     if isinstance(output, Mapping):
         again: Any = copy.copy(output)

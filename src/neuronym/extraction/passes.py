@@ -563,11 +563,11 @@ def default_layers(infos: Sequence[LayerInfo]) -> list[LayerInfo]:
     # Where one module ends another (layer4 ends layer4.2), the outer one is the stage, unless it
     # spans several resolutions (features ends features.7).
     whole = [i for i in made if all(c.grid in (None, i.grid) for c in children[i.name])]
-    last: dict[tuple, LayerInfo] = {}
+    last: dict[tuple | None, LayerInfo] = {}
     for info in whole if len({i.grid for i in whole}) > 1 else stages:
-        before = last.pop(info.grid, None)  # type: ignore[arg-type]
+        before = last.pop(info.grid, None)
         inner = before is not None and info.name.startswith(f"{before.name}.")
-        last[info.grid] = before if inner and before is not None else info  # type: ignore[index]
+        last[info.grid] = before if inner and before is not None else info
     order = {info.name: place for place, info in enumerate(infos)}
     chosen = sorted(last.values(), key=lambda info: order[info.name])[-_STAGES:]
     blocks = _blocks(stages)

@@ -125,4 +125,4 @@ def open_labeller(spec: str | Labeller) -> Labeller:
         kind, dot, rest = spec.partition(".")
         if dot and kind in LABELLERS:
             spec = f"{kind}:{rest}"
-    return opened(LABELLERS, Labeller, spec)  # type: ignore[type-abstract]  # only its classes
+    return opened(LABELLERS, Labeller, spec)

@@ -210,7 +210,7 @@ def plan(
     prepare_torchvision()
     device, dtype = resolve_device(settings.device), resolve_dtype(settings.dtype)
     # The cheap names first: a typo in the last argument should not cost a model download.
-    engine = opened(ENGINES, Engine, settings.engine)  # type: ignore[type-abstract]  # its classes
+    engine = opened(ENGINES, Engine, settings.engine)
     similar = open_similarity(similarity if similarity is not None else settings.similarity)
     values = Values.asked(settings.value_range, settings.bands)
     images = open_probe(

@@ -280,10 +280,10 @@ def ranked(study: Study, key: str, count: int) -> tuple[pd.DataFrame, pd.DataFra
     return most.drop_duplicates("label").head(count), least.drop_duplicates("label").head(count)
 
 
-def _thumb(axes: Axes, atlas: Atlas, row: object, place: int) -> None:
+def _thumb(axes: Axes, atlas: Atlas, row: Any, place: int) -> None:
     from PIL import Image
 
-    shown = atlas.exemplars(row.layer, row.unit)  # type: ignore[attr-defined]
+    shown = atlas.exemplars(row.layer, row.unit)
     path = atlas.thumb(shown["image_id"].iloc[place]) if place < len(shown) else None
     if path is None:
         axes.text(0.5, 0.5, "no image", ha="center", va="center", color=PALE, fontsize=8)

@@ -140,7 +140,7 @@ def open_similarity(spec: str | Similarity) -> Similarity:
     >>> open_similarity("soft-wpmi").with_defaults(images=1000, logit_scale=10).spec
     'soft-wpmi:top_k=10,a=10'
     """
-    return opened(SIMILARITIES, Similarity, spec)  # type: ignore[type-abstract]  # only its classes
+    return opened(SIMILARITIES, Similarity, spec)
 
 
 def name_of(similarity: Similarity) -> str:

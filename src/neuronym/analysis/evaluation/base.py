@@ -110,7 +110,7 @@ def open_table(spec: str | StudyTable) -> StudyTable:
     Raises:
         UsageError: no such table, no such parameter, or a value that does not fit.
     """
-    return opened(TABLES, StudyTable, spec)  # type: ignore[type-abstract]  # only its classes
+    return opened(TABLES, StudyTable, spec)
 
 
 def open_context(

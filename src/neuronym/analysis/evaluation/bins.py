@@ -79,7 +79,7 @@ class Bins(StudyTable):
         super().__post_init__()
         edges = [self.high, self.medium, self.low]
         given = [edge for edge in edges if edge is not None]
-        if given and (len(given) < 3 or not edges[0] > edges[1] > edges[2]):  # type: ignore[operator]
+        if given and (len(given) < 3 or not given[0] > given[1] > given[2]):
             raise misuse(
                 "bins",
                 "have three edges, high > medium > low",
@@ -141,8 +141,8 @@ class Bins(StudyTable):
             frame = frame.merge(found[["layer", "unit", "p", "reason"]], "left", ["layer", "unit"])
             p = frame["p"].to_numpy(float)
             frame["beats"] = np.where(np.isnan(scores), 0.0, frame["reason"].isna())
-        if self.high is not None:
-            frame["bin"] = binned(scores, (self.high, self.medium, self.low))  # type: ignore[arg-type]
+        if self.high is not None and self.medium is not None and self.low is not None:
+            frame["bin"] = binned(scores, (self.high, self.medium, self.low))
             return "edges", frame
         if as_in_the_study(atlas, method):
             frame["bin"] = binned(scores, STUDY)

@@ -406,7 +406,7 @@ class _Linear(fx.Interpreter):
             raise _not_linear(name or str(n.target))
         if n.op == "call_method":
             return getattr(args[0], name)(*args[1:], **kwargs)
-        return (function or n.target)(*args, **kwargs)  # type: ignore[operator]
+        return cast(Callable[..., Any], function or n.target)(*args, **kwargs)
 
     def _check_scaling(self, n: fx.Node, divided: bool) -> None:
         """Refuse a product or quotient of things that both depend on the image."""

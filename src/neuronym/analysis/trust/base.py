@@ -68,4 +68,4 @@ def open_analysis(spec: str | Analysis) -> Analysis:
     Raises:
         UsageError: no such analysis, no such parameter, or a value that does not fit.
     """
-    return opened(ANALYSES, Analysis, spec)  # type: ignore[type-abstract]  # only its classes
+    return opened(ANALYSES, Analysis, spec)

@@ -263,8 +263,8 @@ def fit(
         knots = _never_sure(*monotone(odds, y))
     found = zip(_NUMBERS, (mean, scale, values.min(0), values.max(0), weights[1:]), strict=True)
     numbers: dict[str, Any] = {key: tuple(part.tolist()) for key, part in found}
-    features = tuple(features)
-    return Calibrator(name, kind, features, **numbers, intercept=float(weights[0]), knots=knots)
+    names, first = tuple(features), float(weights[0])
+    return Calibrator(name, kind, names, **numbers, intercept=first, knots=knots)
 
 
 def monotone(

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from neuronym._core.checks import Verbatim, misuse, nearest
 from neuronym._core.errors import NeuronymError, UsageError
@@ -140,7 +141,8 @@ def _answer(row: dict[str, str], atlas: Atlas | None) -> Answer:
         raise misuse("status", "given where there is no label", "")
     if not (unit.isascii() and unit.isdigit()):  # int() also takes 1_0 and digits of other scripts
         raise misuse("unit", "a whole number of at least 0", unit)
-    answer = Answer(row["layer"], unit, status, label, row["annotator"], row["time"])  # type: ignore[arg-type]
+    number: Any = unit  # which Answer reads
+    answer = Answer(row["layer"], number, status, label, row["annotator"], row["time"])
     if atlas is not None:
         atlas.check_unit(answer.layer, answer.unit)
     return answer

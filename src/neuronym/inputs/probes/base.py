@@ -206,7 +206,7 @@ class _Ids(Sequence[str]):
     def __len__(self) -> int:
         return len(self._probe)
 
-    def __getitem__(self, index: int) -> str:  # type: ignore[override]
+    def __getitem__(self, index: int) -> str:  # type: ignore[override]  # there are no slices
         if not 0 <= index < len(self._probe):
             raise IndexError(index)
         return self._probe.image_id(int(index))

@@ -110,6 +110,7 @@ def _tally(
     kept = rank < count
     shape = (len(rows), min(count, width))
     out = np.full(shape, -1), np.full(shape, np.nan, np.float32), np.zeros(shape, np.int32)
-    for target, values in zip(out, (concept, scores[order], supporters[order]), strict=True):
+    columns: tuple[np.ndarray, ...] = (concept, scores[order], supporters[order])
+    for target, values in zip(out, columns, strict=True):
         target[owner[kept], rank[kept]] = values[kept]
     return out
