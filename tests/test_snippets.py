@@ -62,6 +62,7 @@ SQL = [block for block in BLOCKS if block.language == "sql"]
 NOT_RUN = {
     "evidence/grounded-sam": "the labels of Grounding DINO and SAM",
     "grid.run(cells": "ResNet-50 with CLIP, four times",
+    "part=(n, 8)": "eight runs; tests/pipeline/test_merge.py does the same",
     "model.load_state_dict(...)": "a network and weights of the reader's own",
 }
 
@@ -159,6 +160,7 @@ ONLY_PARSED = {
     "annotate": "it serves until it is stopped",
     "doctor": "it speaks of the machine",
     "grid": "its file is that of a study",
+    "merge": "the parts that eight tasks make",
     "calibrate": "networks of known classes",
     "stability": "minutes",
     "trust demo-atlas confidence": "an atlas of the encoder conse",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from neuronym.interchange.base import FORMATS, Format
     from neuronym.labelling.base import LABELLERS, Labeller, Labels, LayerLabels
     from neuronym.labelling.run import label
+    from neuronym.pipeline.merge import merge
     from neuronym.pipeline.run import dissect
     from neuronym.similarity.base import SIMILARITIES, Similarity
 
@@ -43,6 +44,7 @@ _HOMES = {
     "UsageError": "neuronym._core.errors",
     "dissect": "neuronym.pipeline.run",
     "label": "neuronym.labelling.run",
+    "merge": "neuronym.pipeline.merge",
     "analyse": "neuronym.analysis.trust.run",
     "compare": "neuronym.analysis.comparison",
     "LabelContext": "neuronym.atlas.context",
@@ -110,6 +112,7 @@ __all__ = [
     "dissect",
     "label",
     "link",
+    "merge",
     "open",
     "record",
 ]

@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 from scipy.stats import binomtest
 
+from latex import Latex
 from neuronym._core.errors import UsageError
 from neuronym._core.intervals import wilson
 from neuronym._core.tables import (
     FORMATS,
+    LONG,
     Column,
     Table,
     as_text,
@@ -98,18 +100,50 @@ def test_markdown_escapes_and_makes_totals_bold() -> None:
     assert r"\~\~5\~\~ \&lt;" in as_text([replace(TABLE, title="~~5~~ &lt;")], "markdown")
 
 
-def test_latex_escapes() -> None:
+UGLY = r"\a{b}$5%#_~^&<x>|≥≤×…α → [0, 1] -- \\ \end{table} é 字"
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind"),
+    [(1, "tabular"), (LONG - 1, "tabular"), (LONG, "longtable"), (130, "longtable")],
+)
+def test_latex_is_read_back(rows: int, kind: str) -> None:
+    given = [{"layer": f"l_{n}", "units": n, "share": n / rows, "mean": -n} for n in range(rows)]
+    given[0] |= {"layer": UGLY, "low": 0.0, "high": 1.0}
+    table = replace(TABLE, rows=tuple(given), totals=1)
+    made = Latex(as_text([table], "latex"))
+    assert made.kind == kind
+    assert made.sides == "lrrr"
+    assert made.caption == TABLE.title
+    assert made.heads == [[column.title for column in TABLE.columns]]
+    assert made.rows == [
+        [cell.replace("–", "--").replace("-", "-") for cell in cells] for cells in table.texts
+    ]
+    assert made.after == ([rows - 1] if rows > 1 else [])
+    assert made.notes.endswith(" ".join(TABLE.notes))
+    assert r"\label{tab:some-table}" in as_text([table], "latex")
+
+
+def test_a_reader_of_latex_finds_mistakes() -> None:
     text = as_text([TABLE], "latex")
-    rows = [line for line in text.splitlines() if line.endswith(r"\\")]
-    assert len(rows) == 4
-    assert rows[1] == r"l\_1$|$$<$b$>$ & 1,234 & 25.0 [20.0, 50.0] & -0.500 \\"
-    assert text.count(r"\midrule") == 2
-    assert r"\caption{Units of a\_b \& c\%}" in text
-    assert r"Note of 5 \$ \& more\_" in text
-    assert r"Scores $\geq$ 0.3." in text
-    bare = re.sub(r"\\[&%$#_{}]|\\begin\{tabular\}\{lrrr\}", "", text)
-    assert bare.count("{") == bare.count("}")
-    assert all(line.count(" & ") == 3 for line in rows)
+    for wrong in (
+        (r"1,234 &", "1,234"),
+        (r"l\_1", "l_1"),
+        (r"\end{tabular}", ""),
+        ("{lrrr}", "{lrr}"),
+    ):
+        with pytest.raises((AssertionError, IndexError)):
+            Latex(text.replace(*wrong))
+
+
+def test_columns_are_chosen_by_name_or_heading() -> None:
+    made = TABLE.only(["mean", "Top-1", "layer"])
+    assert made.names == ["mean", "share", "low", "high", "layer"]
+    assert made.texts[0] == ["-0.500", "25.0 [20.0, 50.0]", "l_1|<b>"]
+    with pytest.raises(
+        UsageError, match=r"some of layer, units, share, mean, got 'meen'. Nearest: mean"
+    ):
+        TABLE.only(["layer", "meen"])
 
 
 class _Cells(HTMLParser):

@@ -232,6 +232,14 @@ def test_patterns(patterns, expected):
     assert resolve_layers(net(), patterns) == expected
 
 
+def test_names_may_hold_what_patterns_do():
+    names = ["last ", " first", "a,b", "st*r", "star"]
+    model = nn.Sequential(OrderedDict((name, nn.ReLU()) for name in names))
+    for name in names:
+        assert resolve_layers(model, name) == [name]
+    assert resolve_layers(model, names[:3]) == names[:3]
+
+
 def test_two_stars_find_everything_that_can_run():
     found = resolve_layers(net(), "**")
     assert len(found) == len(set(found)) == 10

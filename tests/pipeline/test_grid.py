@@ -170,7 +170,7 @@ def test_more_similarities_are_added_and_other_settings_refused(
     place: Path, colours, monkeypatch
 ) -> None:
     fixed = dict(grid.read(place / "grid.toml")[0].settings.to_dict())
-    for name in ("out", "probe", "similarity"):
+    for name in ("out", "part", "probe", "similarity"):
         del fixed[name]
     axes = {"probe": [f"folder:{place}/photos"], "similarity": ["wpmi", "cos", "soft-wpmi"]}
     cells = grid.expand(fixed, axes)

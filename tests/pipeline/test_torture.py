@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import neuronym as nym
@@ -138,3 +139,32 @@ def test_ctrl_c_answers_at_once(tmp_path: Path) -> None:
     assert b"run the same command again to go on" in err
     assert b"Traceback" not in err
     print(f"stopped after {time.monotonic() - start:.2f} s")
+
+
+def test_eight_processes_and_a_merge_are_one_run(tmp_path: Path) -> None:
+    """The recipe of docs/scaling.md: eight tasks with a cache of their own each, then merge."""
+    command = [*COMMAND, "--probe", "synthetic:images=160", "--keep", "topk", "--no-trust"]
+    whole_run = [*command, "--out", "whole"]
+    subprocess.run(whole_run, cwd=tmp_path, env=environment(tmp_path), check=True)
+    tasks = [
+        subprocess.Popen(
+            [*command, "--part", f"{n}/8", "--out", f"parts/{n}"],
+            cwd=tmp_path,
+            env=environment(tmp_path / f"task-{n}"),
+        )
+        for n in range(1, 9)
+    ]
+    assert [task.wait(timeout=600) for task in tasks] == [0] * 8
+    merging = [sys.executable, "-m", "neuronym", "merge", *(f"parts/{n}" for n in range(8, 0, -1))]
+    more = ["--out", "merged", "--no-trust", "--quiet"]
+    subprocess.run([*merging, *more], cwd=tmp_path, env=environment(tmp_path), check=True)
+    whole, merged = (nym.open(tmp_path / name) for name in ("whole", "merged"))
+    for table in ("images", "copies", "units"):
+        one, other = getattr(whole, table), getattr(merged, table)
+        pd.testing.assert_frame_equal(one, other, check_exact=False, rtol=1e-5, atol=1e-5)
+    one, other = whole.labels(trust=False), merged.labels(trust=False)
+    np.testing.assert_allclose(one["score"], other["score"], atol=1e-5)
+    # Labels may change places where their scores are one to 1e-5, and nowhere else.
+    moved = one["concept"].fillna("") != other["concept"].fillna("")
+    gaps = one.groupby(["layer", "unit"])["score"].diff(-1).abs().fillna(0)
+    assert (gaps[moved].clip(upper=gaps.shift(1)[moved]) < 2e-5).all()

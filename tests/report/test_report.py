@@ -170,9 +170,9 @@ def test_what_was_not_run(tmp_path: Path) -> None:
     made = compose.build(select(atlas, sources={"encoder": ColourEncoder()}))
     (commands,) = [b for b in made.sections[-1].blocks if isinstance(b, Commands)]
     lines = [command for _what, command in commands.items]
-    assert f"neuronym trust {atlas.folder} significance" in lines
-    assert f"neuronym report {atlas.folder} --truth FILE.csv" in lines
-    assert f"neuronym stability {atlas.folder}" in lines
+    assert "neuronym trust atlas significance" in lines
+    assert "neuronym report atlas --truth FILE.csv" in lines
+    assert "neuronym stability atlas" in lines
     assert made.lead[1].startswith("Confidence unknown")
     assert "beat chance" not in " ".join(made.lead)
     assert "truth" not in [part.name for part in made.sections]

@@ -25,7 +25,7 @@ from neuronym.labelling.base import Labeller, Labels, LayerLabels
 from neuronym.web.addresses import Addresses, FileAddresses, segment
 from neuronym.web.export import export_site
 from neuronym.web.pages.base import kinds
-from neuronym.web.pages.layer import principal
+from neuronym.web.pages.layer import LayerPage, principal
 from neuronym.web.server import application
 from neuronym.web.site import Site
 from neuronym.web.view import View
@@ -132,7 +132,7 @@ def client(atlas: Atlas) -> Iterator[TestClient]:
 class Reader(HTMLParser):
     """Collects what a browser would act on, and complains of open elements."""
 
-    VOID: ClassVar = {"meta", "link", "img", "input", "br", "rect", "circle", "hr"}
+    VOID: ClassVar = {"meta", "link", "img", "input", "br", "rect", "circle", "path", "hr"}
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -271,6 +271,58 @@ def test_what_is_missing_is_not_shown_as_nan(atlas: Atlas, client: TestClient) -
     row = dead.iloc[0]
     card = client.get(f"/a/an-atlas-1/layer/{segment(row['layer'])}.json").json()["units"]
     assert card[row["unit"]]["concept"] is None
+
+
+def test_a_large_layer_comes_in_pages(
+    atlas: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sorted and filtered over all its neurons, not over those of a page; also as files."""
+    monkeypatch.setattr(LayerPage, "at_once", 3)
+    layer = f"inside.{LAYER}.detect"
+    base = f"/a/an-atlas-1/layer/{segment(layer)}"
+    client = TestClient(application([atlas]))
+    first = atlas.first_labels(layer)
+
+    def units(query: str, form: str = "") -> list[int]:
+        check(client.get(f"{base}{form}?{query}").text)
+        return [card["unit"] for card in client.get(f"{base}{form}.json?{query}").json()["units"]]
+
+    assert [units(f"page={n}") for n in (1, 2, 3)] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert [units(f"down=1&page={n}", "/pictures") for n in (1, 3)] == [[6, 5, 4], [0]]
+    ranked = first.sort_values("score", ascending=False, kind="stable")["unit"].tolist()
+    assert units("sort=score") + units("sort=score&page=2") + units("sort=score&page=3") == ranked
+    words = first.dropna(subset="concept").sort_values("concept", kind="stable")["unit"].tolist()
+    assert units("sort=label", "/map") == words[:3]
+    wanted = first[first["concept"].eq("purple") | first["unit"].eq(5)]["unit"].tolist()
+    assert units("show=PURPLE") == [u for u in wanted if u != 5]
+    assert units("show=5") == [5]
+    assert not units("labelled=1&show=5")  # the dead unit
+    assert units("show=%3Cb%3E%22%27") == []
+    text = client.get(base, params={"sort": "score", "show": "e"}).text
+    assert [unquote(link) for link in check(text).links if "page=2" in link] == [
+        f"{base}?page=2&sort=score&show=e"
+    ] * 4  # its number and "next", above and below
+    assert 'aria-sort="descending"' in text
+    drawn = client.get(f"{base}/map?page=2").text
+    assert drawn.count("<circle") == 3
+    (others,) = re.findall(r'class="cloud" d="([^"]*)"', drawn)
+    assert others.count("M") > 1
+    none = client.get(f"{base}/map?show=%3Cu%3E&labelled=1").text
+    assert "No neuron with a label has “&lt;u&gt;”." in none
+    (every,) = re.findall(r'class="cloud" d="([^"]*)"', none)
+    assert set(every.split("M")) >= set(others.split("M"))
+    assert "no image embeddings" not in none
+    for wrong in ("0", "4", "-1", "x", "²", "1" * 20):
+        assert client.get(base, params={"page": wrong}).status_code == 404
+    export_site([atlas], tmp_path / "site")
+    folder = tmp_path / "site" / "a" / "an-atlas-1" / "layer" / FileAddresses.name(layer)[:-5]
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*.html")}
+    assert files == {"map.html", "pictures.html"} | {
+        f"{form}/{n}.html" for form in ("table", "pictures") for n in (2, 3)
+    }
+    links = check((folder / "table/2.html").read_text()).links
+    paths = [unquote(link.partition("?")[0]) for link in links]
+    assert not [p for p in paths if p[:1] != "#" and not (folder / "table" / p).resolve().exists()]
 
 
 @pytest.mark.parametrize(

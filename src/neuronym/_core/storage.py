@@ -113,6 +113,17 @@ def cannot_read(path: Path | str, error: OSError) -> NeuronymError:
     )
 
 
+def readable(path: Path) -> bool:
+    """Whether it is a plain file that may be read."""
+    try:
+        if not path.is_file() or path.is_symlink():
+            return False
+        with open(path, "rb"):
+            return True
+    except OSError:
+        return False
+
+
 def check_writable(folder: Path) -> None:
     """Whether files can be made in a folder, which is made if need be.
 

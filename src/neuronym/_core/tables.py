@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from neuronym._core.checks import choice, misuse
+from neuronym._core.checks import choice, misuse, nearest
 from neuronym._core.storage import atomic_write
 from neuronym._core.terminal import add_row, console, printable
 
@@ -39,7 +39,12 @@ _LATEX = {
     "—": "---",
     "−": "$-$",
     "…": r"\dots{}",
+    "→": r"$\rightarrow$",
+    "≈": r"$\approx$",
+    "±": r"$\pm$",
     "α": r"$\alpha$",
+    "λ": r"$\lambda$",
+    "ρ": r"$\rho$",
     "Σ": r"$\Sigma$",
 }
 
@@ -118,6 +123,24 @@ class Table:
         """The cells as people see them."""
         return [[column.text(row) for column in self.columns] for row in self.rows]
 
+    def only(self, names: Sequence[str]) -> Table:
+        """The same with these columns only, in this order, by name or heading.
+
+        Raises:
+            UsageError: there is no such column, or none is named.
+        """
+        keys = [{c.title: c for c in self.columns}, {c.heading: c for c in self.columns}]
+        keys.append({c.name: c for c in self.columns})  # last, since it goes first
+        known = {name.lower(): c for some in keys for name, c in some.items()}
+        for name in names:
+            if name.lower() not in known:
+                near = nearest(name, known)
+                valid = f"some of {', '.join(c.name for c in self.columns)}"
+                remedy = f"Nearest: {known[near[0]].name}." if near else ""
+                raise misuse("columns", valid, name, remedy)
+        chosen = tuple(dict.fromkeys(known[name.lower()] for name in names))
+        return replace(self, columns=chosen)
+
     @property
     def names(self) -> list[str]:
         """The columns as programs see them: ends of intervals are columns too."""
@@ -177,25 +200,59 @@ def _markdown(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>|~&])", r"\\\1", _line(text))
 
 
+#: From so many rows on a table of LaTeX is broken across pages.
+LONG = 40
+
+
 def to_latex(table: Table) -> str:
-    """A floating table with booktabs (`\\usepackage{booktabs}`), its notes in small print."""
+    """A table with booktabs, its notes in small print; a long one is broken across pages.
+
+    Needs `\\usepackage{booktabs}`, and from `LONG` rows on `\\usepackage{longtable}`, too. It is
+    referred to by `tab:` and its name.
+    """
     sides = "".join("l" if column.kind == "text" else "r" for column in table.columns)
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{_latex(table.title)}}}",
-        rf"\begin{{tabular}}{{{sides}}}",
-        r"\toprule",
-        _latex_row(column.title for column in table.columns),
-        r"\midrule",
-    ]
-    for place, cells in enumerate(table.texts):
-        if table.totals and place == len(table.rows) - table.totals:
-            lines.append(r"\midrule")
-        lines.append(_latex_row(cells))
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    lines += [rf"\par\smallskip\footnotesize {_latex(note)}" for note in table.notes]
-    return "\n".join([*lines, r"\end{table}"]) + "\n"
+    head = [r"\toprule", _latex_row(column.title for column in table.columns), r"\midrule"]
+    named = (
+        rf"\caption{{{_latex(table.title)}}}\label{{tab:{re.sub(r'[^a-z0-9]+', '-', table.name)}}}"
+    )
+    body = [_latex_row(cells) for cells in table.texts]
+    if table.totals and len(body) > table.totals:
+        body.insert(-table.totals, r"\midrule")
+    notes = [rf"{{\footnotesize {_latex(note)}\par}}" for note in table.notes]
+    if len(table.rows) < LONG:
+        lines = [
+            r"% \usepackage{booktabs}",
+            r"\begin{table}[htbp]",
+            r"\centering",
+            named,
+            rf"\begin{{tabular}}{{{sides}}}",
+            *head,
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            *([r"\par\smallskip", *notes] if notes else []),
+            r"\end{table}",
+        ]
+    else:
+        width = len(table.columns)
+        lines = [
+            r"% \usepackage{booktabs, longtable}",
+            rf"\begin{{longtable}}{{{sides}}}",
+            named + r" \\",
+            *head,
+            r"\endfirsthead",
+            *head,
+            r"\endhead",
+            r"\midrule",
+            rf"\multicolumn{{{width}}}{{r}}{{\footnotesize continued}} \\",
+            r"\endfoot",
+            r"\bottomrule",
+            r"\endlastfoot",
+            *body,
+            r"\end{longtable}",
+            *notes,
+        ]
+    return "\n".join(lines) + "\n"
 
 
 def _latex_row(cells: Any) -> str:

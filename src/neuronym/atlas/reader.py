@@ -12,10 +12,15 @@ import numpy as np
 from neuronym._core import hashing, storage
 from neuronym._core.checks import integer, misuse, nearest
 from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.numerics.sparse import SparseRows
 from neuronym._core.registry import kept
 from neuronym.atlas import schema
+from neuronym.atlas.damage import unreadable
+from neuronym.atlas.links import read_links
 from neuronym.atlas.maps import LayerMaps, open_maps
+from neuronym.atlas.notebook import Gallery, atlas_html, gallery
 from neuronym.atlas.schema import MANIFEST, LayerFacts, Manifest, read_manifest
+from neuronym.atlas.statement import shown
 from neuronym.atlas.unit import Unit, unit_name
 
 if TYPE_CHECKING:
@@ -67,17 +72,6 @@ def first_of(labels: pd.DataFrame, *, abstaining: bool = True) -> pd.DataFrame:
     return first if abstaining else first[~first["abstained"].astype(bool)]
 
 
-def _readable(path: Path) -> bool:
-    """Whether it is a plain file that may be read."""
-    try:
-        if not path.is_file() or path.is_symlink():
-            return False
-        with open(path, "rb"):
-            return True
-    except OSError:
-        return False
-
-
 class Atlas:
     """One finished run: tables as pandas frames, arrays memory-mapped."""
 
@@ -91,7 +85,20 @@ class Atlas:
         units = sum(layer["units"] for layer in self.layers.values())
         return f"<Atlas {self.folder}: {self.manifest.target.name}, {units:,} units>"
 
+    def _repr_html_(self) -> str | None:
+        return atlas_html(self)
+
     # -- what there is ---------------------------------------------------------------------------
+
+    @functools.cached_property
+    def name(self) -> str:
+        """What its folder is called."""
+        return self.folder.resolve().name
+
+    @functools.cached_property
+    def shown(self) -> Manifest:
+        """The manifest for whoever reads a page or report: folders of this machine left out."""
+        return shown(self.manifest)
 
     @property
     def layers(self) -> dict[str, LayerFacts]:
@@ -122,7 +129,7 @@ class Atlas:
         stages = self.manifest.stages
         return [name.removeprefix("labels ") for name in stages if name.startswith("labels ")]
 
-    def _table(self, file: str, layer: str | None = None, unit: int | None = None) -> pd.DataFrame:
+    def table(self, file: str, layer: str | None = None, unit: int | None = None) -> pd.DataFrame:
         """A table, or its rows about one layer or unit."""
         import pandas as pd
         import pyarrow as pa
@@ -145,23 +152,7 @@ class Atlas:
         except PermissionError as error:
             raise storage.cannot_read(path, error) from error
         except (pa.ArrowInvalid, OSError, ValueError) as error:
-            if (kind := path.parent.name) in ("trust", "links"):
-                analysis, _, method = path.name.removesuffix(".parquet").partition(".")
-                more = f" {analysis} --method {method}" if kind == "trust" else ""
-                raise NeuronymError(
-                    f"{path} is damaged or missing. Make it again with `neuronym {kind} "
-                    f"{self.folder}{more} --overwrite`."
-                ) from error
-            if not isinstance(error, FileNotFoundError):
-                raise NeuronymError(
-                    f"{path} is damaged ({str(error).splitlines()[0]}). "
-                    "Repair the atlas: run its `neuronym dissect` command again with --resume, or, "
-                    "for labels that were added, `neuronym label` with --overwrite."
-                ) from error
-            raise NeuronymError(
-                f"{self.folder} has no {file}: the run did not get that far. "
-                "Run the same `neuronym dissect` command again to go on."
-            ) from None
+            raise unreadable(self.folder, file, error) from error
 
     @functools.cached_property
     def images(self) -> pd.DataFrame:
@@ -169,7 +160,7 @@ class Atlas:
 
         `copies`: for how many images beside itself it stands; see `copies`.
         """
-        found = self._table("images.parquet")
+        found = self.table("images.parquet")
         return found if "copies" in found else found.assign(copies=0)  # schema 2 of before
 
     @functools.cached_property
@@ -181,33 +172,32 @@ class Atlas:
         """
         if not (self.folder / "copies.parquet").exists():  # made before there were any
             return schema.tables()["copies"].empty_table().to_pandas()
-        return self._table("copies.parquet")
+        return self.table("copies.parquet")
 
     @functools.cached_property
     def units(self) -> pd.DataFrame:
         """layer, unit, min, mean, max, std, positive, nonfinite, dead."""
-        return self._table("units.parquet")
+        return self.table("units.parquet")
 
     @functools.cached_property
     def concepts(self) -> pd.DataFrame:
         """concept, row, same_as, cut, unknown (without the last three in atlases of 0.1.0)."""
-        return self._table("concepts.parquet")
+        return self.table("concepts.parquet")
 
     @functools.cached_property
     def ranked_concepts(self) -> np.ndarray:
         """int64 `[word]`: the rows of concepts that are ranked: of words that are one the first."""
-        same = self.concepts.get("same_as")
-        count = len(self.concepts)
+        same, count = self.concepts.get("same_as"), len(self.concepts)
         return np.arange(count) if same is None else np.flatnonzero(same.isna())
 
     @functools.cached_property
     def families(self) -> pd.DataFrame:
         """concept and family (its leading word), where `trust` has grouped the words."""
-        return self._table("families.parquet")
+        return self.table("families.parquet")
 
     def exemplars(self, layer: str | None = None, unit: int | None = None) -> pd.DataFrame:
         """layer, unit, rank, image_id, activation, y, x; the highest activating images."""
-        return self._table("exemplars.parquet", layer, unit)
+        return self.table("exemplars.parquet", layer, unit)
 
     def labels(
         self,
@@ -228,7 +218,7 @@ class Atlas:
                 abstained, with the reason; their rows keep concept and score.
         """
         method = self.method(method)
-        labels = self._table(schema.labels_file(method), layer, unit)
+        labels = self.table(schema.labels_file(method), layer, unit)
         if not trust:
             return labels
         for analysis, columns in schema.JOINED.items():
@@ -314,6 +304,21 @@ class Atlas:
         found.attrs["by"] = chosen
         return found
 
+    def gallery(
+        self, frame: pd.DataFrame, images: int = 5, *, method: str | None = None
+    ) -> Gallery:
+        """Any table of units as a notebook shows it, with pictures; see `docs/notebooks.md`.
+
+        Args:
+            frame: with `layer` and `unit`, one entry per unit; of its other columns the values.
+            images: how many of each unit's highest images; fewer units are shown if there are many.
+            method: whose labels. None: the first method's.
+
+        Raises:
+            UsageError: the frame has no such columns, or a unit that the atlas has not.
+        """
+        return gallery(self, frame, images, method)
+
     def analyses(self, method: str | None = None) -> list[str]:
         """The analyses of a method's labels that are here, such as `significance`."""
         method, stages = self.method(method), self.manifest.stages
@@ -342,7 +347,7 @@ class Atlas:
                 analysis,
                 f"Add it with `neuronym trust {self.folder} {analysis}`.",
             )
-        return self._table(schema.trust_file(analysis, method), layer, unit)
+        return self.table(schema.trust_file(analysis, method), layer, unit)
 
     def links(self, from_layer: str | None = None, to_layer: str | None = None) -> pd.DataFrame:
         """Units that feed units, as far as `link` has looked; one row per link.
@@ -358,26 +363,11 @@ class Atlas:
         Raises:
             UsageError: no such links are here; says how to get them.
         """
-        import pandas as pd
-
-        ends = {"from": from_layer, "to": to_layer}
-        given = [f"{end} {layer}" for end, layer in ends.items() if layer is not None]
-        for layer in filter(None, ends.values()):
-            self.check_unit(layer)
-        pairs = [(facts.from_layer, facts.to_layer) for facts in self.manifest.links.values()]
-        pairs = [p for p in pairs if from_layer in (None, p[0]) and to_layer in (None, p[1])]
-        if not pairs:
-            raise UsageError(
-                f"Expected {self.folder} to hold {' '.join(['links', *given])}, got none. Find "
-                f"them with `{' --'.join([f'neuronym links {self.folder}', *given])}`."
-            )
-        pairs.sort(key=lambda pair: [list(self.layers).index(layer) for layer in pair[::-1]])
-        tables = [self._table(schema.links_file(*pair)) for pair in pairs]
-        return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
+        return read_links(self, from_layer, to_layer)
 
     def caveats(self, method: str | None = None) -> list[str]:
         """What whoever reads the analyses of a method's labels has to know, in sentences."""
-        entries, chosen = self.manifest.analyses, self.method(method)
+        entries, chosen = self.shown.analyses, self.method(method)
         found = [entries[schema.analysis_id(a, chosen)] for a in self.analyses(chosen)]
         return [entry.caveat for entry in found if entry.caveat]
 
@@ -399,6 +389,8 @@ class Atlas:
             UsageError: there is no such method, or several of its kind.
         """
         methods = self.methods
+        if self.manifest.part:
+            raise self.manifest.part.refused(self.folder)
         if not methods:
             raise NeuronymError(
                 f"{self.folder} has no labels yet. Run the same `neuronym dissect` command again."
@@ -421,11 +413,13 @@ class Atlas:
         return found[0]
 
     def check_complete(self) -> None:
-        """Refuse an atlas whose run was interrupted.
+        """Refuse an atlas whose run was interrupted, or that is but a part.
 
         Raises:
-            UsageError: it was.
+            UsageError: it is.
         """
+        if self.manifest.part:
+            raise self.manifest.part.refused(self.folder)
         if not self.manifest.complete:
             raise UsageError(
                 f"Expected a complete atlas, got {self.folder}, whose run was interrupted. "
@@ -444,8 +438,8 @@ class Atlas:
 
     # -- arrays ----------------------------------------------------------------------------------
 
-    def activations(self, layer: str) -> np.ndarray:
-        """float32 `[image, unit]`, memory-mapped.
+    def activations(self, layer: str) -> np.ndarray | SparseRows:
+        """float32 `[image, unit]`, memory-mapped; kept sparse: `np.asarray` makes an array of it.
 
         Raises:
             NeuronymError: they were not kept.
@@ -456,6 +450,8 @@ class Atlas:
             raise self.lacks("activations")
         path = self.folder / schema.activations_file(layer)
         arrays = storage.read_arrays(path)[0] if path.exists() else {}
+        if "offsets" in arrays:
+            return SparseRows.of_arrays(arrays)
         if "activations" not in arrays:
             raise NeuronymError(
                 f"{self.folder} holds no activations of {layer} (kept: "
@@ -510,13 +506,11 @@ class Atlas:
         if not (isinstance(content_hash, str) and content_hash.isalnum()):
             return None
         path = self.folder / schema.thumb_file(content_hash)
-        return path if _readable(path) else None
+        return path if storage.readable(path) else None
 
     @functools.cached_property
     def _hashes(self) -> dict[str, str]:
         return dict(zip(self.images["image_id"], self.images["content_hash"], strict=True))
-
-    # -- units and search ------------------------------------------------------------------------
 
     def __getitem__(self, key: tuple[str, int] | str) -> Unit:
         layer, unit = unit_name(key) if isinstance(key, str) else key

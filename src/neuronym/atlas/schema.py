@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import functools
 import json
-import types
-import typing
-import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import quote
 
 from neuronym._core import storage
-from neuronym._core.errors import NeuronymError
-from neuronym._core.former import UNTIL
+from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.terminal import counted
+from neuronym.atlas.facts import RENAMED, Facts
 from neuronym.inputs.settings import first_images, of_first_images
 
 if TYPE_CHECKING:
@@ -37,13 +33,6 @@ JOINED = {
 #: Those of its columns that are numbers about the unit, not about one of its labels.
 _NO_NUMBERS = ("significant", "reason")
 TRUST = [name for names in JOINED.values() for name in names if name not in _NO_NUMBERS]
-#: Keys of schema 1 and what they are called now.
-_RENAMED = {
-    "sharpness": "logit_scale",
-    "sharpness_measured": "logit_scale_measured",
-    "engine": "backend",
-    "settled": "with_defaults",
-}
 
 
 @functools.cache
@@ -148,6 +137,11 @@ def maps_file(layer: str) -> str:
     return f"maps/{file_name(layer)}.safetensors"
 
 
+def part_file(layer: str | None = None) -> str:
+    """Where a part of a probe keeps what merging needs of its images, or of a layer."""
+    return f"arrays/part{'' if layer is None else f'-{file_name(layer)}'}.safetensors"
+
+
 def labels_file(method: str) -> str:
     """Where an atlas keeps the labels of a method, relative to its folder."""
     return f"labels/{file_name(method)}.parquet"
@@ -194,101 +188,6 @@ def thumb_file(content_hash: str) -> str:
     return f"thumbs/{content_hash}.jpg"
 
 
-@dataclass(kw_only=True)
-class Facts:
-    """A part of the manifest: typed fields, and `more` for what only some kinds of it have."""
-
-    more: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, data: Any, where: str = "") -> Self:
-        """From what `atlas.json` holds.
-
-        Raises:
-            ValueError: with the name of what is missing or of the wrong type.
-        """
-        if not isinstance(data, Mapping):
-            raise ValueError(where)
-        hints, values = typing.get_type_hints(cls), dict(data)
-        given = {}
-        for entry in fields(cls):
-            if entry.name == "more":
-                continue
-            if entry.name in values:
-                place = f"{where}.{entry.name}".lstrip(".")
-                given[entry.name] = _typed(values.pop(entry.name), hints[entry.name], place)
-            elif entry.default is MISSING and entry.default_factory is MISSING:
-                raise ValueError(f"{where}.{entry.name}".lstrip("."))
-        return cls(**given, more=values)
-
-    def to_data(self) -> dict[str, Any]:
-        """As `atlas.json` holds it; optional fields that are None are left out."""
-        found = {}
-        for entry in fields(self):
-            value = getattr(self, entry.name)
-            if entry.name != "more" and (value is not None or entry.default is not None):
-                found[entry.name] = _plain(value)
-        return found | self.more
-
-    def keys(self) -> Iterator[str]:
-        """The names of what there is: `facts["name"]` gives the same as `facts.name`."""
-        return iter(self.to_data())
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """A field, or what `more` has by this name; a field that is None counts as absent."""
-        found = getattr(self, name) if name in self._fields() else self.more.get(name)
-        return default if found is None else found
-
-    def __getitem__(self, name: str) -> Any:
-        if name in self._fields():
-            return getattr(self, name)
-        if name not in self.more and (now := _RENAMED.get(name)) in self:
-            warnings.warn(
-                f"{name!r} of a manifest is {now!r} now; the old name goes in {UNTIL}.",
-                DeprecationWarning,
-                stacklevel=2,
-            )
-            return self[str(now)]
-        return self.more[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.more or name in self._fields()
-
-    @classmethod
-    @functools.cache
-    def _fields(cls) -> frozenset[str]:
-        return frozenset(entry.name for entry in fields(cls)) - {"more"}
-
-
-def _typed(value: Any, hint: Any, where: str) -> Any:
-    """The value as a type says: facts are read, everything else must be of it already."""
-    if isinstance(hint, type) and issubclass(hint, Facts):
-        return hint.read(value, where)
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType and isinstance(inner[0], type) and issubclass(inner[0], Facts):
-        return None if value is None else inner[0].read(value, where)
-    if origin is dict and issubclass(typing.get_origin(inner[1]) or inner[1], Facts):
-        if not isinstance(value, dict):
-            raise ValueError(where)
-        return {name: _typed(one, inner[1], f"{where}.{name}") for name, one in value.items()}
-    if origin is list and typing.is_typeddict(inner[0]) and isinstance(value, list):
-        for one in value:
-            for name, kind in typing.get_type_hints(inner[0]).items():
-                _typed(one.get(name) if isinstance(one, dict) else MISSING, kind, where)
-    kinds = inner if origin is types.UnionType else (hint,)
-    plain = tuple(typing.get_origin(kind) or kind for kind in kinds)
-    allowed = (*plain, int) if float in plain else plain
-    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in plain):
-        raise ValueError(where)
-    return value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Facts):
-        return value.to_data()
-    return {k: _plain(v) for k, v in value.items()} if isinstance(value, dict) else value
-
-
 class LayerFacts(TypedDict):
     """One layer: its name, number of units, output shape, layout and pooling (null: not known)."""
 
@@ -307,7 +206,8 @@ class TargetFacts(Facts):
     `preprocess_origin` says in words who states the preprocessing, `preprocess_assumed` what of it
     is assumed (None: not recorded, before 0.2), `note` what that means for the labels.
     `calibration_layer` is the output layer where it is not among `layers` and was recorded to
-    calibrate confidence on: no table or list has it.
+    calibrate confidence on: no table or list has it. `order`
+    has for each layer the place of its module in the network, by which merging orders layers.
     """
 
     name: str
@@ -320,6 +220,7 @@ class TargetFacts(Facts):
     preprocess_assumed: list[str] | None = None
     note: str | None = None
     calibration_layer: dict[str, Any] | None = None
+    order: list[int] | None = None
 
 
 @dataclass(kw_only=True)
@@ -493,6 +394,37 @@ class EngineFacts(Facts):
 
 
 @dataclass(kw_only=True)
+class PartFacts(Facts):
+    """Which part of a probe an atlas records, for merging.
+
+    Images `first` … `first + images − 1` of the `whole` probe's. `depth`: how many of the highest
+    images of a unit are listed; None: all activations are kept. `grids`: height and width of the
+    maps of each layer, None where it has none; `shifts`: by how much its cells look elsewhere.
+    """
+
+    number: int
+    of: int
+    first: int
+    images: int
+    whole: int
+    depth: int | None = None
+    grids: dict[str, list[int] | None] = field(default_factory=dict)
+    shifts: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        """`part 3 of 8`."""
+        return f"part {self.number} of {self.of}"
+
+    def refused(self, folder: Path) -> UsageError:
+        """The error where labels are asked for."""
+        return UsageError(
+            f"Expected an atlas with labels, got {folder}, which records {self.words} of a probe. "
+            "Merge all parts first: neuronym merge PART-1 PART-2 … --out ATLAS."
+        )
+
+
+@dataclass(kw_only=True)
 class Manifest(Facts):
     """`atlas.json`: what an atlas is made of, from what, and which stages are complete."""
 
@@ -514,6 +446,8 @@ class Manifest(Facts):
     nonfinite_units: int | None = None
     kept: str | None = None
     maps: dict[str, MapFacts] = field(default_factory=dict)
+    part: PartFacts | None = None
+    merged: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)
     methods: dict[str, MethodFacts] = field(default_factory=dict)
     analyses: dict[str, AnalysisFacts] = field(default_factory=dict)
@@ -595,4 +529,4 @@ def _of_first_images(data: Any) -> Any:
 def _rename(facts: Any) -> Any:
     if not isinstance(facts, dict):
         return facts
-    return {_RENAMED.get(name, name): value for name, value in facts.items()}
+    return {RENAMED.get(name, name): value for name, value in facts.items()}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from neuronym._core.checks import integer, misuse
 from neuronym.atlas.bands import bands, density, level_of
 from neuronym.atlas.maps import images
+from neuronym.atlas.notebook import unit_html
 from neuronym.atlas.schema import TRUST
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ class Unit:
     atlas: Atlas
     layer: str
     index: int
+
+    def _repr_html_(self) -> str | None:
+        return unit_html(self)
 
     @property
     def name(self) -> str:

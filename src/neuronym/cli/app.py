@@ -26,6 +26,7 @@ from neuronym.cli.label import label
 from neuronym.cli.layers import layers
 from neuronym.cli.links import links
 from neuronym.cli.list_ import list_
+from neuronym.cli.merge import merge
 from neuronym.cli.report import report
 from neuronym.cli.search import search
 from neuronym.cli.serve import serve
@@ -67,6 +68,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     stability,
     links,
     grid,
+    merge,
     import_,
     export,
     evaluate,

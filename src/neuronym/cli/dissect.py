@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuronym._core import progress
-from neuronym._core.terminal import counted, duration, printable, size
+from neuronym._core.terminal import command, counted, duration, printable, size
 from neuronym.cli.options import JsonOption, QuietOption, from_settings
 from neuronym.cli.output import aside, print_json
 from neuronym.inputs.settings import DissectSettings, from_file
@@ -96,6 +96,8 @@ def run(
         from neuronym.report.summary import facts
 
         print_json(facts(atlas))
+    elif plan.part is not None and not quiet:
+        _tell_part(atlas)
     elif not quiet:
         from neuronym.report.summary import print_summary
 
@@ -103,6 +105,21 @@ def run(
     else:
         print(atlas.folder)
     return atlas
+
+
+def _tell_part(atlas: Atlas) -> None:
+    """What a part of a probe is for."""
+    part = atlas.manifest.part
+    assert part is not None
+    what = "all activations" if part.depth is None else f"the {part.depth:,} highest of each unit"
+    print(
+        printable(
+            f"{atlas.folder} records {part.words} of {atlas.manifest.probe.name}: "
+            f"{part.images:,} of {counted(part.whole, 'image')}, {what}. Its labels come with the "
+            f"merged atlas. When all {part.of:,} parts are there:"
+        )
+    )
+    print(f"  {command()} merge PART-1 PART-2 … --out ATLAS")
 
 
 def _tell_losses(atlas: Atlas) -> None:
@@ -144,6 +161,10 @@ def _announce(plan: Plan) -> None:
     line("probe", f"{plan.probe.name}: {counted(len(plan.probe), 'image')}")
     for sentence in sentences(plan.probe.facts()):
         line("", sentence)
+    if plan.part is not None:
+        line(
+            "part", f"{plan.part.number} of {plan.part.of}, of {counted(plan.part.whole, 'image')}"
+        )
     line("copies", f"{_COPIES[plan.settings.duplicates]}")
     line("concepts", plan.concepts.summary)
     line("encoder", plan.encoder.name)
@@ -164,8 +185,9 @@ def _dry_run(plan: Plan, json: bool) -> None:
         return
     images = cost.seconds - cost.text_seconds
     texts = counted(cost.texts, "text") if cost.texts else "the words, which are cached"
+    does = "label" if plan.part is None else "record"
     print(
-        f"Would label {cost.units:,} units from {cost.images:,} images into {plan.out}: about "
+        f"Would {does} {cost.units:,} units from {cost.images:,} images into {plan.out}: about "
         f"{duration(cost.seconds)}, of which {duration(images)} for the images at "
         f"{cost.images_per_second:,.1f} a second (less for what is cached) and "
         f"{duration(cost.text_seconds)} for {texts}; labelling comes on top. It takes "

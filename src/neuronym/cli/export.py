@@ -12,7 +12,7 @@ from neuronym._core import progress
 from neuronym._core.checks import misuse
 from neuronym._core.terminal import counted
 from neuronym.cli.import_ import refuse
-from neuronym.cli.options import JsonOption, MethodOption, QuietOption, SignificantOption
+from neuronym.cli.options import JsonOption, MethodOption, QuietOption, SignificantOption, listed
 from neuronym.cli.output import print_json, print_lines
 
 if TYPE_CHECKING:
@@ -44,6 +44,14 @@ def export(
     ],
     method: MethodOption = None,
     significant: SignificantOption = False,
+    layers: Annotated[
+        str | None,
+        typer.Option(metavar="L,…", help="For site: only these layers, by name or pattern."),
+    ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="For site: only the N neurons to rely on most."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that are there.")
     ] = False,
@@ -63,6 +71,8 @@ def export(
       neuronym export demo-atlas --format annotations --out truth.csv
 
       neuronym export before-atlas after-atlas --format site --out site
+
+      neuronym export demo-atlas --format site --layers _fc --top 50 --out best
     """
     from neuronym.atlas.reader import open_atlas
     from neuronym.interchange.annotations import AnnotationsFile
@@ -70,8 +80,9 @@ def export(
 
     if kind == "site":
         refuse("site", method=method)
-        _export_site(atlas, out, overwrite, json, quiet)
+        _export_site(atlas, out, listed(layers), top, overwrite, json, quiet)
         return
+    refuse(kind, layers=layers, top=top)
     chosen = open_format(kind)
     if len(atlas) > 1:
         raise misuse("atlas", f"one for the format {kind}; only site takes several", len(atlas))
@@ -88,12 +99,27 @@ def export(
     _export_labels(opened, chosen, out, method, overwrite, json, quiet)
 
 
-def _export_site(atlases: list[str], out: Path, overwrite: bool, json: bool, quiet: bool) -> None:
+def _export_site(
+    atlases: list[str],
+    out: Path,
+    layers: list[str] | None,
+    top: int | None,
+    overwrite: bool,
+    json: bool,
+    quiet: bool,
+) -> None:
     from neuronym.atlas.reader import open_atlas
     from neuronym.web.export import export_site
 
     shown = progress.automatic(quiet)
-    pages = export_site(list(map(open_atlas, atlases)), out, overwrite=overwrite, progress=shown)
+    pages = export_site(
+        list(map(open_atlas, atlases)),
+        out,
+        layers=layers,
+        top=top,
+        overwrite=overwrite,
+        progress=shown,
+    )
     if json:
         print_json({"site": str(out), "pages": pages})
     elif quiet:

@@ -54,6 +54,19 @@ LayersOption = Annotated[
     typer.Option(metavar="L,…", help="Only these layers, by exact name. Default: all."),
 ]
 
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option(metavar="C,…", help="Only these columns, in this order. Default: all."),
+]
+CaptionOption = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="The title of the table; in LaTeX its caption."),
+]
+TableFileOption = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="Write it: .csv, .md, .tex, .json, .html or .txt."),
+]
+
 # -- when a label is right -----------------------------------------------------------------------
 
 TruthOption = Annotated[str | None, typer.Option(metavar="TRUTH", help=f"Right labels: {TRUTHS}")]

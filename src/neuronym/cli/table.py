@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,17 +14,21 @@ from neuronym.cli.options import (
     TRUTHS,
     AllLabelsOption,
     AtlasArgument,
+    CaptionOption,
+    ColumnsOption,
     FormatOption,
     JsonOption,
     MatchOption,
     MatchSynonymsOption,
     MethodsOption,
     QuietOption,
+    TableFileOption,
     listed,
 )
 from neuronym.cli.output import aside, print_tables
 
 if TYPE_CHECKING:
+    from neuronym._core.tables import Table
     from neuronym.analysis.evaluation.base import EvaluationContext
 
 
@@ -43,10 +48,9 @@ def table(
     synonyms: MatchSynonymsOption = None,
     all_labels: AllLabelsOption = False,
     form: FormatOption = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write it: .csv, .md, .tex, .json, .html or .txt."),
-    ] = None,
+    columns: ColumnsOption = None,
+    caption: CaptionOption = None,
+    out: TableFileOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -57,6 +61,8 @@ def table(
       neuronym table demo-atlas concepts:top=5
 
       neuronym table demo-atlas bins:high=0.5,medium=0.4,low=0.3 --out bins.tex
+
+      neuronym table demo-atlas bins --columns layer,high,medium --caption "The demo" --out bins.tex
 
       neuronym table demo-atlas correctness:precision=0.8 --truth classes --format csv
     """
@@ -70,7 +76,14 @@ def table(
     about = evaluation(atlas, methods, truth, match, synonyms, quiet)
     with aside():
         made = opened.make(about)
-    print_tables([made], form, out, quiet)
+    print_tables([worded(made, columns, caption)], form, out, quiet)
+
+
+def worded(made: Table, columns: str | None, caption: str | None) -> Table:
+    """A table with the columns and under the title that are asked for."""
+    chosen = listed(columns)
+    made = made if chosen is None else made.only(chosen)
+    return made if caption is None else dataclasses.replace(made, title=caption)
 
 
 def evaluation(

@@ -8,13 +8,18 @@ import typer
 
 from neuronym.cli.options import (
     AtlasArgument,
+    CaptionOption,
+    ColumnsOption,
+    FormatOption,
     JsonOption,
     LayersOption,
     MethodOption,
     SignificantOption,
+    TableFileOption,
     listed,
 )
 from neuronym.cli.output import print_json, print_tables
+from neuronym.cli.table import check, worded
 
 
 def top(
@@ -33,6 +38,10 @@ def top(
     ] = None,
     method: MethodOption = None,
     significant: SignificantOption = False,
+    columns: ColumnsOption = None,
+    caption: CaptionOption = None,
+    form: FormatOption = None,
+    out: TableFileOption = None,
     json: JsonOption = False,
 ) -> None:
     """List the neurons whose label one can rely on most.
@@ -42,10 +51,13 @@ def top(
       neuronym top demo-atlas
 
       neuronym top demo-atlas --layers _fc -n 10 --by score
+
+      neuronym top demo-atlas --columns neuron,label,confidence --out surest.tex
     """
     from neuronym.atlas.reader import open_atlas
     from neuronym.report.top import top_table
 
+    check(form, out, None)
     found = top_table(
         open_atlas(atlas, significant=significant),
         count,
@@ -56,4 +68,4 @@ def top(
     if json:
         print_json({"notes": found.notes, "neurons": found.records})
     else:
-        print_tables([found], None, None, False)
+        print_tables([worded(found, columns, caption)], form, out, False)

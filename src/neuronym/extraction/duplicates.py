@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import contextmanager, nullcontext
 from itertools import chain
 from typing import Any
 
@@ -106,19 +106,27 @@ def find_groups(
         how: batch_size and workers of the pass.
     """
     hashes = done.images.column("content_hash")
-    with ExitStack() as held:
-        if all(path.exists() for path, rows in done.parts[SMALL] if rows):
-            small = done.rows(SMALL)
-        else:
-            brief = Cache(held.enter_context(tempfile.TemporaryDirectory()))
-            again = extract(probe, [SmallCopies(brief)], brief, progress=progress, **how)
-            if again.images.column("content_hash") != hashes:
-                raise NeuronymError(
-                    f"The images of {probe.name} have changed during the run. Run the same command "
-                    "again."
-                )
-            small = again.rows(SMALL)
+    with small_copies(probe, done, progress=progress, **how) as small:
         return groups(hashes, done.tie, done.rows(IMAGES), small, progress=progress)
+
+
+@contextmanager
+def small_copies(
+    probe: Probe, done: Extraction, *, progress: Progress = silent, **how: int
+) -> Iterator[Rows]:
+    """The small copies of the images of a pass, uint8 `[image, value]`; see `find_groups`."""
+    if all(path.exists() for path, rows in done.parts[SMALL] if rows):
+        yield done.rows(SMALL)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        brief = Cache(folder)
+        again = extract(probe, [SmallCopies(brief)], brief, progress=progress, **how)
+        if again.images.column("content_hash") != done.images.column("content_hash"):
+            raise NeuronymError(
+                f"The images of {probe.name} have changed during the run. Run the same command "
+                "again."
+            )
+        yield again.rows(SMALL)
 
 
 def looks(small: UInt8[np.ndarray, "image value"]) -> Float32[np.ndarray, "image feature"]:

@@ -18,12 +18,16 @@ import numpy as np
 
 from neuronym._core import hashing
 from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.numerics.topk import Ranked, UnitStats, topk
 from neuronym._core.progress import Progress, silent
 from neuronym._core.texts import first_repeated
 from neuronym.extraction.cache import Cache, ShardedRows
 from neuronym.extraction.image_table import Chosen, Copies, ImageRow, ImageTable
 from neuronym.extraction.shards import Arrays, Consumer, Shard, Shards, Work, decoder, here
 from neuronym.inputs.probes.base import Probe
+
+#: Images that are read at once.
+_BLOCK = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,30 @@ class Extraction:
         """The same with some of the rows of a whole pass, int64 and ascending."""
         assert isinstance(self.images, ImageTable)
         return replace(self, images=Chosen(self.images, rows), kept=rows)
+
+    def highest(self, output: str, k: int) -> tuple[Ranked, UnitStats]:
+        """The k highest images of every unit of a layer, and the units' statistics."""
+        rows = self.rows(output)
+        stats = UnitStats(rows.shape[1])
+        return topk(rows, k, self.tie, stats=stats), stats
+
+    def peaks(self, output: str, indices: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        """Where the maxima of some images lie, as places in the map; −1 where not wanted.
+
+        Args:
+            output: a layer that has positions.
+            indices: rows of images, `[unit, place]`.
+            wanted: which of them, bool.
+
+        Returns:
+            int64 `[unit, place]`.
+        """
+        rows, found = self.rows(output, "peaks"), np.full(indices.shape, -1, np.int64)
+        for start in range(0, rows.shape[0], _BLOCK):
+            block = rows[start : start + _BLOCK]
+            unit, place = np.nonzero(wanted & (indices >= start) & (indices < start + len(block)))
+            found[unit, place] = block[indices[unit, place] - start, unit]
+        return found
 
     @functools.cached_property
     def tie(self) -> np.ndarray:

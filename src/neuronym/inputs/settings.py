@@ -104,6 +104,13 @@ class DissectSettings:
         "N",
     )
     seed: int = _setting(0, "Seed of the sample that --limit takes.", "How", "N")
+    part: str | None = _setting(
+        None,
+        "Record only one of so many parts of the probe, e.g. 3/8: `neuronym merge` makes one atlas "
+        "of all parts.",
+        "How",
+        "I/N",
+    )
     value_range: str | None = _setting(
         None,
         "What becomes black and white in images that are not 8 bit: LOW,HIGH; percentile (0.1 and "
@@ -184,6 +191,8 @@ class DissectSettings:
             value = getattr(self, name)
             if isinstance(value, list | tuple):
                 object.__setattr__(self, name, ",".join(map(str, value)))
+        if isinstance(self.part, list | tuple):
+            object.__setattr__(self, "part", "/".join(map(str, self.part)))
         for entry in fields(self):
             value = getattr(self, entry.name)
             kind = str(entry.type)
@@ -212,11 +221,20 @@ class DissectSettings:
             if not count.isdecimal() or not int(count):
                 raise misuse("limit", "a whole number of at least 1, or first:N", self.limit)
             object.__setattr__(self, "limit", f"{first}{int(count)}" if first else int(count))
+        if self.part is not None and self.number_of_part is None:
+            raise misuse("part", "I/N with 1 ≤ I ≤ N, such as 3/8", self.part)
         if self.cache_size is not None:
             real("cache_size", self.cache_size, 0)
         choice("keep", self.keep, KEEP)
         choice("duplicates", self.duplicates, DUPLICATES)
         choice("layout", self.layout, ("auto", "NCHW", "NHWC", "tokens", "tokens-first", "NCL"))
+
+    @property
+    def number_of_part(self) -> tuple[int, int] | None:
+        """Which part of the probe of how many; None: the whole, or no such part."""
+        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", self.part or "")
+        number, of = map(int, found.groups()) if found else (0, 0)
+        return (number, of) if 1 <= number <= of else None
 
     @property
     def threads(self) -> int:

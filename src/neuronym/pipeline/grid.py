@@ -138,7 +138,7 @@ def expand(fixed: Mapping[str, Any], axes: Mapping[str, Sequence[Any]]) -> list[
 
 def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     """The same with underscores, if all keys are settings that a grid may set."""
-    known = [name for name in DissectSettings.__dataclass_fields__ if name != "out"]
+    known = [name for name in DissectSettings.__dataclass_fields__ if name not in ("out", "part")]
     data = {key.replace("-", "_"): value for key, value in given.items()}
     for key in data:
         if key not in known:

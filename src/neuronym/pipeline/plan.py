@@ -32,6 +32,7 @@ from neuronym.inputs.settings import DissectSettings
 from neuronym.inputs.targets.base import Target, open_target
 from neuronym.inputs.targets.guess import guess
 from neuronym.pipeline.engines.base import ENGINES, Engine
+from neuronym.pipeline.parts import Part
 from neuronym.similarity.base import Similarity, name_of, open_similarity
 
 _UNSTEADY = (
@@ -70,6 +71,7 @@ class Plan:
     dtype: str
     engine: Engine
     classes: LayerPlan | None = None
+    part: Part | None = None
 
     @property
     def recorded(self) -> list[LayerPlan]:
@@ -92,7 +94,18 @@ class Plan:
         except UsageError:  # a module's own name
             text = self.target.name
         tail = "".join(c if c.isalnum() or c in "-_." else "-" for c in text)
-        return Path(f"{tail.strip('-.')}-atlas")
+        part = f"-part-{self.part.number}-of-{self.part.of}" if self.part else ""
+        return Path(f"{tail.strip('-.')}-atlas{part}")
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """What the target sees of an image."""
+        return self.target.preprocess
+
+    @property
+    def sources(self) -> dict[str, Any]:
+        """What labelling may read, beside the atlas itself."""
+        return {"target": self.target, "probe": self.probe, "encoder": self.encoder}
 
     @property
     def units(self) -> int:
@@ -134,7 +147,7 @@ class Plan:
             "target": self.target.fingerprint,
             "layers": [plan.to_dict() for plan in self.layers],
             "preprocess": self.target.preprocess.to_dict(),
-            "probe": [self.probe.name, len(self.probe), *self._values()],
+            "probe": [self.probe.name, self._whole, *self._values()],
             "concepts": self.concepts.fingerprint,
             "encoder": self.encoder.fingerprint,
             "similarity": name_of(self.similarity),
@@ -143,7 +156,18 @@ class Plan:
             "labels": s.labels,
             "exemplars": s.exemplars,
             "keep": s.keep,
+            **({"part": [self.part.number, self.part.of]} if self.part else {}),
         }
+
+    @property
+    def _whole(self) -> int:
+        """Images of the probe, of which a part may be all that is recorded."""
+        return len(self.probe) if self.part is None else self.part.whole
+
+    def _order(self) -> list[int]:
+        """For each layer the place of its module in the network."""
+        places = {name: place for place, (name, _) in enumerate(self.target.model.named_modules())}
+        return [places.get(layer.info.name.partition("#")[0], -1) for layer in self.layers]
 
     def _values(self) -> list[dict[str, Any]]:
         """What becomes of values that are not 8 bit, if there are any."""
@@ -169,6 +193,7 @@ class Plan:
                 preprocess_origin=target.origin.words,
                 preprocess_assumed=list(target.origin.assumed),
                 note=self.note,
+                order=self._order(),
             ),
             probe=schema.ProbeFacts(
                 name=self.probe.name, given=len(self.probe), **self.probe.facts()
@@ -190,6 +215,7 @@ class Plan:
             ),
             device=self.device.type,
             dtype=self.dtype,
+            part=None if self.part is None else self.part.facts(self.recorded),
             stages={},
         )
 
@@ -239,9 +265,12 @@ def plan(
     calibrated = settings.trust and len(network.class_names or ()) >= FEWEST
     classes = class_layer(network, known, layers, settings.pool) if calibrated else None
     model = open_encoder(encoder if encoder is not None else settings.encoder)
-    return Plan(
-        settings, network, layers, images, words, model, similar, device, dtype, engine, classes
-    )
+    part = None
+    if settings.number_of_part:
+        part = Part.of_probe(len(images), settings, similar, sum(p.info.units for p in layers))
+        images = part.cut(images)
+    how = (device, dtype, engine, classes, part)
+    return Plan(settings, network, layers, images, words, model, similar, *how)
 
 
 def _check_fixed(probe: Probe) -> None:

@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from neuronym._core.checks import misuse, nearest
-from neuronym._core.errors import UsageError
 from neuronym._core.progress import Progress, automatic, silent
 from neuronym.analysis.trust.run import analyse
-from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas, open_atlas
 from neuronym.atlas.writer import AtlasWriter, check_free
 from neuronym.extraction.cache import Cache, limit_gb
@@ -21,21 +19,23 @@ from neuronym.extraction.passes import (
     EncoderPass,
     TargetPass,
 )
-from neuronym.extraction.run import Extraction, extract
+from neuronym.extraction.run import extract
 from neuronym.extraction.sight import sights_of
 from neuronym.extraction.texts import concept_embeddings
 from neuronym.extraction.word_groups import find_word_groups
 from neuronym.inputs.preprocess.given import settings_of, text_of
 from neuronym.inputs.settings import DissectSettings
 from neuronym.inputs.targets.base import in_its_mode
-from neuronym.labelling import run as labelling
-from neuronym.labelling.methods.clip_dissect import ClipDissect
 from neuronym.pipeline.maps import write_maps
+from neuronym.pipeline.parts import write_part
 from neuronym.pipeline.plan import Plan, plan
 from neuronym.pipeline.stages import (
+    Making,
+    check_enough,
     write_activations,
     write_concepts,
     write_images,
+    write_labels,
     write_thumbs,
     write_units,
 )
@@ -53,16 +53,16 @@ def run(
     begun = AtlasWriter.begin(plan.out, plan.manifest(), resume=resume, overwrite=overwrite)
     with begun as writer:
         _run(plan, writer, progress)
+    if plan.part is not None:  # its labels come with the merged atlas
+        return open_atlas(plan.out)
     return _examined(plan, progress) if plan.settings.trust else open_atlas(plan.out)
 
 
-def _examined(plan: Plan, progress: Progress) -> Atlas:
+def _examined(plan: Making, progress: Progress) -> Atlas:
     """The atlas with all that can be said of how far its labels can be trusted."""
     return analyse(
         plan.out,
-        target=plan.target,
-        probe=plan.probe,
-        encoder=plan.encoder,
+        **plan.sources,
         device=plan.device.type,
         workers=plan.settings.workers,
         cache=plan.settings.cache,
@@ -101,52 +101,26 @@ def _run(plan: Plan, writer: AtlasWriter, progress: Progress) -> None:
         done = extract(plan.probe, feeds, cache, aside=aside, shards=engine.shards, **how)
     writer.manifest.engine = engine.facts
     stands = find_groups(plan.probe, done, **how)
+    if plan.part is not None:
+        write_images(writer, done)
+        write_concepts(writer, plan, done, groups, texts)
+        write_part(writer, plan, done, stands, progress)
+        writer.complete()
+        cache.fit(limit_gb(s.cache_size))
+        return
     done = done.grouped(stands, once=s.duplicates == "once", **LEVELS)
-    _check_enough(plan, done)
+    check_enough(plan, done)
     write_images(writer, done)
     write_concepts(writer, plan, done, groups, texts)
     places = writer.has("units") and writer.has("maps")
     sights = {} if places else sights_of(plan.target, plan.layers)
     write_units(writer, plan, done, sights, progress)
-    _label(writer, plan, done, progress)
+    write_labels(writer, plan, done, progress)
     write_activations(writer, plan, done, progress)
     write_maps(writer, plan, target, done, sights, progress)
-    write_thumbs(writer, plan, done, progress)
+    write_thumbs(writer, plan.probe, done, s.threads, progress)
     writer.complete()
     cache.fit(limit_gb(s.cache_size))
-
-
-def _check_enough(plan: Plan, done: Extraction) -> None:
-    """Refuse a top_k over the number of images that count, before anything is written."""
-    try:
-        plan.similarity.with_defaults(len(done.images), 1.0)
-    except UsageError as error:
-        if not done.copies:
-            raise
-        raise UsageError(
-            f"{error} Copies of other images ({len(done.copies):,} of {len(plan.probe):,}) do not "
-            "count; --duplicates all counts them."
-        ) from error
-
-
-def _label(writer: AtlasWriter, plan: Plan, done: Extraction, progress: Progress) -> None:
-    """The first labels: those of CLIP-Dissect with the chosen similarity."""
-    labeller = ClipDissect(plan.similarity)
-    if writer.has(f"labels {labeller.method_id}"):
-        return
-    layers = {layer.info.name: done.rows(layer.info.name) for layer in plan.layers}
-    context = LabelContext(
-        open_atlas(plan.out),
-        target=plan.target,
-        probe=plan.probe,
-        encoder=plan.encoder,
-        activations=layers,
-        device=plan.device.type,
-        workers=plan.settings.workers,
-        cache=plan.settings.cache,
-        progress=progress,
-    )
-    labelling.write(writer, context, labeller, list(layers), plan.settings.labels)
 
 
 def dissect(

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from neuronym._core import hashing, storage
-from neuronym._core.errors import CorruptImageError, NeuronymError
-from neuronym._core.numerics.topk import Ranked, UnitStats, topk
+from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
+from neuronym._core.numerics import sparse
+from neuronym._core.numerics.topk import Ranked, UnitStats
 from neuronym._core.progress import Progress
 from neuronym._core.terminal import counted
 from neuronym._core.types import Rows
 from neuronym.atlas import schema
+from neuronym.atlas.context import LabelContext
+from neuronym.atlas.reader import open_atlas
 from neuronym.atlas.writer import AtlasWriter, save_thumb
 from neuronym.extraction.image_table import Chosen, ImageTable
 from neuronym.extraction.passes import IMAGES, LayerPlan
@@ -24,11 +27,55 @@ from neuronym.extraction.run import Extraction
 from neuronym.extraction.sight import Sight
 from neuronym.extraction.word_groups import FEW_IMAGES, FEW_WORDS, WordGroups
 from neuronym.inputs.preprocess.base import Preprocess
-from neuronym.pipeline.plan import Plan
+from neuronym.inputs.probes.base import Probe
+from neuronym.inputs.settings import DissectSettings
+from neuronym.labelling import run as labelling
+from neuronym.labelling.methods.clip_dissect import ClipDissect
+from neuronym.similarity.base import Similarity
+
+if TYPE_CHECKING:
+    from neuronym.pipeline.plan import Plan
+
 
 #: With `keep="auto"`, activations are kept up to this size.
 KEEP_BYTES = 2 << 30
 _BLOCK = 4096
+
+
+class Making(Protocol):
+    """What the stages need to know of what is made: of a run its plan, of a merge as much."""
+
+    settings: DissectSettings
+    layers: Sequence[LayerPlan]
+    classes: LayerPlan | None
+    similarity: Similarity
+    device: Any
+
+    @property
+    def out(self) -> Path: ...
+
+    @property
+    def units(self) -> int: ...
+
+    @property
+    def preprocess(self) -> Preprocess: ...
+
+    @property
+    def sources(self) -> dict[str, Any]: ...
+
+
+def check_enough(plan: Making, done: Extraction) -> None:
+    """Refuse a top_k over the number of images that count, before anything is written."""
+    try:
+        plan.similarity.with_defaults(len(done.images), 1.0)
+    except UsageError as error:
+        if not done.copies:
+            raise
+        images = len(done.images) + len(done.copies)
+        raise UsageError(
+            f"{error} Copies of other images ({len(done.copies):,} of {images:,}) do not "
+            "count; --duplicates all counts them."
+        ) from error
 
 
 def write_images(writer: AtlasWriter, done: Extraction) -> None:
@@ -83,23 +130,35 @@ def write_concepts(
         "cut": groups.cut,
         "unknown": groups.unknown,
     }
+    notes = [*writer.manifest.notes, *groups.notes(words, plan.encoder)]
+    if plan.part is None:  # how many images there are all in all is seen when parts are merged
+        notes += too_few(len(words), len(done.images))
+    enter_concepts(writer, table, done.rows(IMAGES), texts, [*notes, *plan.unsteady])
+
+
+def enter_concepts(
+    writer: AtlasWriter,
+    table: Mapping[str, Any],
+    images: Rows,
+    texts: np.ndarray,
+    notes: Sequence[str],
+) -> None:
+    """Write the table of concepts and the embeddings of images and texts."""
     file = writer.table("concepts.parquet", "concepts", table)
     arrays = "arrays/embeddings.safetensors"
-    images = done.rows(IMAGES)
     storage.write_array_blocks(
         writer.folder / arrays,
         {
-            "images": (np.float32, images.shape, _blocks(images)),
+            "images": (np.float32, images.shape, blocks_of(images)),
             "concepts": (np.float32, texts.shape, [texts]),
         },
         {},
     )
-    notes = [*groups.notes(words, plan.encoder), *_too_few(len(words), len(done.images))]
-    notes += plan.unsteady
-    writer.finish("concepts", [file, arrays], notes=[*writer.manifest.notes, *notes])
+    writer.finish("concepts", [file, arrays], notes=list(notes))
 
 
-def _too_few(words: int, images: int) -> Iterator[str]:
+def too_few(words: int, images: int) -> Iterator[str]:
+    """What to know of labels out of few words, or by few images."""
     if words < FEW_WORDS:
         yield (
             f"Only {words} words: a label is the best of these, and may be the best of a bad lot. "
@@ -112,14 +171,14 @@ def _too_few(words: int, images: int) -> Iterator[str]:
         )
 
 
-def _blocks(rows: Rows) -> Iterator[np.ndarray]:
+def blocks_of(rows: Rows) -> Iterator[np.ndarray]:
     for start in range(0, rows.shape[0], _BLOCK):
         yield rows[start : start + _BLOCK]
 
 
 def write_units(
     writer: AtlasWriter,
-    plan: Plan,
+    plan: Making,
     done: Extraction,
     sights: Mapping[str, Sight],
     progress: Progress,
@@ -136,15 +195,14 @@ def write_units(
     broken = 0
     with progress("highest activating images", len(plan.layers)) as tick:
         for layer in plan.layers:
-            stats = UnitStats(layer.info.width)
-            best = topk(done.rows(layer.info.name), max(exemplars, 1), done.tie, stats=stats)
+            best, stats = done.highest(layer.info.name, max(exemplars, 1))
             units["layer"] += [layer.info.name] * layer.info.width
             units["unit"] += range(layer.info.width)
             for column, values in _statistics(stats).items():
                 units[column] += values.tolist()
             broken += int(np.count_nonzero(stats.nonfinite))
             if exemplars:
-                seen = (plan.target.preprocess, sights[layer.info.name].shift)
+                seen = (plan.preprocess, sights[layer.info.name].shift)
                 _exemplar_rows(done, layer, seen, stats, best, rows)
             tick.advance()
     total = plan.units
@@ -185,16 +243,15 @@ def _exemplar_rows(
     """Append the exemplars of one layer; `seen`: how, and by how much cells look elsewhere."""
     preprocess, shift = seen
     shown = np.isfinite(best.values) & (best.values > stats.minimum[:, None])
-    where, grid = None, layer.grid
-    if grid is not None:
-        where = _gather(done.rows(layer.info.name, "peaks"), best.indices, shown)
+    grid = layer.grid
+    where = None if grid is None else done.peaks(layer.info.name, best.indices, shown)
     images = best.indices[shown]
     ids, widths, heights = (
         done.images.pick(name, images) for name in ("image_id", "width", "height")
     )
     for place, (unit, rank) in enumerate(np.argwhere(shown).tolist()):
         y = x = None
-        if grid is not None and where is not None:
+        if grid is not None and where is not None and where[unit, rank] >= 0:
             down, across = divmod(int(where[unit, rank]), grid[1])
             y, x = preprocess.on_image(
                 (down + 0.5) / grid[0] + shift[0],
@@ -208,18 +265,26 @@ def _exemplar_rows(
             column.append(entry)
 
 
-def _gather(rows: Rows, indices: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """rows[indices[unit, place], unit], in one pass over blocks of rows."""
-    found = np.zeros(indices.shape, np.int64)
-    for start in range(0, rows.shape[0], _BLOCK):
-        block = rows[start : start + _BLOCK]
-        unit, place = np.nonzero(wanted & (indices >= start) & (indices < start + len(block)))
-        found[unit, place] = block[indices[unit, place] - start, unit]
-    return found
+def write_labels(writer: AtlasWriter, plan: Making, done: Extraction, progress: Progress) -> None:
+    """The first labels: those of CLIP-Dissect with the chosen similarity."""
+    labeller = ClipDissect(plan.similarity)
+    if writer.has(f"labels {labeller.method_id}"):
+        return
+    layers = {layer.info.name: done.rows(layer.info.name) for layer in plan.layers}
+    context = LabelContext(
+        open_atlas(plan.out),
+        **plan.sources,
+        activations=layers,
+        device=plan.device.type,
+        workers=plan.settings.workers,
+        cache=plan.settings.cache,
+        progress=progress,
+    )
+    labelling.write(writer, context, labeller, list(layers), plan.settings.labels)
 
 
 def write_activations(
-    writer: AtlasWriter, plan: Plan, done: Extraction, progress: Progress
+    writer: AtlasWriter, plan: Making, done: Extraction, progress: Progress
 ) -> None:
     """arrays/activations-<layer>.safetensors: all, those of the highest images, or none.
 
@@ -228,19 +293,20 @@ def write_activations(
     if writer.has("activations"):
         return
     keep, exemplars = plan.settings.keep, plan.settings.exemplars
-    size = len(done.images) * plan.units * 4
+    minima = storage.read_table(writer.folder / "units.parquet", ["layer", "min"]).to_pandas()
+    fills = {name: low.to_numpy(np.float32) for name, low in minima.groupby("layer")["min"]}
     if keep == "auto":
-        keep = "all" if size <= KEEP_BYTES else "topk"
+        keep = "all" if len(done.images) * plan.units * 4 <= KEEP_BYTES else "topk"
     files = []
     with progress("keeping activations", len(plan.layers)) as tick:
         for layer in plan.layers if keep != "none" else []:
-            rows = done.rows(layer.info.name)
+            rows, fill = done.rows(layer.info.name), fills[layer.info.name]
             files.append(schema.activations_file(layer.info.name))
             path = writer.folder / files[-1]
             if keep == "all":
-                _write_whole(path, rows)
+                _write_whole(path, rows, fill)
             else:
-                best = topk(rows, _highest(writer, layer, exemplars), done.tie)
+                best, _ = done.highest(layer.info.name, _highest(writer, layer, exemplars))
                 indices = best.indices.astype(np.int32)
                 storage.write_arrays(path, {"values": best.values, "indices": indices}, {})
             tick.advance()
@@ -249,12 +315,16 @@ def write_activations(
         target = replace(target, calibration_layer=extra.to_dict())
         if keep == "all":
             files.append(schema.activations_file(extra.info.name))
-            _write_whole(writer.folder / files[-1], done.rows(extra.info.name))
+            _write_whole(writer.folder / files[-1], done.rows(extra.info.name), None)
     writer.finish("activations", files, kept=keep, target=target)
 
 
-def _write_whole(path: Path, rows: Rows) -> None:
-    storage.write_array_blocks(path, {"activations": (np.float32, rows.shape, _blocks(rows))}, {})
+def _write_whole(path: Path, rows: Rows, fill: np.ndarray | None) -> None:
+    """All activations, sparse where it is worth it; `fill`: the units' minima, if known."""
+    ends = None if fill is None else sparse.offsets(rows, fill)
+    whole = {"activations": (np.float32, rows.shape, blocks_of(rows))}
+    kept = whole if fill is None or ends is None else sparse.blocks(rows, fill, ends)
+    storage.write_array_blocks(path, kept, {})
 
 
 def _highest(writer: AtlasWriter, layer: LayerPlan, exemplars: int) -> int:
@@ -268,11 +338,13 @@ def _highest(writer: AtlasWriter, layer: LayerPlan, exemplars: int) -> int:
     return max(widths)
 
 
-def write_thumbs(writer: AtlasWriter, plan: Plan, done: Extraction, progress: Progress) -> None:
+def write_thumbs(
+    writer: AtlasWriter, probe: Probe, done: Extraction, threads: int, progress: Progress
+) -> None:
     """thumbs/<content hash>.jpg for every image that is some unit's exemplar."""
     if writer.has("thumbs"):
         return
-    folder, probe = writer.folder, plan.probe
+    folder = writer.folder
     shown = set(storage.read_table(folder / "exemplars.parquet", ["image_id"])[0].to_pylist())
     pairs = zip(*(_texts(done.images, name) for name in ("image_id", "content_hash")), strict=True)
     hashes = {image_id: content for image_id, content in pairs if image_id in shown}
@@ -289,13 +361,13 @@ def write_thumbs(writer: AtlasWriter, plan: Plan, done: Extraction, progress: Pr
         return name
 
     files = set()
-    threads = ThreadPoolExecutor(plan.settings.threads)
+    pool = ThreadPoolExecutor(threads)
     try:
         with progress("small copies of images", len(hashes)) as tick:
-            for name in threads.map(make, sorted(hashes)):
+            for name in pool.map(make, sorted(hashes)):
                 files |= {name} if name else set()
                 tick.advance()
     finally:
-        threads.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
     # One entry for the folder: the manifest does not list thousands of images.
     writer.finish("thumbs", ["thumbs"] if files else [])

@@ -93,7 +93,7 @@ def moved(found: Diff) -> str:
 def names(found: Diff) -> list[str]:
     """What A and B are, a line each."""
     return [
-        f"{side} {atlas.folder}: {atlas.manifest.target.name} on {atlas.manifest.probe.name}"
+        f"{side} {atlas.name}: {atlas.shown.target.name} on {atlas.shown.probe.name}"
         for side, atlas in zip("AB", (found.a, found.b), strict=True)
     ]
 

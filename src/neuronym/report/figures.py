@@ -57,12 +57,22 @@ def _choose_folder() -> None:
         logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
+@functools.cache
+def _kind() -> type[Figure]:
+    """A figure that notebooks show by itself, whether or not they have pyplot."""
+    from matplotlib.figure import Figure
+
+    class Shown(Figure):
+        def _repr_png_(self) -> bytes:
+            return as_bytes(self, "png")
+
+    return Shown
+
+
 def new(**options: Any) -> Figure:
     """An empty figure; `options` are those of matplotlib's `Figure`."""
     _choose_folder()
-    from matplotlib.figure import Figure
-
-    return Figure(**options)
+    return _kind()(**options)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from neuronym.analysis.families import families_of
-from neuronym.report.statement import SURE, evidence, findings, leading, surest
+from neuronym.atlas.statement import leading
+from neuronym.report.statement import SURE, evidence, findings, surest
 
 if TYPE_CHECKING:
     from neuronym.atlas.reader import Atlas

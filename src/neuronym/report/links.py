@@ -139,7 +139,7 @@ def way_back(
         UsageError: no links lead to the unit's layer.
     """
     names, before = Names(atlas, method), {}
-    links = [(facts.from_layer, facts.to_layer) for facts in atlas.manifest.links.values()]
+    links = [(facts.from_layer, facts.to_layer) for facts in atlas.shown.links.values()]
     order = list(atlas.layers)
 
     def feeding(target: str) -> pd.DataFrame | None:
@@ -251,7 +251,7 @@ def links_table(
                     **_facts(row),
                 }
             )
-    facts = atlas.manifest.links[f"{from_layer} to {to_layer}"]
+    facts = atlas.shown.links[f"{from_layer} to {to_layer}"]
     left = len(best) - len(shown)
     notes = link_notes(facts)
     if left > 0:
@@ -291,7 +291,7 @@ def pair_data(
     """All links of pairs of layers, with the names of both ends, as JSON-able data."""
     names, found = Names(atlas, method), []
     for pair in pairs:
-        facts = atlas.manifest.links[f"{pair[0]} to {pair[1]}"]
+        facts = atlas.shown.links[f"{pair[0]} to {pair[1]}"]
         rows = []
         for row in atlas.links(*pair).to_dict("records"):
             ends: dict[str, Any] = {}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from neuronym._core.folders import without_folders
 from neuronym._core.storage import atomic_write
 from neuronym._core.tables import Column, Table, print_table, to_csv, to_markdown
 from neuronym._core.terminal import console, printable
@@ -318,9 +319,9 @@ def to_json(study: Study) -> dict[str, Any]:
     return {
         "target": {"name": study.target[0], "fingerprint": study.target[1]},
         "settings": asdict(study.settings),
-        "atlases": sorted(set(study.configurations["atlas"])),
+        "atlases": sorted(set(without_folders(study.configurations["atlas"].tolist()))),
         **{
-            name: getattr(study, name).to_dict("records")
+            name: without_folders(getattr(study, name).to_dict("records"))
             for name in ("configurations", "scores", "measures", "pairs")
         },
         "notes": list(study.notes),

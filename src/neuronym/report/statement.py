@@ -5,6 +5,7 @@ One statement leads, the confidence; the others say what was measured, each what
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from neuronym.analysis.families import STAGE, families_of
@@ -19,22 +20,10 @@ if TYPE_CHECKING:
     from neuronym.atlas.reader import Atlas
     from neuronym.atlas.unit import Unit
 
-UNKNOWN = "confidence unknown"
 #: Labels of this confidence count as sure.
 SURE = 0.5
 #: Labels of a unit among which words of one family are looked for.
 _LOOKED_AT = 10
-
-
-def leading(label: str | None, confidence: float | None, reason: str | None = None) -> str:
-    """The statement that leads.
-
-    >>> leading("cat", 0.794), leading("cat", None), leading(None, None, "dead unit")
-    ('cat, confidence 79%', 'cat, confidence unknown', 'no label: dead unit')
-    """
-    if label is None:
-        return f"no label: {reason}" if reason else "no label"
-    return f"{label}, {UNKNOWN if confidence is None else f'confidence {confidence:.0%}'}"
 
 
 def kin(families: Families | None, words: Iterable[Any]) -> list[str]:
@@ -50,21 +39,27 @@ def kin(families: Families | None, words: Iterable[Any]) -> list[str]:
 
 def word_families(atlas: Atlas) -> Families | None:
     """The families of an atlas's words; None where nothing has word_families them by meaning."""
-    return families_of(atlas) if STAGE in atlas.manifest.stages else None
+    return families_of(atlas) if STAGE in atlas.shown.stages else None
 
 
-def why_unknown(atlas: Atlas, method: str) -> str | None:
-    """Why confidence is not known, and what to do; None: it is known."""
+def why_unknown(atlas: Atlas, method: str, place: str | None = None) -> str | None:
+    """Why confidence is not known, and what to do; None: it is known.
+
+    Args:
+        atlas: where the labels are from.
+        method: their method-id.
+        place: what the command that helps calls the atlas. None: its name, without folders.
+    """
     if "confidence" in atlas.analyses(method):
         return None
-    said = atlas.manifest.refused.get(schema.analysis_id("confidence", method))
+    said = atlas.shown.refused.get(schema.analysis_id("confidence", method))
     if said:
         return f"Confidence unknown. {said}"
     if atlas.imported:
         return "Confidence unknown: published labels come without what it is calibrated on."
     return (
-        f"Confidence unknown: {method} was not examined. `neuronym trust {atlas.folder} --method "
-        f"{method}` does."
+        f"Confidence unknown: {method} was not examined. "
+        f"`neuronym trust {place or shlex.quote(atlas.name)} --method {method}` does."
     )
 
 
@@ -98,7 +93,7 @@ def evidence(atlas: Atlas, method: str, rows: Mapping[str, Mapping[str, Any]]) -
     found: list[str] = []
     for name, tell in _TELL.items():
         if name in rows:
-            about = atlas.manifest.analyses[schema.analysis_id(name, method)]
+            about = atlas.shown.analyses[schema.analysis_id(name, method)]
             found += filter(None, tell(rows[name], about))
     return found
 

@@ -10,6 +10,7 @@ import pandas as pd
 from neuronym._core.errors import NeuronymError
 from neuronym._core.terminal import add_row, command, console, counted, duration, printable
 from neuronym.analysis.effect.table import sayings
+from neuronym.atlas.statement import leading
 from neuronym.extraction.pooling import grouped, in_words
 from neuronym.inputs.preprocess.base import Preprocess
 from neuronym.inputs.preprocess.given import describe
@@ -19,7 +20,6 @@ from neuronym.report.statement import (
     evidence,
     findings,
     kin,
-    leading,
     sure,
     why_unknown,
     word_families,
@@ -47,7 +47,7 @@ _FURTHER = {
 def facts(atlas: Atlas, method: str | None = None) -> dict[str, Any]:
     """What a script wants to know of an atlas and one method; default: the first."""
     method = atlas.method(method)
-    manifest, labels = atlas.manifest, atlas.first_labels(method=method)
+    manifest, labels = atlas.shown, atlas.first_labels(method=method)
     top = top_scoring(labels, 8).to_dict("records")
     layers = []
     for name, layer in atlas.layers.items():
@@ -94,15 +94,15 @@ def facts(atlas: Atlas, method: str | None = None) -> dict[str, Any]:
 def notes(atlas: Atlas, about: Any, found: dict[str, Any]) -> list[str]:
     """What to know before relying on labels: of the network's input, the encoder, the method."""
     seen = embeds(atlas, found["method"]) and not about.get("encoder")
-    encoder = atlas.manifest.encoder.note if seen else None
-    copies = atlas.manifest.probe.about_copies()
-    own = (copies, atlas.manifest.target.note, encoder, about.get("note"))
+    encoder = atlas.shown.encoder.note if seen else None
+    copies = atlas.shown.probe.about_copies()
+    own = (copies, atlas.shown.target.note, encoder, about.get("note"))
     return [note for note in (*found["chosen"], *own, *found["notes"], *found["caveats"]) if note]
 
 
 def network_input(atlas: Atlas) -> str | None:
     """What the network saw and who says so, in words; None: not known."""
-    target = atlas.manifest.target
+    target = atlas.shown.target
     if target.preprocess is None:
         return None
     words = describe(Preprocess.from_dict(target.preprocess))
@@ -113,7 +113,7 @@ def pooling(atlas: Atlas) -> str | None:
     """How each layer's output became one number per image and unit; None: not known."""
     if atlas.imported:
         return None
-    facts = atlas.manifest.target.layers
+    facts = atlas.shown.target.layers
     return grouped(
         {f["layer"]: in_words(f["pool"], f["layout"], f["prefix_tokens"]) for f in facts}
     )
@@ -173,7 +173,7 @@ def print_method(atlas: Atlas, method: str) -> None:
     units = counted(sum(layer["units"] for layer in found["layers"]), "neuron")
     out.print(f"{units} of {found['target']} labelled by {method}.\n", style="bold")
     _print_layers(out, found)
-    about = atlas.manifest.methods[method]
+    about = atlas.shown.methods[method]
     if not about.get("baseline"):
         _print_top(out, atlas, found, method)
     for note in (about.get("note"), *found["caveats"]):
@@ -225,15 +225,15 @@ def option(atlas: Atlas, method: str) -> str:
 
 def _by(atlas: Atlas, method: str, found: dict[str, Any]) -> str:
     """From what a method made its labels."""
-    about = atlas.manifest.methods[method]
+    about = atlas.shown.methods[method]
     if source := about.get("format") or atlas.imported:
         return f"from {source} files, as {method}; {counted(found['images'], 'image')} listed."
     skipped = f", {len(found['skipped']):,} unreadable skipped" if found["skipped"] else ""
-    if (copies := len(atlas.copies) if atlas.manifest.probe.duplicates else 0) > 0:
+    if (copies := len(atlas.copies) if atlas.shown.probe.duplicates else 0) > 0:
         skipped = f", {copies:,} {'copy' if copies == 1 else 'copies'} left out{skipped}"
     said = [f"{counted(found['images'], 'image')} ({found['probe']}{skipped})"]
     if embeds(atlas, method):
-        words = counted(atlas.manifest.concepts.count or 0, "word")
+        words = counted(atlas.shown.concepts.count or 0, "word")
         said.append(f"{words} ({found['concepts']})")
         said.append(about.get("encoder") or found["encoder"])
     said.append(about["with_defaults"] if "similarity" in about else about.method)
@@ -242,7 +242,7 @@ def _by(atlas: Atlas, method: str, found: dict[str, Any]) -> str:
 
 def embeds(atlas: Atlas, method: str) -> bool:
     """Whether a method reads embeddings of images and words; of one's own it is taken so."""
-    labeller = atlas.manifest.methods[method].labeller
+    labeller = atlas.shown.methods[method].labeller
     if labeller == "clip-dissect":  # without importing all of them
         return True
     from neuronym.labelling.base import LABELLERS
@@ -281,10 +281,10 @@ def print_summary(atlas: Atlas, seconds: float | None = None, method: str | None
 
     method = atlas.method(method)
     out, found = console(), facts(atlas, method)
-    about, named = atlas.manifest.methods[method], option(atlas, method)
+    about, named = atlas.shown.methods[method], option(atlas, method)
     took = f" in {duration(seconds)}" if seconds is not None else ""
     units = counted(sum(layer["units"] for layer in found["layers"]), "neuron")
-    random = "" if atlas.manifest.target.pretrained else " (random weights)"
+    random = "" if atlas.shown.target.pretrained else " (random weights)"
     out.print()
     by = f" by {method}" if len(atlas.methods) > 1 else ""
     out.print(
@@ -345,7 +345,7 @@ def _print_top(out: Any, atlas: Atlas, found: dict[str, Any], method: str | None
     out.print(table)
     for sentence in filter(None, (rare(atlas, chosen), doubtful(atlas, chosen)) if known else ()):
         out.print(printable(sentence), markup=False, highlight=False)
-    if why := why_unknown(atlas, chosen):
+    if why := why_unknown(atlas, chosen, str(atlas.folder)):
         out.print(why)
 
 
@@ -360,7 +360,7 @@ def unit_facts(unit: Unit, method: str | None = None) -> dict[str, Any]:
         "labels": unit.labels(method).to_dict("records"),
         "trust": unit.trust(method),
         "evidence": evidence(unit.atlas, chosen, findings(unit, chosen)),
-        "confidence_unknown": why_unknown(unit.atlas, chosen),
+        "confidence_unknown": why_unknown(unit.atlas, chosen, str(unit.atlas.folder)),
         "exemplars": unit.exemplars().to_dict("records"),
         "effects": sayings(unit.atlas, unit.layer, unit.index),
     }
@@ -373,7 +373,7 @@ def print_unit(unit: Unit, method: str | None = None) -> None:
     method = unit.atlas.method(method)
     out, row = console(), unit.facts
     own = f", the neuron of class {unit.class_name!r}" if unit.class_name else ""
-    out.print(f"{unit.name} of {unit.atlas.manifest.target.name}{own}", style="bold")
+    out.print(f"{unit.name} of {unit.atlas.shown.target.name}{own}", style="bold")
     out.print(
         f"Imported from {unit.atlas.imported} files, which hold no activations\n"
         if unit.atlas.imported
@@ -389,7 +389,10 @@ def print_unit(unit: Unit, method: str | None = None) -> None:
         words = [labels["concept"].iloc[0], *kin(word_families(unit.atlas), labels["concept"])]
         out.print(leading(" · ".join(words), trust.get("confidence")), style="bold")
         why = unit.atlas.caveats(method) if "confidence" in trust else []
-        for note in (*why, *filter(None, [why_unknown(unit.atlas, method)])):
+        for note in (
+            *why,
+            *filter(None, [why_unknown(unit.atlas, method, str(unit.atlas.folder))]),
+        ):
             out.print(note, style="dim")
         for sentence in evidence(unit.atlas, method, findings(unit, method)):
             out.print(f"· {sentence}")

@@ -23,7 +23,7 @@ _ACROSS = 8
 
 def facts(atlas: Atlas, method: str, analyses: Sequence[str]) -> dict[str, Any]:
     """What a script wants to know: per analysis its entry in the manifest, and `by_layer`."""
-    entries = atlas.manifest.analyses
+    entries = atlas.shown.analyses
     found = {
         name: {
             **entries[schema.analysis_id(name, method)],
@@ -40,7 +40,7 @@ def by_layer(atlas: Atlas, method: str, analysis: str) -> list[dict[str, Any]]:
     With `significance` also the threshold: the score above which a unit beats chance.
     """
     found, rows = atlas.trust(analysis, method=method), []
-    entry = atlas.manifest.analyses[schema.analysis_id(analysis, method)]
+    entry = atlas.shown.analyses[schema.analysis_id(analysis, method)]
     for layer, own in found.groupby("layer", sort=False):
         row: dict[str, Any] = {"layer": layer, "units": len(own)}
         for name in own.columns.drop(["layer", "unit"]):
@@ -64,7 +64,7 @@ def print_trust(atlas: Atlas, method: str, analyses: Sequence[str]) -> None:
     for analysis in analyses:
         rows = by_layer(atlas, method, analysis)
         columns = list(dict.fromkeys(key for row in rows for key in row))
-        spec = atlas.manifest.analyses[schema.analysis_id(analysis, method)]["spec"]
+        spec = atlas.shown.analyses[schema.analysis_id(analysis, method)]["spec"]
         title = f"{spec}: counts and medians per layer"
         table = Table(title=title, title_justify="left", title_style="bold", box=None)
         cells = [[column.replace("_", " ") for column in columns]]
@@ -82,7 +82,7 @@ def print_trust(atlas: Atlas, method: str, analyses: Sequence[str]) -> None:
     first = atlas.first_labels(method=method)
     labelled = int((~first["abstained"]).sum())
     said = f"{labelled:,} of {len(first):,} neurons have a label"
-    if (why := why_unknown(atlas, method)) is None:
+    if (why := why_unknown(atlas, method, str(atlas.folder))) is None:
         out.print(f"{said}; {sure(first):,} with a confidence of 50% or more.")
     else:
         out.print(f"{said}. {why}")

@@ -75,7 +75,7 @@ def draw(
         bottom.text(0.27, y, ", ".join(words), color=INK, fontsize=9, va="center", wrap=True)
     own = f", the neuron of class “{unit.class_name}”" if unit.class_name else ""
     figure.suptitle(
-        f"{unit.name} of {unit.atlas.manifest.target.name}{own}",
+        f"{unit.name} of {unit.atlas.shown.target.name}{own}",
         x=0.01,
         ha="left",
         fontsize=13,
@@ -185,7 +185,7 @@ def _labels(axes: Axes, unit: Unit, count: int, method: str) -> None:
 def _predictions(unit: Unit, counts: Sequence[int], method: str) -> list[tuple[int, list[str]]]:
     """The three best labels when the similarity sees only so many images of each unit."""
     atlas = unit.atlas
-    facts = atlas.manifest.methods[method]
+    facts = atlas.shown.methods[method]
     if "similarity" not in facts:
         return []
     try:

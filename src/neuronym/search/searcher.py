@@ -5,7 +5,8 @@ from __future__ import annotations
 import fnmatch
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,6 +61,13 @@ class Hits:
     note: str = ""
     hidden: int = 0
     top: int = 20
+    of: Searcher | None = field(default=None, repr=False)
+
+    def _repr_html_(self) -> str | None:
+        if self.of is None:
+            return None
+        notes = "".join(f"<p>{escape(note)}</p>" for note in [self.note] if note)
+        return notes + self.of.atlas.gallery(self.units, method=self.of.method).html
 
     @property
     def layers(self) -> pd.DataFrame:
@@ -163,7 +171,7 @@ class Searcher:
         suggestions = () if known else self.suggest(text)
         found = any(part.found != "image" and len(part) for part in parts)
         related = () if known and found else self._near(asked, known)
-        return Hits(text, units, known, suggestions, related, " ".join(notes), hidden, top)
+        return Hits(text, units, known, suggestions, related, " ".join(notes), hidden, top, self)
 
     def suggest(self, text: str, count: int = 5) -> tuple[str, ...]:
         """Concepts spelled like the text, best first."""
@@ -220,7 +228,7 @@ class Searcher:
                 found = by_encoder(self.sources, self._encoder, self.relations, picture)
                 order = "likeness"
         found = found[np.isfinite(found[order])].sort_values(order, ascending=False, kind="stable")
-        return Hits("picture", self._within(self._labelled(found), layers))
+        return Hits("picture", self._within(self._labelled(found), layers), of=self)
 
     def at(
         self,
@@ -250,7 +258,7 @@ class Searcher:
         first = self.atlas.first_labels(method=self.method)
         if "confidence" in first:
             units = units.merge(first[["layer", "unit", "confidence"]], "left", ["layer", "unit"])
-        return Hits("place", self._within(units, layers))
+        return Hits("place", self._within(units, layers), of=self)
 
     def like(
         self,
@@ -264,7 +272,7 @@ class Searcher:
         """Units like one, with their first label and `likeness`; see `Relations.like`."""
         found = self.relations.like(layer, unit, by, len(self.relations.units))
         units = self._within(self._labelled(found), layers).head(count)
-        return Hits(f"{layer}:{unit}", units)
+        return Hits(f"{layer}:{unit}", units, of=self)
 
     def layers_like(self, patterns: Iterable[str]) -> list[str]:
         """The layers that names or patterns such as `layer4*` stand for, each once.

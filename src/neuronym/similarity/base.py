@@ -75,6 +75,10 @@ class Similarity(Parameterised, abc.ABC):
         """What a reader of labels from so many images has to know; empty where there is nothing."""
         return ""
 
+    def depth(self, images: int) -> int | None:
+        """How many of a unit's highest images decide its labels; None: its other ones do, too."""
+        return None
+
     def shared(
         self,
         images: Rows,

@@ -97,6 +97,10 @@ class MutualInformation(Similarity):
         a = self._default_a(logit_scale) if self.a is None else self.a
         return dataclasses.replace(self, top_k=self._size(images), a=a)
 
+    def depth(self, images: int) -> int:
+        """top_k."""
+        return self._size(images)
+
     def _size(self, images: int) -> int:
         """top_k for this many images."""
         default = min(images, self._default_top_k(images))

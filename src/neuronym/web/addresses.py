@@ -6,7 +6,7 @@ import functools
 import hashlib
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from urllib.parse import quote, urlencode
 
 #: Words that stand in an address as they are; what else there is (slashes, dots, control
@@ -24,6 +24,26 @@ _ENDINGS = (".html", ".json")
 
 #: What stands behind the question mark of an address; in pairs, a name may come several times.
 Asked = Mapping[str, str] | Sequence[tuple[str, str]]
+
+
+#: The address of a page that is not exported; see `without_dead_links`.
+NOWHERE = "#nowhere"
+_DEAD = re.compile(rf'<a\b([^>]*?) href="{NOWHERE}[^"]*"([^>]*)>(.*?)</a>', re.DOTALL)
+_DEAD_HEAD = re.compile(rf'<link\b[^>]* href="{NOWHERE}[^"]*"[^>]*>')
+
+
+def without_dead_links(page: str) -> str:
+    """A page whose links to pages that there are not are plain text.
+
+    >>> without_dead_links('<a class="tile" rel="next" href="#nowhere">7</a> <a href="8">8</a>')
+    '<span class="tile">7</span> <a href="8">8</a>'
+    """
+
+    def plain(found: re.Match[str]) -> str:
+        attributes = re.sub(r' (rel|tabindex)="[^"]*"', "", found[1] + found[2])
+        return f"<span{attributes}>{found[3]}</span>"
+
+    return _DEAD_HEAD.sub("", _DEAD.sub(plain, page))
 
 
 class Part(str):
@@ -108,11 +128,15 @@ class FileAddresses(Addresses):
 
     Args:
         here: the parts of the page that holds the links.
+        there: the files of the pages that there are. None: all.
     """
 
     files = True
 
-    def __init__(self, *here: str) -> None:
+    def __init__(self, *here: str, there: Set[str] | None = None) -> None:
+        self._there = there
+        #: The files that are no pages to which the page has links.
+        self.used: set[str] = set()
         #: From the page to the folder of the site.
         self.root = "../" * self.name(*here).count("/") or "./"
 
@@ -122,14 +146,18 @@ class FileAddresses(Addresses):
         return "/".join(map(file_part, parts or ("index",))) + f".{ending}"
 
     def page(self, *parts: str, query: Asked | None = None) -> str:
-        """A relative link; a query is left to scripts."""
-        link = self._to(self.name(*parts))
+        """A relative link; a query is left to scripts. `NOWHERE`: there is no such page."""
+        name = self.name(*parts)
+        if self._there is not None and name not in self._there and parts[2:3] != ("search",):
+            return NOWHERE
+        link = self._to(name)
         return link + ("?" + urlencode(query) if query else "")
 
     def json(self, *parts: str) -> str:
         return self._to(self.name(*parts, ending="json"))
 
     def file(self, path: str) -> str:
+        self.used.add(path)
         return self._to(path)
 
     def _to(self, path: str) -> str:

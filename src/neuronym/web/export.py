@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+
 from neuronym._core import storage
 from neuronym._core.errors import NeuronymError, UsageError
 from neuronym._core.json import clean
@@ -29,7 +31,13 @@ PART = ".neuronym-site.part"  # the folder in which an export is made before it 
 
 
 def export_site(
-    atlases: Sequence[Atlas], out: Path, *, overwrite: bool = False, progress: Progress = silent
+    atlases: Sequence[Atlas],
+    out: Path,
+    *,
+    layers: Sequence[str] | None = None,
+    top: int | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
 ) -> int:
     """Write the site of some atlases as files.
 
@@ -37,6 +45,8 @@ def export_site(
         atlases: opened.
         out: a new or empty folder, or one that holds an earlier export; one that was stopped is
             begun anew.
+        layers: pages of the units of these layers only, by name or pattern (`layer4*`).
+        top: pages of so many units of each atlas only, those to rely on most; see `Atlas.top`.
         overwrite: replace an earlier export.
         progress: display.
 
@@ -44,15 +54,17 @@ def export_site(
         The number of pages.
 
     Raises:
-        UsageError: the folder holds something else, or an earlier export without `overwrite`.
+        UsageError: the folder holds something else, or an earlier export without `overwrite`; a
+            layer that an atlas does not have.
         NeuronymError: a page cannot be made of what the atlas holds, or a file cannot be written.
     """
+    chosen = [_chosen(atlas, layers, top) for atlas in atlases]
     earlier = _claim(out, overwrite)
     if not (out / MARK).exists():
         storage.write_json(out / MARK, {"complete": False, "files": []})
     part = out / PART
     try:
-        pages = _make(atlases, part, progress)
+        pages = _make(Site(atlases, chosen=chosen), part, progress)
         files = {path.relative_to(part).as_posix() for path in part.rglob("*") if path.is_file()}
         # First, so that the next export knows them all should this one be stopped.
         told = {"complete": False, "files": sorted(files | earlier)}
@@ -63,6 +75,23 @@ def export_site(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return pages
+
+
+def _chosen(
+    atlas: Atlas, layers: Sequence[str] | None, top: int | None
+) -> dict[str, list[int]] | None:
+    """Of each layer the units that get pages, as `View` takes them."""
+    if layers is None and top is None:
+        return None
+    found = atlas.searcher().layers_like(layers) if layers is not None else None
+    for layer in found or ():
+        atlas.check_unit(layer)
+    wanted = [layer for layer in atlas.layers if found is None or layer in found]
+    if top is None:
+        return {layer: list(range(atlas.layers[layer]["units"])) for layer in wanted}
+    best = atlas.top(top, layers=wanted)
+    units = {layer: sorted(best["unit"][best["layer"] == layer].tolist()) for layer in wanted}
+    return {layer: chosen for layer, chosen in units.items() if chosen}
 
 
 def _claim(out: Path, overwrite: bool) -> set[str]:
@@ -127,19 +156,20 @@ def _remove(files: set[str], out: Path) -> None:
                     (root / folder).rmdir()
 
 
-def _make(atlases: Sequence[Atlas], out: Path, progress: Progress) -> int:
+def _make(site: Site, out: Path, progress: Progress) -> int:
     """Write all files into a new folder; gives the number of pages."""
     with _told("the list of pages"):
-        site = Site(atlases)
         pages = list(_pages(site))
+    there, used = {FileAddresses.name(*parts) for parts in pages}, set()
     with progress("pages", len(pages)) as tick:
         for parts in pages:
-            at = FileAddresses(*parts)
+            at = FileAddresses(*parts, there=there)
             with _told(f"the page {at.name(*parts)}"):
                 # Words stand in addresses as the site reads them: by their part of the address.
                 page = site.page([segment(part) for part in parts])
                 _put(out / at.name(*parts), site.html(page, at))
                 _put(out / at.name(*parts, ending="json"), site.json(page))
+            used |= at.used
             tick.advance()
     for name, content in static_files().items():
         _put(out / "static" / name, content)
@@ -147,6 +177,8 @@ def _make(atlases: Sequence[Atlas], out: Path, progress: Progress) -> int:
         folder = out / "a" / file_part(view.name)
         with _told(f"the images and the search of {view.name}"):
             for file in sorted(view.thumb_files):
+                if view.chosen is not None and f"a/{segment(view.name)}/thumbs/{file}" not in used:
+                    continue
                 _put(folder / "thumbs" / file, (view.atlas.folder / "thumbs" / file).read_bytes())
             for name, content in report.made(view)[1].items():
                 _put(folder / "report" / name, content)
@@ -197,6 +229,7 @@ def search_files(view: View) -> Iterator[tuple[str, Any]]:
     silent = frame["abstained"].astype(bool)
     hidden = Counter(map(fold, frame.loc[silent, "concept"]))  # a unit has each word once
     frame = frame[~silent]
+    frame = frame[np.isin(view.units.numbers(frame), [*view.places])]
     words: dict[str, list[Any]] = {}
     numbers = view.units.numbers(frame)
     for number, rank, word, score in zip(
@@ -211,15 +244,19 @@ def search_files(view: View) -> Iterator[tuple[str, Any]]:
             "words": words,
             "hidden": hidden,
             "unused": concepts,
+            "paged": None if view.chosen is None else sorted(view.places),
         },
     )
     for place, layer in enumerate(view.layers):
         start, count = view.units.starts[layer], view.layers[layer]["units"]
-        cards = (view.card(start + unit) for unit in range(count))
+        paged = set(view.paged.get(layer, ()))
+        cards = (view.card(start + unit) if unit in paged else None for unit in range(count))
         yield (
             f"cards-{place}.json",
             [
                 [c.concept, c.score, int(c.abstained), [t.rpartition("/")[2] for t in c.thumbs]]
+                if c
+                else None
                 for c in cards
             ],
         )

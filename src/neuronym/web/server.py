@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 
 from neuronym._core import storage
 from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.folders import without_folders
 from neuronym.atlas.reader import Atlas
 from neuronym.report.plots.base import FIGURES
 from neuronym.web.addresses import Addresses, Asked
@@ -229,7 +230,8 @@ class _Shown:
         elif len(self._site.views) == 1 and parts in ([], ["annotate"]):
             return self._go("a", next(iter(self._site.views)), *parts)
         view = self._site.views.get(parts[1]) if len(parts) > 1 else None
-        kept = None if as_json else self._kept.get((view, *parts))
+        plain = not (as_json or request.query_params)
+        kept = self._kept.get((view, *parts)) if plain else None
         if kept is not None:
             return _answer(kept, "text/html")
         found = self._site.page(parts, _query(request))
@@ -238,12 +240,12 @@ class _Shown:
         if isinstance(found, search.SearchPage) and found.exact:
             card = found.named[0]
             return self._go("a", parts[1], "unit", card.layer, str(card.unit))
-        return _answer(self._text(found, view, *parts), "text/html")
+        return _answer(self._text(found, *((view, *parts) if plain else ())), "text/html")
 
     def _text(self, found: Page, *key: Any) -> str:
-        """A page as HTML, kept by a key if that is worth it."""
+        """A page as HTML, kept by a key, if there is one, where that is worth it."""
         text = self._site.html(found, self._at, token=self._token)
-        if found.steady:
+        if found.steady and key:
             self._kept[key] = text
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
@@ -313,7 +315,9 @@ class _Shown:
         except UsageError as error:
             parts = ("a", view.name, "annotate", form.get("layer", ""), form.get("unit", ""))
             asked = self._site.page(parts, form)
-            body = self._site.html(asked, self._at, token=self._token, problem=str(error))
+            body = self._site.html(
+                asked, self._at, token=self._token, problem=without_folders(str(error))
+            )
             return _answer(body, "text/html", status=422)
         except NeuronymError as error:
             return self._message(500, "Not saved", str(error))
@@ -360,7 +364,7 @@ class _Shown:
     ) -> Response:
         asked = request.scope["path"].split("/") if request is not None else []
         known = asked[1:2] == ["a"] and len(asked) > 2 and asked[2] in self._site.views
-        said = Message(title, text, ("a", asked[2]) if known else ())
+        said = Message(title, without_folders(text), ("a", asked[2]) if known else ())
         if as_json:
             return _answer(self._site.json(said), "application/json", status)
         return _answer(self._site.html(said, self._at), "text/html", status)

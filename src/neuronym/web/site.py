@@ -16,7 +16,7 @@ from neuronym._core.terminal import counted
 from neuronym._core.words import fold
 from neuronym.atlas.reader import Atlas, open_atlas
 from neuronym.report.summary import score_text
-from neuronym.web.addresses import Addresses, received, segment
+from neuronym.web.addresses import Addresses, received, segment, without_dead_links
 from neuronym.web.pages.base import NotFoundError, Page, Query, kinds
 from neuronym.web.view import View, stamp
 
@@ -57,14 +57,21 @@ class Site:
     Args:
         atlases: opened; each is called after its folder.
         writing: whether annotations may be made.
+        chosen: for each of the atlases the units that have pages, as `View` takes them.
     """
 
-    def __init__(self, atlases: Sequence[Atlas], *, writing: bool = False) -> None:
+    def __init__(
+        self,
+        atlases: Sequence[Atlas],
+        *,
+        writing: bool = False,
+        chosen: Sequence[dict[str, list[int]] | None] | None = None,
+    ) -> None:
         self.views: dict[str, View] = {}
         self.writing, self.menu = writing, MENU + (WRITING if writing else ())
-        for atlas in atlases:
+        for atlas, units in zip(atlases, chosen or [None] * len(atlases), strict=True):
             name = _free(_plain(atlas.folder.resolve().name), self.views)
-            self.views[name] = View(name, atlas, self.views)
+            self.views[name] = View(name, atlas, self.views, units)
         self._refreshing = threading.Lock()
 
     def refresh(self) -> bool:
@@ -115,7 +122,7 @@ class Site:
                 "target": view.title,
                 "units": len(view.units),
                 "layers": list(view.layers),
-                "probe": view.atlas.manifest.probe.name,
+                "probe": view.atlas.shown.probe.name,
             }
             for name, view in self.views.items()
         )
@@ -136,7 +143,7 @@ class Site:
             query=getattr(page, "query", ""),
             **{"token": "", "problem": "", **more},
         )
-        return _CONTROL.sub("�", made)
+        return without_dead_links(_CONTROL.sub("�", made))
 
     def json(self, page: Page) -> str:
         """A page as JSON. Numbers that are none (NaN, infinity) are null."""

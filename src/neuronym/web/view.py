@@ -102,10 +102,18 @@ class View:
     Args:
         name: by which the site calls it.
         atlas: any.
+        views: the atlases of the site, by name.
+        chosen: of some layers the units that have pages, in order; None: all have.
     """
 
-    def __init__(self, name: str, atlas: Atlas, views: dict[str, View] | None = None) -> None:
-        self.name, self.atlas = name, atlas
+    def __init__(
+        self,
+        name: str,
+        atlas: Atlas,
+        views: dict[str, View] | None = None,
+        chosen: dict[str, list[int]] | None = None,
+    ) -> None:
+        self.name, self.atlas, self.chosen = name, atlas, chosen
         self.stamp = stamp(atlas.folder)
         _check(atlas)
         self.units = Units(atlas)
@@ -130,6 +138,19 @@ class View:
     def layers(self) -> dict[str, LayerFacts]:
         """Layer name → its facts."""
         return self.atlas.layers
+
+    @cached
+    def paged(self) -> dict[str, list[int]]:
+        """Layer → its units that have pages; only layers that have any."""
+        if self.chosen is not None:
+            return self.chosen
+        return {layer: list(range(facts["units"])) for layer, facts in self.layers.items()}
+
+    @cached
+    def places(self) -> frozenset[int]:
+        """The numbers of the units that have pages."""
+        starts = self.units.starts
+        return frozenset(starts[layer] + u for layer, units in self.paged.items() for u in units)
 
     @property
     def methods(self) -> list[str]:
@@ -187,12 +208,12 @@ class View:
     @property
     def title(self) -> str:
         """What the site calls it."""
-        return str(self.atlas.manifest.target.name)
+        return str(self.atlas.shown.target.name)
 
     @cached
     def quick(self) -> bool:
         """Whether all kept activations can be compared with a neuron's within a request."""
-        return len(self.units) * int(self.atlas.manifest.probe.images or 0) <= _QUICK
+        return len(self.units) * int(self.atlas.shown.probe.images or 0) <= _QUICK
 
     @cached
     def first_labels(self) -> pd.DataFrame:
@@ -268,10 +289,20 @@ class View:
         """The folded words that have a page in an exported site: all first ten labels."""
         found = set[str]()
         for method in self.methods:
-            frame = self.labels(method).frame
-            words = frame["concept"][frame["rank"] <= LISTED].unique()
+            labels = self.labels(method)
+            wanted = (labels.frame["rank"] <= LISTED) & np.isin(labels.numbers, [*self.places])
+            words = labels.frame["concept"][wanted].unique()
             found.update(fold(word) for word in words if isinstance(word, str))
         return frozenset(found)
+
+    def best(self, count: int, **how: Any) -> pd.DataFrame:
+        """Of the units that have pages those to rely on most; see `Atlas.top`."""
+        if self.chosen is None:
+            return self.atlas.top(count, **how)
+        found = self.atlas.top(len(self.units), **how)
+        shown = found[np.isin(self.units.numbers(found), [*self.places])].head(count)
+        shown.attrs = found.attrs
+        return shown
 
     # -- pieces of pages -------------------------------------------------------------------------
 
@@ -358,7 +389,7 @@ def _check(atlas: Atlas) -> None:
     Raises:
         NeuronymError: they differ; says in what.
     """
-    layers = atlas.manifest.target.layers
+    layers = atlas.shown.target.layers
     total, there = sum(layer["units"] for layer in layers), len(atlas.units)
     if len(atlas.layers) != len(layers) or total != there:
         raise NeuronymError(

@@ -56,6 +56,22 @@ class UnitStats:
         self.positive = np.zeros(units, np.int64)
         self._squares = np.zeros(units)  # Σ (value − mean)²
 
+    #: What `to_array` holds, in this order.
+    _HELD = ("nonfinite", "minimum", "maximum", "mean", "at_minimum", "positive", "_squares")
+
+    def to_array(self) -> Float[np.ndarray, "7 unit"]:
+        """All but the number of images, float64; `of_array` makes the same of it."""
+        return np.stack([getattr(self, name).astype(np.float64) for name in self._HELD])
+
+    @classmethod
+    def of_array(cls, array: Float[np.ndarray, "7 unit"], images: int) -> UnitStats:
+        """From what `to_array` gave, and the number of images."""
+        made = cls(array.shape[1])
+        made.images = images
+        for name, values in zip(cls._HELD, array, strict=True):
+            setattr(made, name, values.astype(getattr(made, name).dtype))
+        return made
+
     @property
     def finite(self) -> np.ndarray:
         """How many finite values each unit has."""
@@ -268,6 +284,16 @@ class TopK:
         keys[unit, place] = _pack(rows[image, unit], order[image])
         found[unit, place] = number[image]
         self._merge(keys, found, low, high)
+
+    def take(
+        self,
+        values: Float[np.ndarray, "unit n"],
+        indices: Integer[np.ndarray, "unit n"],
+        tie: Int64[np.ndarray, " image"],
+    ) -> None:
+        """Take in lists of each unit's own images, −1 in empty places; `tie` is of all images."""
+        keys = np.where(indices < 0, _EMPTY, _pack(values, tie[indices]))
+        self._merge(keys, indices, 0, self.units)
 
     def merge(self, other: TopK) -> None:
         """Take in the result of another pass over other images."""

@@ -100,7 +100,7 @@ class Bins(StudyTable):
             able = [m for m in lacking if facts[m].get("labeller") == "clip-dissect"]
             remedy = "Give edges: bins:high=0.5,medium=0.4,low=0.3."
             if able:
-                run = f"neuronym trust {evaluation.atlas.folder} significance --method {able[0]}"
+                run = f"neuronym trust {evaluation.atlas.name} significance --method {able[0]}"
                 remedy = f"Run `{run}`, or give{remedy.removeprefix('Give')}"
             raise NeuronymError(
                 f"The study's bins do not fit the scores of {', '.join(lacking)}, and no analysis "

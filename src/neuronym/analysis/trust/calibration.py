@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float64
 from neuronym._core import storage
 from neuronym._core.checks import misuse, nearest
 from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.folders import without_folders
 from neuronym._core.former import Former
 from neuronym.analysis.evaluation.base import EvaluationContext
 from neuronym.analysis.evaluation.judging import judge
@@ -471,18 +472,18 @@ def known_units(
             f"No unit of {atlas.folder} has all of {', '.join(names)}: {', '.join(blank)} "
             "cannot be measured there. Choose others with --features."
         )
-    manifest = atlas.manifest
+    manifest = atlas.shown
     about = {
-        "atlas": atlas.folder.name,
-        "target": _public(manifest.target.name),
+        "atlas": atlas.name,
+        "target": manifest.target.name,
         "target_fingerprint": manifest.target.fingerprint,
-        "probe": _public(manifest.probe.name),
+        "probe": manifest.probe.name,
         "probe_fingerprint": manifest.probe.fingerprint,
         "images": int(manifest.probe.images or 0),
-        "concepts": _public(manifest.concepts.name),
-        "encoder": _public(manifest.encoder.name),
+        "concepts": manifest.concepts.name,
+        "encoder": manifest.encoder.name,
         "method": manifest.methods[chosen].get("method", chosen),
-        "truth": _public(evaluation.known.source),
+        "truth": without_folders(evaluation.known.source),
         "match": match,
         "units": int(fine.sum()),
         "right": int(right[fine].sum()),
@@ -551,12 +552,6 @@ def _never_sure(
     low, high = 1 / (sizes[0] + 2), 1 - 1 / (sizes[-1] + 2)
     low, high = min([low, *inner]), max([high, *inner])
     return odds, tuple(min(max(share, low), high) for share in shares)
-
-
-def _public(name: str) -> str:
-    """A name without the folders of this machine: a calibrator is made to be passed on."""
-    kind, colon, detail = name.partition(":")
-    return f"{kind}{colon}{detail.rstrip('/').rpartition('/')[2]}"
 
 
 def _check_features(names: Sequence[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from neuronym.report.summary import examinable, option
 
 def commands(seen: Selection) -> Iterator[tuple[str, str]]:
     """What the atlas lacks and can have: (what it says, command)."""
-    atlas, place = seen.atlas, shlex.quote(str(seen.atlas.folder))
+    atlas, place = seen.atlas, shlex.quote(seen.atlas.name)
     method = option(atlas, seen.method)
     for entry in ANALYSES:
         if entry.name not in atlas.analyses(seen.method) and examinable(

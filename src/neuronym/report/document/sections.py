@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.folders import without_folders
 from neuronym._core.progress import Progress, silent
 from neuronym._core.tables import Column, Table
 from neuronym.analysis.comparison import compare
@@ -73,16 +74,22 @@ class Builder:
                 made = tuple(blocks())
                 found += [Section(name, title, made)] if made else []
                 tick.advance(1)
-        target = self.seen.atlas.manifest.target.name
+        target = self.seen.atlas.shown.target.name
         title = f"What the neurons of {target} respond to"
-        return Document(title, tuple(self.lead), tuple(found), tuple(self.left_out))
+        return Document(
+            title, tuple(self.lead), tuple(found), tuple(map(without_folders, self.left_out))
+        )
 
     def _made(self) -> Iterator[Block]:
         yield configuration(self.seen)
-        given = self.seen.atlas.manifest.config or {}
+        given = self.seen.atlas.shown.config or {}
         if given:
             text = json.dumps(given, indent=2, ensure_ascii=False)
-            yield Code("The configuration; neuronym dissect --config reads it", text)
+            yield Code(
+                "The configuration; neuronym dissect --config reads it. Paths are without their "
+                "folders, which stand in atlas.json",
+                text,
+            )
 
     def _layers(self) -> Iterator[Block]:
         yield layers(self.seen)
@@ -138,7 +145,7 @@ class Builder:
     def _more(self) -> Iterator[Block]:
         if self.left_out:
             yield Text("Left out, because the atlas has nothing to show it from:")
-            yield Bullets(tuple(self.left_out))
+            yield Bullets(tuple(map(without_folders, self.left_out)))
         found = tuple(missing.commands(self.seen))
         if found:
             yield Text("These commands would add to the report:")
@@ -172,7 +179,7 @@ class Builder:
 
 def configuration(seen: Selection) -> Table:
     """What went in, with fingerprints."""
-    manifest = seen.atlas.manifest
+    manifest = seen.atlas.shown
     target, probe = manifest.target, manifest.probe
     words, encoder = manifest.concepts, manifest.encoder
     facts: Any = manifest.methods.get(seen.method, {})
@@ -199,7 +206,7 @@ def configuration(seen: Selection) -> Table:
         specs = [str(manifest.analyses[key]["spec"]) for key in keys]
         rows.append(("analyses", ", ".join(specs), None))
     if seen.truth is not None:
-        rows.append(("truth", seen.truth, None))
+        rows.append(("truth", without_folders(seen.truth), None))
     rows.append(("made", f"{manifest.created} by neuronym {manifest.neuronym}", None))
     columns = (Column("what"), Column("which"), Column("fingerprint"))
     records = tuple(

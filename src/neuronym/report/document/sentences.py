@@ -28,7 +28,7 @@ def lead(seen: Selection) -> Iterator[str]:
     """The sentences that say most: what was labelled, what stands, how sure, what is frequent."""
     rows = pd.concat(seen.best.values())
     layers = numbered(len(seen.layers), "layer")
-    target = seen.atlas.manifest.target
+    target = seen.atlas.shown.target
     random = " with random weights" if not target["pretrained"] else ""
     source = "was" if len(rows) == 1 else "were"
     source += " read from files" if seen.atlas.imported else " labelled"
@@ -53,7 +53,7 @@ def lead(seen: Selection) -> Iterator[str]:
 
 
 def _from(seen: Selection) -> str:
-    manifest = seen.atlas.manifest
+    manifest = seen.atlas.shown
     if seen.atlas.imported:
         return ""
     words = f" and {manifest.concepts.count:,} words" if embeds(seen.atlas, seen.method) else ""
@@ -79,7 +79,7 @@ def chance(seen: Selection, rows: pd.DataFrame) -> str:
     if "significance" not in seen.atlas.analyses(seen.method):
         return said
     key = schema.analysis_id("significance", seen.method)
-    fdr = seen.atlas.manifest.analyses[key]["fdr"]
+    fdr = seen.atlas.shown.analyses[key]["fdr"]
     beyond = int(rows["significant"].eq(True).sum())
     rest = " The others abstain." if seen.atlas.only_significant else ""
     return (
@@ -134,7 +134,7 @@ def caveats(seen: Selection, drawn: set[str]) -> Iterator[str]:
         seen: what the report is about.
         drawn: names of the figures in it.
     """
-    atlas, manifest = seen.atlas, seen.atlas.manifest
+    atlas, manifest = seen.atlas, seen.atlas.shown
     facts: Any = manifest.methods.get(seen.method, {})
     probe, words = manifest.probe, manifest.concepts.count
     if facts.get("baseline"):

@@ -70,7 +70,7 @@ def _ways(seen: Selection) -> list[Way]:
     if seen.unit is not None:
         unit = atlas[seen.unit]
         return [way_back(atlas, unit.layer, unit.index, _DEPTH, method=seen.method)]
-    pairs = [(f.from_layer, f.to_layer) for f in atlas.manifest.links.values()]
+    pairs = [(f.from_layer, f.to_layer) for f in atlas.shown.links.values()]
     pairs = [pair for pair in pairs if set(pair) <= set(seen.layers)]
     if not pairs:
         return []

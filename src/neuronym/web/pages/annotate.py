@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from neuronym._core.errors import NeuronymError, UsageError
+from neuronym._core.folders import without_folders
 from neuronym._core.words import fold
 from neuronym.analysis.truth.base import Answer
 from neuronym.analysis.truth.store import Annotations
@@ -144,7 +145,7 @@ def _refused(store: Annotations) -> str:
     try:
         store.check_writable()
     except NeuronymError as error:
-        return str(error)
+        return without_folders(str(error))
     return ""
 
 

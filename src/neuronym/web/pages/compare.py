@@ -48,7 +48,7 @@ class ComparePage(Page):
 def every(view: View) -> Iterator[tuple[str, ...]]:
     """All layers, with every other atlas that has them."""
     yield ()
-    for layer in view.layers:
+    for layer in view.paged:
         yield (layer,)
         for other in view.beside:
             if layer in view.beside[other].layers:
@@ -58,7 +58,7 @@ def every(view: View) -> Iterator[tuple[str, ...]]:
 @page("compare", every)
 def compared(view: View, parts: tuple[str, ...], query: Query) -> ComparePage:
     """The page of a comparison: `compare/LAYER`, `compare/LAYER/OTHER-ATLAS`."""
-    layer = view.layer_of(parts[0]) if parts else list(view.layers)[-1]
+    layer = view.layer_of(parts[0]) if parts else [*view.paged, *view.layers][len(view.paged) - 1]
     other = view.beside.get(parts[1]) if len(parts) == 2 else None
     if (
         layer is None
@@ -84,7 +84,7 @@ def compared(view: View, parts: tuple[str, ...], query: Query) -> ComparePage:
                 "neuronym label ATLAS --method clip-avg"
             )
     units = min(v.layers[layer]["units"] for v, _ in sides)
-    rows = [_row(sides, layer, unit) for unit in range(units)]
+    rows = [_row(sides, layer, unit) for unit in view.paged.get(layer, []) if unit < units]
     shown = sorted(rows, key=lambda row: (False, None, True).index(row.same))[:_MOST]
     target = view.title
     return ComparePage(
@@ -105,7 +105,7 @@ def compared(view: View, parts: tuple[str, ...], query: Query) -> ComparePage:
 
 def _networks(view: View, other: View, layer: str) -> str:
     """What equal numbers are in two atlases, where they are not the same network."""
-    prints = [v.atlas.manifest.target.fingerprint for v in (view, other)]
+    prints = [v.atlas.shown.target.fingerprint for v in (view, other)]
     if prints[0] == prints[1]:
         return ""
     if view.layers[layer]["units"] == other.layers[layer]["units"]:

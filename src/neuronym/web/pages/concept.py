@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from neuronym._core.errors import NeuronymError
 from neuronym._core.terminal import counted
 from neuronym._core.words import fold
@@ -86,7 +88,8 @@ def concept(view: View, parts: tuple[str, ...], query: Query) -> ConceptPage:
 
 def _labelled(view: View, method: str, word: str) -> Labelled:
     hits = view.searcher(method).find(word, match="exact", places=["labels"], top=RANKS)
-    shown = hits.units.head(_MOST)
+    paged = np.isin(view.units.numbers(hits.units), [*view.places])
+    shown = hits.units[paged].head(_MOST)
     cards = tuple(
         view.card(int(place), method, rank=int(row.rank), match=number(row.score))
         for place, row in zip(view.units.numbers(shown), shown.itertuples(), strict=True)

@@ -59,10 +59,12 @@ class Home(Page):
 @page("")
 def home(view: View, parts: tuple[str, ...], query: Query) -> Home:
     """The first page of an atlas."""
-    found, manifest = facts(view.atlas), view.atlas.manifest
+    found, manifest = facts(view.atlas), view.atlas.shown
     first = view.first_labels
     (bins, how), layers = view.bins, []
     for layer in found["layers"]:
+        if layer["layer"] not in view.paged:
+            continue
         words = Counter(first.loc[first["layer"] == layer["layer"], "concept"])
         about = view.layers[layer["layer"]]
         layers.append(
@@ -78,11 +80,14 @@ def home(view: View, parts: tuple[str, ...], query: Query) -> Home:
             )
         )
     known = surest(view.atlas, 12)
+    if view.chosen is not None:
+        known = known and view.best(12, by="confidence").to_dict("records")
+        found["top_scoring"] = view.best(12).to_dict("records")
     cards = tuple(
         view.card(view.units.starts[row["layer"]] + row["unit"])
         for row in known or found["top_scoring"]
     )
-    units = sum(layer.units for layer in layers)
+    units = len(view.units)
     target = found["target"]
     told = {key: found[key] for key in ("target", "probe", "images", "concepts", "encoder")} | {
         "words": manifest.concepts.count,

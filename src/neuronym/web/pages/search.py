@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from neuronym._core.errors import CorruptImageError, NeuronymError, UsageError
+from neuronym._core.folders import without_folders
 from neuronym._core.words import fold
 from neuronym.inputs.probes.images import decode, open_header
 from neuronym.inputs.probes.values import Values
@@ -97,7 +98,7 @@ def search(view: View, parts: tuple[str, ...], query: Query) -> SearchPage:
             text, match=match, places=where or None, layers=chosen or None, abstained=abstained
         )
     except NeuronymError as error:
-        note = "" if named else str(error)
+        note = "" if named else without_folders(str(error))
         return SearchPage(
             f"{text} · {view.title}", "Nothing was found.", address, **asked, note=note
         )
@@ -126,13 +127,15 @@ def by_picture(view: View, content: bytes, by: str) -> SearchPage:
         header = open_header(content)
         if header.width * header.height > _PIXELS:
             raise CorruptImageError(f"has more than {_PIXELS:,} pixels")
-        values = Values.from_data(view.atlas.manifest.probe.values or {})
+        values = Values.from_data(view.atlas.shown.probe.values or {})
         with _ONE:
             hits = view.searcher().by_picture(decode(content, values), by=by)
     except CorruptImageError as error:
         return SearchPage(title, said, address, "", note=f"This picture {error}.")
     except (NeuronymError, UsageError) as error:
-        return SearchPage(title, said, address, "", note=f"This cannot be searched: {error}")
+        return SearchPage(
+            title, said, address, "", note=without_folders(f"This cannot be searched: {error}")
+        )
     column = "deviation" if by == "target" else "likeness"
     shown = hits.units.head(_MOST)
     cards = tuple(

@@ -46,7 +46,7 @@ def top(view: View, parts: tuple[str, ...], query: Query) -> Top:
     layers = [layer for layer in query.every("layer") if layer in view.layers] or None
     try:
         method = view.atlas.method(query.get("method") or None)
-        found = view.atlas.top(n, layers=layers, by=query.get("by") or None, method=method)
+        found = view.best(n, layers=layers, by=query.get("by") or None, method=method)
     except UsageError as error:
         raise NotFoundError(str(error)) from error
     by = found.attrs["by"]

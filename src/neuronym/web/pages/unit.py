@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from neuronym._core.errors import NeuronymError
+from neuronym._core.folders import without_folders
 from neuronym.analysis.effect.kept import kept
 from neuronym.analysis.effect.table import in_words
 from neuronym.atlas import bands, maps
@@ -123,9 +124,9 @@ class UnitPage(Page):
 
 
 def every(view: View) -> Iterator[tuple[str, ...]]:
-    """All units."""
-    for layer, facts in view.layers.items():
-        for unit in range(facts["units"]):
+    """All units that have pages."""
+    for layer, units in view.paged.items():
+        for unit in units:
             yield layer, str(unit)
 
 
@@ -147,7 +148,7 @@ def unit(view: View, parts: tuple[str, ...], query: Query) -> UnitPage:
     own = view.atlas.class_names(layer).get(index)
     first = next((m.labels[0] for m in methods[:1] if m.labels and not m.abstained), None)
     said = f"“{first.concept}”" if first else "no label"
-    units = view.layers[layer]["units"]
+    paged = view.paged.get(layer, [])
     return UnitPage(
         f"{layer}:{index} · {first.concept if first else 'no label'} · {target}",
         f"Neuron {layer}:{index} of {target}: {said}. Its highest activating images and labels.",
@@ -168,8 +169,8 @@ def unit(view: View, parts: tuple[str, ...], query: Query) -> UnitPage:
         {way: _links(view, place, way) for way in ("fed by", "feeds")},
         _like(view, layer, index, ways),
         ways != WAYS and values is not None,
-        index - 1 if index else None,
-        index + 1 if index + 1 < units else None,
+        max((unit for unit in paged if unit < index), default=None),
+        min((unit for unit in paged if unit > index), default=None),
         _citation(view, layer, index, methods),
     )
 
@@ -193,7 +194,7 @@ def _exemplars(
         share: Any = maps.shares(view.atlas[layer, index])
         note = None
     except NeuronymError as error:
-        share, note = (), str(error)
+        share, note = (), without_folders(str(error))
     for place, (exemplar, one) in enumerate(zip(found, share, strict=False)):
         if exemplar.thumb and exemplar.y is not None and exemplar.x is not None:
             peak = (exemplar.y, exemplar.x)
@@ -266,7 +267,7 @@ def _effects(view: View, layer: str, unit: int) -> tuple[str, ...]:
     try:
         there = view.once(("effects", layer), lambda: kept(view.atlas, layer))
     except NeuronymError as error:
-        return (str(error),)
+        return (without_folders(str(error)),)
     return tuple(said for found in there if (said := in_words(found, layer, unit)) is not None)
 
 
@@ -303,14 +304,14 @@ def _range(view: View, values: np.ndarray | None) -> Range | None:
 
 def _equation(view: View, layer: str, unit: int) -> str | None:
     """`wheel + window → car`: what feeds it, in labels; None: not known."""
-    if not any(facts.to_layer == layer for facts in view.atlas.manifest.links.values()):
+    if not any(facts.to_layer == layer for facts in view.atlas.shown.links.values()):
         return None
     return way_back(view.atlas, layer, unit, 1).equation
 
 
 def _links(view: View, place: int, way: str) -> tuple[Link, ...]:
     """The surest links to a unit, or from it; none where they were not looked for."""
-    if not view.atlas.manifest.links:
+    if not view.atlas.shown.links:
         return ()
     own, other = ("to", "from") if way == "fed by" else ("from", "to")
 
@@ -348,7 +349,7 @@ def _like(view: View, layer: str, unit: int, ways: tuple[str, ...]) -> dict[str,
 
 def _citation(view: View, layer: str, unit: int, methods: tuple[Method, ...]) -> str:
     """One line to copy."""
-    manifest = view.atlas.manifest
+    manifest = view.atlas.shown
     said = [
         f"{m.name}: {m.labels[0].concept if m.labels and not m.abstained else 'no label'}"
         for m in methods[:1]

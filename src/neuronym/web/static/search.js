@@ -17,9 +17,9 @@ export async function run() {
   let index;
   try { index = await read("search.json"); } catch { found.replaceChildren(say("p", "The search needs a file server: pages that are opened from the disk cannot read its index.", "note")); return; }
   const named = /^(.+?)[: ](\d{1,8})$/.exec(query), place = named && index.layers.findIndex(([layer, units]) => layer === named[1].trim() && Number(named[2]) < units);
-  if (named && place >= 0) { location.replace(new URL(`unit/${encodeURIComponent(index.layers[place][2])}/${Number(named[2])}.html`, folder())); return; }
   const starts = [];
   index.layers.reduce((sum, [, units], place) => { starts[place] = sum; return sum + units; }, 0);
+  if (named && place >= 0 && (!index.paged || index.paged.includes(starts[place] + Number(named[2])))) { location.replace(new URL(`unit/${encodeURIComponent(index.layers[place][2])}/${Number(named[2])}.html`, folder())); return; }
   const wanted = fold(query), best = new Map();
   const words = Object.keys(index.words).filter((word) => word.includes(wanted));
   for (const word of words) {
