@@ -267,7 +267,7 @@ def plan(
     model = open_encoder(encoder if encoder is not None else settings.encoder)
     part = None
     if settings.number_of_part:
-        part = Part.of_probe(len(images), settings, similar, sum(p.info.units for p in layers))
+        part = Part.of_probe(len(images), settings, similar, sum(p.info.width for p in layers))
         images = part.cut(images)
     how = (device, dtype, engine, classes, part)
     return Plan(settings, network, layers, images, words, model, similar, *how)

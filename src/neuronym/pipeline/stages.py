@@ -45,11 +45,20 @@ _BLOCK = 4096
 class Making(Protocol):
     """What the stages need to know of what is made: of a run its plan, of a merge as much."""
 
-    settings: DissectSettings
-    layers: Sequence[LayerPlan]
-    classes: LayerPlan | None
-    similarity: Similarity
-    device: Any
+    @property
+    def settings(self) -> DissectSettings: ...
+
+    @property
+    def layers(self) -> Sequence[LayerPlan]: ...
+
+    @property
+    def classes(self) -> LayerPlan | None: ...
+
+    @property
+    def similarity(self) -> Similarity: ...
+
+    @property
+    def device(self) -> Any: ...
 
     @property
     def out(self) -> Path: ...
