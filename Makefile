@@ -1,7 +1,7 @@
 # The developer manual: every target sets up what it needs and can be run again at any time.
 #   make demo     label a real network with nothing but installed packages
 #   make test     the tests
-#   make lint     style
+#   make lint     style and types
 #   make torture  slow checks: killed and resumed runs, full disk
 #   make bench    time and memory against straightforward code; FULL=1: full size; ONLY=soft-wpmi,…
 PYTHON ?= python3
@@ -19,6 +19,7 @@ test: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check src tests benchmarks training
 	$(BIN)/ruff format --check src tests benchmarks training
+	$(BIN)/mypy
 
 format: $(READY)
 	$(BIN)/ruff check --fix src tests benchmarks training
@@ -38,4 +39,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf .venv demo-atlas build dist .pytest_cache .ruff_cache
+	rm -rf .venv demo-atlas build dist .mypy_cache .pytest_cache .ruff_cache

@@ -48,7 +48,7 @@ class Canvas:
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
-        self.rgb = np.full((SIZE, SIZE, 3), 0.5, np.float32)
+        self.rgb: np.ndarray = np.full((SIZE, SIZE, 3), 0.5, np.float32)
         self.owner = np.zeros((SIZE, SIZE), np.int16)
         self.notes: list[Notes] = [()]
         self._numbers: dict[Notes, int] = {(): 0}

@@ -91,7 +91,7 @@ def slopes(field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return down, across
 
 
-def ramp(field: np.ndarray, low: float, high: float) -> np.ndarray:
+def ramp(field: np.ndarray, low: float | np.ndarray, high: float | np.ndarray) -> np.ndarray:
     """0 below `low`, 1 above `high`, smooth between."""
     t = np.clip((field - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
@@ -148,9 +148,9 @@ def cells(rng: np.random.Generator, u: np.ndarray, v: np.ndarray, jitter: float 
             closer = distance < near
             np.copyto(near, distance, where=closer)
             np.copyto(owner, dv * 3 + du, where=closer)
-    du, dv = owner % 3 - 1, owner // 3 - 1
-    flat = ((row + dv) & (side - 1)) * side + ((column + du) & (side - 1))
-    x, y = fu - shift_x.take(flat) - du, fv - shift_y.take(flat) - dv
+    right, down = owner % 3 - 1, owner // 3 - 1
+    flat = ((row + down) & (side - 1)) * side + ((column + right) & (side - 1))
+    x, y = fu - shift_x.take(flat) - right, fv - shift_y.take(flat) - down
     near = np.sqrt(near)
     value, x, y = tables[2].take(flat), x.astype(np.float32), y.astype(np.float32)
     return Cells(near, np.sqrt(second) - near, value, x, y)

@@ -156,7 +156,8 @@ class Crop:
         folder = photograph_folder()
         if folder is None:
             raise FileNotFoundError(self.file)
-        with Image.open(folder / self.file) as image:
+        with Image.open(folder / self.file) as file:
+            image: Image.Image = file
             if image.mode == "RGBA":
                 image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
             part = image.convert("RGB").crop(self.box)

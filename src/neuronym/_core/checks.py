@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 from neuronym._core.errors import MissingExtraError, UsageError
 
@@ -62,7 +63,8 @@ def real(
     if low != float("-inf"):
         bounds += f" of at least {low:g}" if high == float("inf") else f" {low:g}…{high:g}"
     try:
-        number = float(value) if not isinstance(value, bool) else None  # type: ignore[arg-type]
+        given: Any = value
+        number = float(given) if not isinstance(value, bool) else None
     except (TypeError, ValueError, OverflowError):
         number = None
     if number is None or not low <= number <= high or number == float("inf"):

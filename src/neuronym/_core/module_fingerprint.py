@@ -275,7 +275,8 @@ class _Content:
                 continue
             parts.append(_name(base))
             if not _own(base.__module__):
-                parts.append(_source(base) if issubclass(base, nn.Module) else "")
+                own: Any = base
+                parts.append(_source(own) if issubclass(base, nn.Module) else "")
                 continue
             self._file(base.__module__)
             skip = _CLASS_STATE | self._set_by_forward(base)

@@ -12,7 +12,7 @@ import typing
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 from neuronym._core import checks
 from neuronym._core.checks import misuse, nearest
@@ -37,7 +37,8 @@ def split(text: str, separator: str, limit: int = -1) -> list[str]:
     >>> split(r"folder:a\+b+synthetic", "+")
     ['folder:a\\+b', 'synthetic']
     """
-    parts, current, i = [], [], 0
+    parts, i = list[str](), 0
+    current: list[str] = []
     while i < len(text):
         if text[i] == "\\" and i + 1 < len(text) and text[i + 1] in _SPECIAL:
             current += text[i : i + 2]
@@ -306,6 +307,7 @@ class Parameterised:
 
     name: ClassVar[str]
     address: ClassVar[str | None] = None
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]  # of every subclass
     _derived: ClassVar[bool] = False
 
     def __init_subclass__(cls, **more: Any) -> None:
@@ -322,7 +324,7 @@ class Parameterised:
         None is accepted where it is the default: it stands for a value that is filled in later.
         """
         hints: dict[str, Any] = {}
-        for entry in dataclasses.fields(self):  # type: ignore[arg-type]
+        for entry in dataclasses.fields(self):
             value = getattr(self, entry.name)
             if value is None and entry.default is None:
                 continue
@@ -380,22 +382,26 @@ class Parameterised:
 T = TypeVar("T", bound=Parameterised)
 
 
-def opened(registry: Registry, kind: type[T], given: str | T) -> T:
+def opened(registry: Registry, kind: Callable[..., T], given: str | T) -> T:
     """What a name with parameters stands for, or what is given if it is of that kind already.
+
+    `kind` is a class; type checkers would not take one with abstract methods as a `type[T]`.
 
     Raises:
         UsageError: no such entry, no such parameter, or a value that does not fit.
         NeuronymError: a module of one's own cannot be imported.
     """
-    if isinstance(given, kind):
+    own = cast(type[T], kind)
+    if isinstance(given, own):
         return given
     if not isinstance(given, str):
-        article = "an" if kind.__name__[0] in "AEIOU" else "a"
-        raise checks.misuse(registry.noun, f"a name or {article} {kind.__name__}", given)
+        article = "an" if own.__name__[0] in "AEIOU" else "a"
+        raise checks.misuse(registry.noun, f"a name or {article} {own.__name__}", given)
     name = parse(registry.expand(given), registry.noun)
     if name.kind == OWN:
-        return _own(registry.noun, kind, name)
-    return registry[name.kind].make.from_name(name)
+        return _own(registry.noun, own, name)
+    make: Any = registry[name.kind].make
+    return make.from_name(name)
 
 
 def kept(text: str) -> str:
@@ -435,7 +441,7 @@ def _own(noun: str, kind: type[T], name: Name) -> T:
     if not (isinstance(found, type) and issubclass(found, kind)):
         raise misuse(noun, form, checks.Verbatim(f"{address}, which is none"))
     if inspect.isabstract(found):
-        lacking = ", ".join(sorted(found.__abstractmethods__))
+        lacking = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
         raise misuse(noun, f"have {lacking}", checks.Verbatim(f"{address}, which lacks it"))
     found.address = address
     return found.from_name(Name(address, "", name.params))

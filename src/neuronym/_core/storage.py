@@ -182,7 +182,7 @@ def _checksum(arrays: Mapping[str, np.ndarray]) -> str:
     total = 0
     for name, array in arrays.items():
         data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        total = zlib.crc32(data, zlib.crc32(name.encode(), total))
+        total = zlib.crc32(data.data, zlib.crc32(name.encode(), total))
     return f"{total:08x}"
 
 

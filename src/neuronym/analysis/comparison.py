@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -107,7 +108,7 @@ def compare(
     )
     families = families_of(atlas)
     heads = np.unique([families.of(word) for word in same.words], return_inverse=True)[1]
-    facts = atlas.manifest.methods
+    facts: Mapping[str, Any] = atlas.manifest.methods
     baseline = {name: facts.get(name, {}).get("baseline", False) for name in names}
     agreement, disagreements = [], []
     for layer in atlas.layers:
@@ -203,7 +204,8 @@ class _Top:
 
 def _agreement(a: np.ndarray, b: np.ndarray, same: Vocabulary) -> dict[str, float]:
     both = (a[:, 0] >= 0) & (b[:, 0] >= 0)
-    a, b, found = a[both], b[both], {"units": int(both.sum())}
+    found: dict[str, float] = {"units": int(both.sum())}
+    a, b = a[both], b[both]
     for how, ending in _WAYS.items():
         pairs = same.pairs(a, b, how)
         # With synonyms one word may have several partners: the mean of both sides is shared.

@@ -60,7 +60,7 @@ def group(
     rank = np.empty(len(words), np.int64)
     rank[order] = np.arange(len(words))
     found = np.arange(len(words))
-    for row in np.flatnonzero(~leading):
+    for row in np.flatnonzero(~leading).tolist():
         heads = near[row][leading[near[row]]]
         cosines = np.round(vectors[heads] @ vectors[row], 5)
         found[row] = heads[np.lexsort((rank[heads], -cosines))[0]]
@@ -83,7 +83,7 @@ class Families:
 
     def __init__(self, leading: Mapping[str, str], about: Mapping[str, Any]) -> None:
         self._leading, self.about = leading, about
-        self._spelled = {lemma(fold(word)): head for word, head in reversed(leading.items())}
+        self._spelled = {lemma(fold(word)): head for word, head in reversed([*leading.items()])}
 
     def of(self, word: str) -> str:
         """The leading word; a word that was not grouped is with those of its spelling, or alone."""

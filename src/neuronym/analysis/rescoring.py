@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -12,6 +13,7 @@ from neuronym._core.errors import NeuronymError, UsageError
 from neuronym.atlas import schema
 from neuronym.atlas.context import LabelContext
 from neuronym.atlas.reader import Atlas
+from neuronym.atlas.schema import Facts
 from neuronym.similarity.base import Similarity, open_similarity
 
 #: Rows of concepts → scores `[unit, concept]` of all units of a layer; NaN for units that abstain.
@@ -24,7 +26,7 @@ def own_similarity(atlas: Atlas, method: str) -> Similarity | None:
     Returns:
         None for methods that are not clip-dissect.
     """
-    facts = atlas.manifest.methods.get(method, {})
+    facts: Facts | dict[str, Any] = atlas.manifest.methods.get(method, {})
     if facts.get("labeller") != "clip-dissect" or "with_defaults" not in facts:
         return None
     return open_similarity(facts["with_defaults"])

@@ -315,7 +315,7 @@ class Sources:
         known = pd.concat([self.images, self.atlas.copies])[["image_id", "content_hash"]]
         ids, hashes = done.images.column("image_id"), done.images.column("content_hash")
         at = places(ids, known["image_id"])
-        same = len(at) == len(known) and (at >= 0).all()
+        same = len(at) == len(known) and bool((at >= 0).all())
         same = same and bool((known["content_hash"].to_numpy()[at] == hashes.to_numpy()).all())
         rows = np.flatnonzero((at >= 0) & (at < self.count))
         if not same or not np.array_equal(at[rows], np.arange(self.count)):
@@ -328,7 +328,7 @@ class Sources:
     def maps(
         self,
         layers: Sequence[str],
-        rows: Sequence[int] | None = None,
+        rows: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
     ) -> Iterator[tuple[np.ndarray, dict[str, torch.Tensor]]]:
         """The target's activation maps, batch by batch, in the order of `rows`.
@@ -366,7 +366,7 @@ class Sources:
         plans = {p.info.name: p for p in self.plans}
         self.target.model.to(self.device)
         batch = self.target.preprocess.normalise(torch.from_numpy(pixels).to(self.device))
-        with torch.no_grad(), precision(self.device, self.atlas.manifest.dtype):
+        with torch.no_grad(), precision(self.device, str(self.atlas.manifest.dtype)):
             try:
                 found = run_target(self.target, batch, layers)
             except RuntimeError:  # some networks want their images in the usual order

@@ -183,7 +183,7 @@ def areas(share: np.ndarray, window: Window, level: float) -> list[np.ndarray]:
         window.left + x * (window.right - window.left),
         window.top + y * (window.bottom - window.top),
     )
-    lines = contourpy.contour_generator(x, y, z).lines(level - 1e-9)
+    lines: Any = contourpy.contour_generator(x, y, z).lines(level - 1e-9)
     return [np.clip(line, 0, 1) for line in lines if len(line) > 2]
 
 
@@ -201,13 +201,13 @@ def images(unit: Unit, count: int, heat: bool, crop: bool) -> list[Image]:
     found = []
     for row in rows.itertuples():
         path = unit.atlas.thumb(row.image_id)
-        if path is None or (heat and row.rank > len(maps)):
+        if path is None or (maps is not None and row.rank > len(maps)):
             continue
         with Pillow.open(path) as opened:
             picture = opened.convert("RGB")
         if heat or crop:
             place = place_of(unit.atlas, unit.layer, row.image_id, row.y, row.x)
-            if heat:
+            if maps is not None:
                 picture = warmed(picture, maps[row.rank - 1], place.window)
             if crop:
                 picture = picture.crop(in_pixels(place.crop, picture.size))

@@ -46,7 +46,7 @@ class View(LabelContext):
         self._whole, self._more = whole, more or ((), None)
         self._activated = rows if permuted is None else permuted
         self.atlas, self.progress = whole.atlas, progress
-        self.sources = _ViewSources(whole.sources, rows)  # type: ignore[assignment]
+        self.sources = _ViewSources(whole.sources, rows)  # type: ignore[assignment]  # all that is used
 
     @functools.cached_property
     def images(self) -> pd.DataFrame:
@@ -64,12 +64,12 @@ class View(LabelContext):
         return (*self._whole.words, *self._more[0])
 
     @functools.cached_property
-    def image_embeddings(self) -> np.ndarray:  # type: ignore[override]
+    def image_embeddings(self) -> np.ndarray:
         """Unit vectors of the atlas's encoder, float32 `[image, dim]`."""
         return np.asarray(self._whole.image_embeddings)[self.rows]
 
     @functools.cached_property
-    def text_embeddings(self) -> np.ndarray:  # type: ignore[override]
+    def text_embeddings(self) -> np.ndarray:
         """Unit vectors of the concepts and of further words, float32 `[word, dim]`."""
         texts, more = self._whole.text_embeddings, self._more[1]
         return texts if more is None else np.concatenate([texts, more])
@@ -140,7 +140,7 @@ class _ViewSources:
         return self._whole.masks(int(self._rows[row]))
 
     def maps(
-        self, layers: Sequence[str], rows: Sequence[int] | None = None, *args: Any
+        self, layers: Sequence[str], rows: Sequence[int] | np.ndarray | None = None, *args: Any
     ) -> Iterator[tuple[np.ndarray, Any]]:
         own = np.arange(len(self._rows)) if rows is None else np.asarray(rows, np.int64)
         at = 0

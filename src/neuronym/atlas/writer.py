@@ -151,6 +151,7 @@ class AtlasWriter:
                 return file
             with pq.ParquetWriter(out, known, compression="zstd") as writer:
                 low = 0
+                block: Any
                 for block in columns:
                     for name, values in more.items():
                         part = values[low : low + len(block)]

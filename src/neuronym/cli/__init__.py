@@ -7,6 +7,7 @@ import os
 import site
 import sys
 import warnings
+from typing import Any
 
 
 def main() -> None:
@@ -15,7 +16,7 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):  # a terminal that cannot show ✓ shows a question mark
             stream.reconfigure(errors="replace")
     if not sys.warnoptions:  # -W and PYTHONWARNINGS ask for them as they are
-        warnings.showwarning = _note
+        warnings.showwarning = _note  # type: ignore[assignment]  # it needs three of the arguments
     from neuronym._core.errors import NeuronymError
     from neuronym.cli.app import app
 
@@ -91,7 +92,8 @@ def _click_error(error: Exception) -> None:
         raise error
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "neuronym"
-    message = error.format_message()  # type: ignore[attr-defined]
+    click: Any = error
+    message = click.format_message()
     if message:
         _say(f"error: {message}\nSee `{command} --help`.")
     sys.exit(getattr(error, "exit_code", 2))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,7 +12,7 @@ from neuronym.cli.options import NoOpenOption, PortOption, QuietOption
 from neuronym.inputs.settings import DissectSettings
 
 #: A real ImageNet network, another one behind the encoder, the embedded images and words.
-DEMO = {
+DEMO: dict[str, Any] = {
     "target": "efficientnet-lite0",
     "layers": ["_blocks.4", "_blocks.10", "_blocks.15", "_fc"],
     "probe": "synthetic",
@@ -21,7 +21,10 @@ DEMO = {
     "similarity": "soft-wpmi",
 }
 #: A network of another family, for the same images and words: it knows drawings alone.
-SECOND = {"target": "drawings-vit", "layers": ["blocks.0", "blocks.1", "blocks.2", "head"]}
+SECOND: dict[str, Any] = {
+    "target": "drawings-vit",
+    "layers": ["blocks.0", "blocks.1", "blocks.2", "head"],
+}
 
 
 def demo(

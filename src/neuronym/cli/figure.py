@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -60,7 +60,7 @@ def figure(
     FIGURES[name]
     path = out or Path(f"{name}.png")
     check_format(path)
-    how = {"method": method, "truth": truth, "unit": unit, "images": images}
+    how: dict[str, Any] = {"method": method, "truth": truth, "unit": unit, "images": images}
     seen = select(open_atlas(atlas, significant=significant), layers=listed(layers), **how)
     with aside(), style():
         save(draw(name, seen), path)

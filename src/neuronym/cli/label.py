@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -66,8 +66,8 @@ def label(
     from neuronym.labelling.estimate import estimate
 
     opened, labeller = open_atlas(atlas), open_labeller(method)
-    what = {"layers": listed(layers), "overwrite": overwrite}
-    how = {"device": device, "workers": workers, "cache": cache}
+    what: dict[str, Any] = {"layers": listed(layers), "overwrite": overwrite}
+    how: dict[str, Any] = {"device": device, "workers": workers, "cache": cache}
     if dry_run:
         with aside():
             found = estimate(opened, labeller, **what, **how)

@@ -78,8 +78,8 @@ def _print_layers(network: Target, infos: Sequence[LayerInfo], chosen: Collectio
     print(f"input: {describe(network.preprocess)} ({network.origin.words})\n")
     table = Table(title=f"{network.name}: {len(infos)} layers", title_justify="left", box=None)
     for heading in ("layer", "type", "output", "layout", "units", "pooling", ""):
-        side = "right" if heading == "units" else "left"
-        table.add_column(heading, justify=side, overflow="fold")
+        number = heading == "units"
+        table.add_column(heading, justify="right" if number else "left", overflow="fold")
     for info in infos:
         shape = " × ".join(map(str, info.shape)) if info.shape else "–"
         remarks = ["default"] if info.name in chosen else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -51,8 +51,8 @@ def merge(
     if resume and overwrite:
         raise typer.BadParameter("--resume and --overwrite exclude each other.")
     started, shown = time.monotonic(), progress.automatic(quiet)
-    how = {"resume": resume, "overwrite": overwrite, "trust": trust}
-    where = {"device": device, "workers": workers, "cache": cache}
+    how: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "trust": trust}
+    where: dict[str, Any] = {"device": device, "workers": workers, "cache": cache}
     with aside():
         made = merge_atlases(atlases, out=out, progress=shown, **how, **where)
     if json:

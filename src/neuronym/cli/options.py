@@ -175,7 +175,7 @@ def listed(text: str | None) -> list[str] | None:
     return [name.strip() for name in text.split(",")] if text else None
 
 
-def parts_of(text: str | None) -> dict[str, tuple[str, ...]]:
+def parts_of(text: str | None) -> dict[str, Any]:
     """What `--parts` says, as a setting of a study.
 
     >>> parts_of("halves,pairs"), parts_of("none"), parts_of(None)
@@ -213,7 +213,8 @@ def from_settings(settings: type, positional: str) -> Callable[[Callable], Calla
             for p in own.values()
             if p.name != "given"
         ]
-        wrapper.__signature__ = inspect.Signature([*made.values(), *rest])  # type: ignore[attr-defined]
+        signature = inspect.Signature([*made.values(), *rest])
+        wrapper.__signature__ = signature  # type: ignore[attr-defined]  # inspect reads it
         wrapper.__annotations__ = {p.name: p.annotation for p in [*made.values(), *rest]}
         wrapper.__doc__, wrapper.__name__ = command.__doc__, command.__name__
         return wrapper
@@ -222,7 +223,9 @@ def from_settings(settings: type, positional: str) -> Callable[[Callable], Calla
 
 
 def _parameter(field: Field, hint: Any, positional: bool) -> inspect.Parameter:
-    default = field.default if field.default is not MISSING else field.default_factory()  # type: ignore[misc]
+    default: Any = field.default
+    if field.default_factory is not MISSING:
+        default = field.default_factory()
     shown = ",".join(map(str, default)) if isinstance(default, list) else default
     about: dict[str, Any] = {
         "help": _help(field, shown),

@@ -115,8 +115,14 @@ def search(
         elif like is not None:
             hits = _like(searcher, like, by or "exemplars", within)
         else:
-            how = {"match": match, "places": listed(places), "top": top, "abstained": abstained}
-            hits = searcher.find(text or "", layers=within, **how)
+            hits = searcher.find(
+                text or "",
+                layers=within,
+                match=match,
+                places=listed(places),
+                top=top,
+                abstained=abstained,
+            )
     if json:
         print_json(search_sheet.to_json(hits, limit))
     elif form == "classic":

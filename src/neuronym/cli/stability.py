@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -86,6 +86,9 @@ def stability(
     from neuronym.analysis.stability.study import Settings, study
     from neuronym.report import stability_report
 
+    more: dict[str, Any] = {"images": named(images)} if images else {}
+    if template:
+        more["templates"] = tuple(template)
     settings = Settings(
         resamples=resamples,
         splits=splits,
@@ -93,8 +96,7 @@ def stability(
         synonyms=synonyms,
         seed=seed,
         **parts_of(parts),
-        **({"images": named(images)} if images else {}),
-        **({"templates": tuple(template)} if template else {}),
+        **more,
     )
     with aside():
         found = study(

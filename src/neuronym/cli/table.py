@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -106,7 +106,7 @@ def evaluation(
     if synonyms is not None and match != "synonyms":
         raise typer.BadParameter("--synonyms needs --match synonyms.")
     opened = open_atlas(atlas)
-    given = {"progress": progress.automatic(quiet)}
+    given: dict[str, Any] = {"progress": progress.automatic(quiet)}
     return open_context(
         opened,
         listed(methods),

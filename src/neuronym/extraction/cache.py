@@ -150,7 +150,8 @@ class Cache:
 
     def __init__(self, root: Path | str | None = None) -> None:
         self.root = Path(root) if root is not None else storage.cache_root()
-        self._names, self._lease = set[str](), None
+        self._names = set[str]()
+        self._lease: _Lease | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {"root": self.root, "_names": self._names, "_lease": None}
@@ -185,9 +186,9 @@ class Cache:
     def _hold(self) -> None:
         """Let nobody remove the entries that were asked for."""
         if self.root.is_dir() and self.root not in _aside:
-            self._lease = self._lease or _Lease(self.root)
+            lease = self._lease = self._lease or _Lease(self.root)
             for name in self._names:
-                self._lease.add(name)
+                lease.add(name)
 
     def entry(
         self, kind: str, about: Mapping[str, Any], former: Mapping[str, Any] | None = None
@@ -259,7 +260,7 @@ class Cache:
         kind: str | None = None,
         keep_bytes: int | None = None,
         dry_run: bool = False,
-    ) -> list[Stored]:
+    ) -> Sequence[Stored]:
         """Remove entries and return what was removed.
 
         Without conditions everything goes. `older_than_days` and `kind` narrow what may go;
@@ -289,7 +290,7 @@ class Cache:
         kind: str | None,
         keep_bytes: int | None,
         dry_run: bool,
-    ) -> list[Stored]:
+    ) -> Sequence[Stored]:
         stored = [s for s in every if kind is None or s.kind == kind]
         gone, kept = [], sum(s.bytes for s in stored if s.name in used)
         for one in stored:

@@ -95,7 +95,7 @@ class SmallCopies:
 
 
 def find_groups(
-    probe: Probe, done: Extraction, *, progress: Progress = silent, **how: int
+    probe: Probe, done: Extraction, *, progress: Progress = silent, **how: Any
 ) -> Int64[np.ndarray, " image"]:
     """`groups` of the images of a pass that fed an encoder, and `SmallCopies` aside.
 
@@ -112,7 +112,7 @@ def find_groups(
 
 @contextmanager
 def small_copies(
-    probe: Probe, done: Extraction, *, progress: Progress = silent, **how: int
+    probe: Probe, done: Extraction, *, progress: Progress = silent, **how: Any
 ) -> Iterator[Rows]:
     """The small copies of the images of a pass, uint8 `[image, value]`; see `find_groups`."""
     if all(path.exists() for path, rows in done.parts[SMALL] if rows):

@@ -70,7 +70,7 @@ class ImageTable(Sequence[ImageRow]):
     def __len__(self) -> int:
         return _BLOCK * len(self._blocks) + len(self._new)
 
-    def __getitem__(self, row: int) -> ImageRow:  # type: ignore[override]
+    def __getitem__(self, row: int) -> ImageRow:  # type: ignore[override]  # there are no slices
         if not 0 <= row < len(self):
             raise IndexError(row)
         block, place = divmod(int(row), _BLOCK)
@@ -122,7 +122,7 @@ class Chosen(Sequence[ImageRow]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, row: int) -> ImageRow:  # type: ignore[override]
+    def __getitem__(self, row: int) -> ImageRow:  # type: ignore[override]  # there are no slices
         return self.whole[self.rows[row]]
 
     def blocks(self) -> Iterator[pa.RecordBatch]:
@@ -164,7 +164,7 @@ class Copies(Sequence[Copy]):
     def __len__(self) -> int:
         return len(self.of)
 
-    def __getitem__(self, place: int) -> Copy:  # type: ignore[override]
+    def __getitem__(self, place: int) -> Copy:  # type: ignore[override]  # there are no slices
         of = self.images.whole[self.of[place]].image_id
         return Copy(self.images[place], of, bool(self.equal[place]))
 

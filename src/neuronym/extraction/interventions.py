@@ -90,9 +90,9 @@ def _units_of(plan: LayerPlan, units: Any) -> Tensor:
     """As int64 `[row or 1, k]`, each a unit of the layer or −1."""
     found = torch.as_tensor(np.asarray(units, np.int64))
     found = found.reshape(1, -1) if found.ndim < 2 else found
-    if found.numel() and not -1 <= int(found.min()) <= int(found.max()) < plan.info.units:
-        wrong = next(int(u) for u in found.flatten() if not -1 <= u < plan.info.units)
-        raise misuse("units", f"from 0 to {plan.info.units - 1} in {plan.info.name}", wrong)
+    if found.numel() and not -1 <= int(found.min()) <= int(found.max()) < plan.info.width:
+        wrong = next(int(u) for u in found.flatten() if not -1 <= u < plan.info.width)
+        raise misuse("units", f"from 0 to {plan.info.width - 1} in {plan.info.name}", wrong)
     return found
 
 
@@ -162,8 +162,9 @@ def changing(
         def before(module: nn.Module, inputs: tuple) -> None:
             state["calls"] += 1
             first = tensor_of(inputs)
-            tracked = first is not None and not first.is_inference()
-            state["input"] = (first, first._version) if tracked else None
+            if first is not None and first.is_inference():
+                first = None
+            state["input"] = (first, first._version) if first is not None else None
 
         def after(module: nn.Module, inputs: tuple, output: Any) -> Any:
             first, state["input"] = state.pop("input", None), None
@@ -178,7 +179,7 @@ def changing(
             if rows is not None:
                 found = found.index_select(change.plan.info.axes.images, rows.to(found.device))
             changed = change.apply(found)
-            if first is not None and rows is None and _in_place(*first, found):
+            if first is not None and rows is None and _in_place(first[0], first[1], found):
                 found.copy_(changed)
                 return None
             return _exchanged(output, tensor_of(output), changed)
@@ -231,7 +232,7 @@ def _exchanged(output: Any, old: Tensor | None, new: Tensor) -> Any:
     """A module's output with one tensor in the place of another, wherever that stands."""
     if output is old:
         return new
-    if not _has(output, old):  # type: ignore[arg-type]
+    if old is None or not _has(output, old):
         return output
     if isinstance(output, Mapping):
         again: Any = copy.copy(output)
@@ -347,7 +348,7 @@ class ChangedPass(TargetPass):
         """Where the rows that run at once begin and end."""
         size, breaks = self.at_once, np.array([], np.int64)
         if fan:
-            per_row = 4 * int(np.prod(changes[0].plan.info.shape))
+            per_row = 4 * int(np.prod(changes[0].plan.info.shape or ()))
             size = max(size, _FAN_BYTES // per_row)
         if fan and fan.single:
             breaks = np.flatnonzero(np.diff(place)) + 1
@@ -379,7 +380,8 @@ class ChangedPass(TargetPass):
                     return False
                 plain = self._once(images[place], [change], wanted, None, raw, output)
                 pairs = [(found.values[name], plain.values[name]) for name in wanted]
-                pairs += [(found.output, plain.output)] if output else []
+                if found.output is not None and plain.output is not None:
+                    pairs.append((found.output, plain.output))
                 return all(_same(a, b) for a, b in pairs)
 
             ways = (Fan(single, inside) for single in (False, True) for inside in (False, True))

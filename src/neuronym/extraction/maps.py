@@ -123,7 +123,8 @@ class Highest:
         if len(values) > self.count:  # no more than so many of one batch stay
             last = np.partition(np.where(mask, values, -np.inf), -self.count, axis=0)[-self.count]
             mask &= values >= last
-        return np.nonzero(mask)
+        images, units = np.nonzero(mask)
+        return images, units
 
     def add(
         self,

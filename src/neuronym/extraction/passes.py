@@ -151,8 +151,9 @@ class TargetPass(_Pass):
         with self._named():
             target.model.to(device)
             without = self._settle()
-        how = {"device": device, "dtype": dtype, "batch_size": batch_size, "without": without}
-        super().__init__(target.name, target.fingerprint, target.preprocess, self._recorded, **how)
+        how: dict[str, Any] = {"device": device, "dtype": dtype, "batch_size": batch_size}
+        args = (target.name, target.fingerprint, target.preprocess, self._recorded)
+        super().__init__(*args, **how, without=without)
         common = {"target": target.name, **self._about}
         spelled = {name: text for text, name in Layers(target.model).spelled.items()}
         self.entries: dict[str, CacheEntry] = {}
@@ -368,7 +369,7 @@ class EncoderPass(_Pass):
         self, encoder: Encoder, cache: Cache, *, device: torch.device, dtype: str, batch_size: int
     ) -> None:
         self.encoder = encoder.to(device)
-        how = {"device": device, "dtype": dtype, "batch_size": batch_size}
+        how: dict[str, Any] = {"device": device, "dtype": dtype, "batch_size": batch_size}
         super().__init__(
             encoder.name, encoder.fingerprint, encoder.preprocess, self._embedded, **how
         )
@@ -419,10 +420,10 @@ class LayerPlan:
     @property
     def arrays(self) -> dict[str, tuple[int, Any]]:
         """What is kept: pooled values, and where there are positions those of the maxima."""
-        found: dict[str, tuple[int, Any]] = {"values": (self.info.units, np.float32)}
+        found: dict[str, tuple[int, Any]] = {"values": (self.info.width, np.float32)}
         if self.grid is not None:
             small = self.grid[0] * self.grid[1] <= 65536
-            found["peaks"] = (self.info.units, np.uint16 if small else np.int32)
+            found["peaks"] = (self.info.width, np.uint16 if small else np.int32)
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -431,7 +432,7 @@ class LayerPlan:
         return ({"axes": asdict(axes)} if axes != Axes() else {}) | {
             "layer": self.info.name,
             "units": self.info.units,
-            "shape": list(self.info.shape),
+            "shape": list(self.info.shape or ()),
             "layout": self.info.layout,
             "pool": self.mode,
             "prefix_tokens": self.info.prefix_tokens,
@@ -562,11 +563,11 @@ def default_layers(infos: Sequence[LayerInfo]) -> list[LayerInfo]:
     # Where one module ends another (layer4 ends layer4.2), the outer one is the stage, unless it
     # spans several resolutions (features ends features.7).
     whole = [i for i in made if all(c.grid in (None, i.grid) for c in children[i.name])]
-    last: dict[tuple, LayerInfo] = {}
+    last: dict[tuple | None, LayerInfo] = {}
     for info in whole if len({i.grid for i in whole}) > 1 else stages:
-        before = last.pop(info.grid, None)  # type: ignore[arg-type]
+        before = last.pop(info.grid, None)
         inner = before is not None and info.name.startswith(f"{before.name}.")
-        last[info.grid] = before if inner and before is not None else info  # type: ignore[index]
+        last[info.grid] = before if inner and before is not None else info
     order = {info.name: place for place, info in enumerate(infos)}
     chosen = sorted(last.values(), key=lambda info: order[info.name])[-_STAGES:]
     blocks = _blocks(stages)

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -404,8 +404,8 @@ def _folded(pair: _Pair) -> tuple[Tensor, Tensor]:
     assert pair.norm is not None
     mean, variance, gain, shift, eps = pair.norm
     tensors = (pair.weight, pair.bias, mean, variance, gain, shift)
-    exact = [None if tensor is None else _exact(tensor) for tensor in tensors]
-    weight, bias = fuse_conv_bn_weights(*exact[:4], eps, *exact[4:])  # type: ignore[arg-type]
+    w, b, m, v, g, s = (None if tensor is None else _exact(tensor) for tensor in tensors)
+    weight, bias = fuse_conv_bn_weights(*cast(Any, (w, b, m, v, eps, g, s)))
     layout = torch.channels_last if weight.ndim == 4 else torch.contiguous_format
     # Parameters that require gradients: autocast keeps the half-precision form of no others.
     return (

@@ -299,6 +299,12 @@ class LayerInfo:
         return self.layout != "other"
 
     @property
+    def width(self) -> int:
+        """How many neurons it has, of a layer that can be pooled."""
+        assert self.units is not None, f"{self.name} has no units"
+        return self.units
+
+    @property
     def spelled(self) -> str:
         """The layout as `--layout` names it."""
         return self.axes.spell(self.layout)
@@ -361,18 +367,20 @@ def describe_layers(
     for name, module in modules.items():
         count = len(few[name])
         for call in [*range(count if calls and count > 1 else 0), None]:
-            looks = [_call_of(outputs, name, call, count) for outputs in (few, more, larger)]
-            if more is not None and looks[0] is not None and looks[1] is None:
-                looks[1] = Seen((), odd="runs another number of times for other images")
-            info = _describe(name, module, count, *looks, layout, size)
+            first, second, third = (_call_of(o, name, call, count) for o in (few, more, larger))
+            if more is not None and first is not None and second is None:
+                second = Seen((), odd="runs another number of times for other images")
+            info = _describe(name, module, count, first, second, third, layout, size)
             if info.axes.rows > 1 and not _same_features(name, modules, few):
-                none = {"units": None, "prefix_tokens": None, "positions": None}
+                none: dict[str, Any] = {"units": None, "prefix_tokens": None, "positions": None}
                 info = replace(info, layout="other", axes=Axes(), note=FOLDED, **none)
-            alone = info.usable and looks[1] is not None and info.axes.rows == 1
-            if alone and not looks[0].agrees(looks[1], info.axes.images):
-                info = _unsteady(info, looks[0], _call_of(again(), name, call, count))
-            one = {} if call is None else {"name": f"{name}#{call + 1}", "calls": 1}
-            described.append(replace(info, **one))
+            alone = info.usable and info.axes.rows == 1
+            if first is not None and second is not None and alone:
+                steady = first.agrees(second, info.axes.images)
+                if not steady:
+                    info = _unsteady(info, first, _call_of(again(), name, call, count))
+            one = info if call is None else replace(info, name=f"{name}#{call + 1}", calls=1)
+            described.append(one)
     prefix = pooling.prefix_tokens_of(model)
     tokens = [i for i in described if i.layout == "tokens" and i.shape and i.axes.rows == 1]
     counts = {info.shape[0] for info in tokens if info.shape}

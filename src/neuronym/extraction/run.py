@@ -12,7 +12,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -64,7 +64,7 @@ class Extraction:
         columns, kind = self.arrays[output][array]
         return ShardedRows(self.parts[output], array, columns, kind, self.kept)
 
-    def grouped(self, stands: np.ndarray, *, once: bool, **levels: float) -> Extraction:
+    def grouped(self, stands: np.ndarray, *, once: bool, **levels: float) -> Self:
         """The same, knowing of groups of images that are one picture.
 
         Args:
@@ -87,7 +87,7 @@ class Extraction:
         own = self.only(np.flatnonzero(stands == np.arange(len(stands))))
         return replace(own, copies=copies, duplicates=facts)
 
-    def only(self, rows: np.ndarray) -> Extraction:
+    def only(self, rows: np.ndarray) -> Self:
         """The same with some of the rows of a whole pass, int64 and ascending."""
         assert isinstance(self.images, ImageTable)
         return replace(self, images=Chosen(self.images, rows), kept=rows)
@@ -193,6 +193,7 @@ def _storable(identity: object) -> bool:
 
 def _enter(probe: Probe, consumers: Sequence[Consumer], shard: Shard, done: Extraction) -> None:
     """Enter a finished shard and its images."""
+    assert isinstance(done.images, ImageTable)
     for consumer in consumers:
         for name, entry in consumer.entries.items():
             done.parts[name].append((entry.path(shard.key), shard.rows))

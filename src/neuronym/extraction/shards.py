@@ -141,10 +141,14 @@ def _size(raw: RawImage) -> int:
 class Consumer(Protocol):
     """A network that is fed with the probe's images and yields named arrays `[image, …]`."""
 
-    preprocess: Preprocess
-    entries: Mapping[str, CacheEntry]
-    arrays: Mapping[str, Arrays]  # of every output
-    beside: Mapping[str, CacheEntry]  # of what else is kept of a shard that is computed
+    @property
+    def preprocess(self) -> Preprocess: ...
+    @property
+    def entries(self) -> Mapping[str, CacheEntry]: ...
+    @property
+    def arrays(self) -> Mapping[str, Arrays]: ...  # of every output
+    @property
+    def beside(self) -> Mapping[str, CacheEntry]: ...  # what else is kept of a computed shard
 
     def running(self) -> AbstractContextManager[None]:
         """A context for any number of calls, which may then share what they set up."""

@@ -104,7 +104,7 @@ def same_rows(
     Rows that are alike are alike along any direction: only neighbours along one are compared.
     """
     dim = vectors.shape[1]
-    direction = np.random.default_rng(0).normal(size=dim)
+    direction = np.random.default_rng(0).normal(size=(dim,))
     direction /= np.linalg.norm(direction)
     along = np.concatenate(
         [

@@ -38,7 +38,8 @@ def rows(labels: LayerLabels, details: Sequence[str] = ()) -> Iterator[list[Labe
     """Per unit its labels, best first: concept, score (NaN: none), further columns (None: none)."""
     columns: Mapping[str, np.ndarray] = labels.details
     for unit, reason in enumerate(labels.reasons):
-        there = [] if reason else np.flatnonzero([c is not None for c in labels.concepts[unit]])
+        concepts = [] if reason else labels.concepts[unit]
+        there = [place for place, concept in enumerate(concepts) if concept is not None]
         yield [
             (
                 labels.concepts[unit, place],

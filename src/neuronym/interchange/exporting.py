@@ -103,7 +103,7 @@ def _labels(frame: pd.DataFrame, units: int) -> LayerLabels:
     shape = (units, int(frame["rank"].max()) if len(frame) else 0)
 
     def column(name: str, empty: object, kind: type) -> np.ndarray:
-        array = np.full(shape, empty, kind)
+        array: np.ndarray = np.full(shape, empty, kind)
         array[place] = frame[name].to_numpy()
         return array
 

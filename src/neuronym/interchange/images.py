@@ -146,7 +146,7 @@ def _read(
         try:
             raw = RawImage(read_file(path))
             found = Found(str(path), *raw.size, raw.content_hash)
-            thumb = atlas / schema.thumb_file(found.content_hash)
+            thumb = atlas / schema.thumb_file(raw.content_hash)
             if not thumb.exists():
                 save_thumb(raw.decode(), thumb)
         except CorruptImageError as error:

@@ -141,7 +141,7 @@ def _method_id(text: str) -> str:
 
 
 def _begin(
-    reader: _Reader, out: Path, target: str | None, there: dict[str, Any] | None, how: _How
+    reader: _Reader, out: Path, target: str | None, there: schema.Manifest | None, how: _How
 ) -> Imported:
     """Make an atlas of the labels, or go on with one whose import was interrupted."""
     published = reader.published

@@ -81,7 +81,7 @@ def _columns(categories: Sequence[str]) -> list[str]:
 
 def _unit(row: _rows.Row, categories: Sequence[str]) -> list[_labels.Label]:
     """The labels of a unit, that of the category which the row says is the best first."""
-    found = {}
+    found: dict[str, tuple[Any, ...]] = {}
     for place, category in enumerate(categories):
         first = len(_BEST) + place * len(_GROUP)
         label, iou = row.cells[first], row.real(first + len(_GROUP) - 1, f"{category}-iou")

@@ -58,7 +58,7 @@ def estimate(plan: Plan) -> Estimate:
     s, images, dim = plan.settings, len(plan.probe), plan.encoder.dim
     count, text_seconds = _texts(plan)
     decoding, target, encoder = _images(plan)
-    recorded = sum(layer.info.units for layer in plan.recorded)
+    recorded = sum(layer.info.width for layer in plan.recorded)
     maps = map_bytes(plan)
     shards = -(-images // shard_length(s.batch_size))
     arrays = [images * recorded * 6 + shards * maps, images * (dim * 4 + SIDE * SIDE * 3)]
@@ -129,7 +129,8 @@ def _images(plan: Plan) -> tuple[float, float, float]:
 
             run(1)  # the first forward pays for set-up
             seconds.append(images * _each(run, min(len(raws), feed.at_once), len(raws)))
-    return images * decoding / max(1, s.threads), *seconds
+    target, encoder = seconds
+    return images * decoding / max(1, s.threads), target, encoder
 
 
 def _each(work: Callable[[int], object], first: int, most: int) -> float:

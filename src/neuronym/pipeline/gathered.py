@@ -77,6 +77,7 @@ class Gathered(Extraction):
         order = np.argsort(keys)
         keys, unit, place = keys[order], unit[order], place[order]
         for _, rows, peaks in self._entries(output):
+            assert peaks is not None
             listed, _ = np.nonzero(rows >= 0)
             here = listed * count + rows[rows >= 0]
             at = np.minimum(np.searchsorted(keys, here), max(len(keys) - 1, 0))

@@ -233,16 +233,16 @@ def run(
     for made in done:
         if made.state != "failed":
             atlas = open_atlas(made.folder)
-            by_target.setdefault(atlas.manifest.target.fingerprint, []).append(atlas)
+            by_target.setdefault(str(atlas.manifest.target.fingerprint), []).append(atlas)
     studies = []
     for fingerprint, atlases in by_target.items():
-        place = study_folder(out, atlases[0], fingerprint, len(by_target))
+        folder = study_folder(out, atlases[0], fingerprint, len(by_target))
         settings_of = cells[0].settings
         studies.append(
             study(
                 atlases,
                 settings=chosen,
-                out=place,
+                out=folder,
                 progress=progress,
                 cache=settings_of.cache,
                 device=settings_of.device,
@@ -303,7 +303,7 @@ def _plan(settings: DissectSettings) -> pipeline.Plan:
 
 def _dissect(cell: Cell, folder: Path, progress: Progress) -> None:
     manifest = read_manifest(folder) if folder.is_dir() else None
-    first = cell.similarities[0] if manifest is None else _base(cell, manifest)
+    first = (None if manifest is None else _base(cell, manifest)) or cell.similarities[0]
     chosen = replace(cell.settings, similarity=first, out=str(folder), trust=False)
     if manifest is None or not manifest.complete:
         pipeline.run(_plan(chosen), resume=True, progress=progress)

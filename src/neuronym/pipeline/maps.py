@@ -23,7 +23,7 @@ from neuronym.pipeline.plan import Plan
 
 def map_bytes(plan: Plan) -> int:
     """What the maps of all units take, once: in the atlas, and beside every shard in the cache."""
-    grids = [(p.info.units, small_grid(p.grid)) for p in plan.layers if p.grid and has_maps(p.grid)]
+    grids = [(p.info.width, small_grid(p.grid)) for p in plan.layers if p.grid and has_maps(p.grid)]
     return plan.maps * sum(units * (high * wide + 16) for units, (high, wide) in grids)
 
 
@@ -81,7 +81,7 @@ class _Kept:
         assert layer.grid is not None
         frame = atlas.exemplars(name)
         frame = frame[frame["rank"] <= count]
-        rows = np.zeros((layer.info.units, count), np.int64)
+        rows = np.zeros((layer.info.width, count), np.int64)
         wanted = np.zeros(rows.shape, bool)
         at = frame["unit"].to_numpy(), frame["rank"].to_numpy() - 1
         rows[at] = places(frame["image_id"], done.images.column("image_id"))

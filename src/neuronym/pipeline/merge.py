@@ -146,7 +146,8 @@ def merge(
             shifts = {
                 name: Sight(shift=(down, across))
                 for row in whole
-                for name, (down, across) in row[0].manifest.part.shifts.items()
+                if (part := row[0].manifest.part) is not None
+                for name, (down, across) in part.shifts.items()
             }
             _merge(writer, plan, gather(whole), whole[0][0], shifts, shown)
         writer.complete()
@@ -281,7 +282,7 @@ def _check_alike(first: Atlas, atlas: Atlas) -> None:
         if one.get(key) == other.get(key):
             continue
         both = [
-            str(value[0] if key == "probe" else value)[:60]
+            str(value[0] if key == "probe" and value else value)[:60]
             for value in (one.get(key), other.get(key))
         ]
         if key == "probe" and both[0] == both[1]:

@@ -148,13 +148,13 @@ def write_part(
             storage.write_array_blocks(writer.folder / files[-1], kept, {})
             tick.advance()
     target, extra = writer.manifest.target, plan.classes
-    target = replace(target, calibration_layer=extra and extra.to_dict())
-    kept = "all" if plan.part.depth is None else "topk"
+    target = replace(target, calibration_layer=None if extra is None else extra.to_dict())
+    held = "all" if plan.part.depth is None else "topk"
     sights = sights_of(plan.target, plan.layers)
     shifts = {name: list(sight.shift) for name, sight in sights.items()}
     assert writer.manifest.part is not None
     part = replace(writer.manifest.part, shifts=shifts)
-    writer.finish("part", files, kept=kept, target=target, part=part)
+    writer.finish("part", files, kept=held, target=target, part=part)
 
 
 def _all(done: Extraction, layer: LayerPlan) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from neuronym._core.checks import Verbatim, misuse
 from neuronym._core.devices import resolve_device, resolve_dtype
@@ -110,7 +110,7 @@ class Plan:
     @property
     def units(self) -> int:
         """Units of all chosen layers."""
-        return sum(plan.info.units for plan in self.layers)
+        return sum(plan.info.width for plan in self.layers)
 
     @functools.cached_property
     def note(self) -> str | None:
@@ -189,7 +189,7 @@ class Plan:
                 pretrained=target.pretrained,
                 preprocess=target.preprocess.to_dict(),
                 class_names=list(target.class_names) if target.class_names else None,
-                layers=[plan.to_dict() for plan in self.layers],
+                layers=[cast(schema.LayerFacts, plan.to_dict()) for plan in self.layers],
                 preprocess_origin=target.origin.words,
                 preprocess_assumed=list(target.origin.assumed),
                 note=self.note,
@@ -267,7 +267,7 @@ def plan(
     model = open_encoder(encoder if encoder is not None else settings.encoder)
     part = None
     if settings.number_of_part:
-        part = Part.of_probe(len(images), settings, similar, sum(p.info.units for p in layers))
+        part = Part.of_probe(len(images), settings, similar, sum(p.info.width for p in layers))
         images = part.cut(images)
     how = (device, dtype, engine, classes, part)
     return Plan(settings, network, layers, images, words, model, similar, *how)

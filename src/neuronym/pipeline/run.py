@@ -72,7 +72,11 @@ def _examined(plan: Making, progress: Progress) -> Atlas:
 
 def make_feeds(plan: Plan, cache: Cache) -> tuple[TargetPass, EncoderPass]:
     """The two networks that the pass feeds."""
-    where = {"device": plan.device, "dtype": plan.dtype, "batch_size": plan.settings.batch_size}
+    where: dict[str, Any] = {
+        "device": plan.device,
+        "dtype": plan.dtype,
+        "batch_size": plan.settings.batch_size,
+    }
     return (
         TargetPass(plan.target, plan.recorded, cache, maps=plan.maps, **where),
         EncoderPass(plan.encoder, cache, **where),
@@ -82,7 +86,11 @@ def make_feeds(plan: Plan, cache: Cache) -> tuple[TargetPass, EncoderPass]:
 def _run(plan: Plan, writer: AtlasWriter, progress: Progress) -> None:
     s = plan.settings
     cache = Cache(s.cache)
-    how = {"batch_size": s.batch_size, "workers": s.threads, "progress": progress}
+    how: dict[str, Any] = {
+        "batch_size": s.batch_size,
+        "workers": s.threads,
+        "progress": progress,
+    }
     with plan.engine.start(plan, progress) as engine:
         feeds = make_feeds(plan, cache)
         target, encoder = feeds
@@ -173,7 +181,7 @@ def dissect(
         "encoder": encoder,
         "similarity": similarity,
     }
-    names = {k: v if isinstance(v, str) else _describe(v) for k, v in given.items()}
+    names: dict[str, Any] = {k: v if isinstance(v, str) else _describe(v) for k, v in given.items()}
     objects = {k: v for k, v in given.items() if not isinstance(v, str)}
     chosen = [layers] if isinstance(layers, str) else list(layers)
     made = DissectSettings(

@@ -45,11 +45,20 @@ _BLOCK = 4096
 class Making(Protocol):
     """What the stages need to know of what is made: of a run its plan, of a merge as much."""
 
-    settings: DissectSettings
-    layers: Sequence[LayerPlan]
-    classes: LayerPlan | None
-    similarity: Similarity
-    device: Any
+    @property
+    def settings(self) -> DissectSettings: ...
+
+    @property
+    def layers(self) -> Sequence[LayerPlan]: ...
+
+    @property
+    def classes(self) -> LayerPlan | None: ...
+
+    @property
+    def similarity(self) -> Similarity: ...
+
+    @property
+    def device(self) -> Any: ...
 
     @property
     def out(self) -> Path: ...
@@ -91,7 +100,7 @@ def write_images(writer: AtlasWriter, done: Extraction) -> None:
                 "--overwrite."
             )
         return
-    count = np.zeros(len(rows), np.int32)
+    count: np.ndarray = np.zeros(len(rows), np.int32)
     if copies is not None:  # counted by the rows of the whole pass, of which `kept` remain
         count = np.bincount(copies.of, minlength=len(copies.images.whole))[done.kept]
     files = [
@@ -196,8 +205,8 @@ def write_units(
     with progress("highest activating images", len(plan.layers)) as tick:
         for layer in plan.layers:
             best, stats = done.highest(layer.info.name, max(exemplars, 1))
-            units["layer"] += [layer.info.name] * layer.info.units
-            units["unit"] += range(layer.info.units)
+            units["layer"] += [layer.info.name] * layer.info.width
+            units["unit"] += range(layer.info.width)
             for column, values in _statistics(stats).items():
                 units[column] += values.tolist()
             broken += int(np.count_nonzero(stats.nonfinite))

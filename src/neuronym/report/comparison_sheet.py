@@ -195,7 +195,7 @@ def draw(found: Comparison) -> Figure:
         dpi=120,
     )
     grid = figure.subplots(lines, columns, squeeze=False)
-    image = None
+    image: Any = None
     for place, axes in enumerate(grid.flat):
         if place >= len(layers):
             axes.set_axis_off()

@@ -174,7 +174,7 @@ def concepts_table(found: Diff, count: int) -> Table:
         Column("b_depth", "depth B", kind="number"),
         Column("q", kind="number", digits=3),
     )
-    notes = ()
+    notes: tuple[str, ...] = ()
     if len(news):
         notes = (
             "Depth: mean place among the atlas's layers, 0 the first, 1 the last. In brackets: "

@@ -186,7 +186,7 @@ def _write(figure: Figure, out: Any, kind: str, **options: Any) -> None:
 
     # The same figure gives the same file: no dates, no random ids.
     dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
-    rules = {"svg.fonttype": "none", "svg.hashsalt": "neuronym"}
+    rules: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "neuronym"}
     with warnings.catch_warnings(), matplotlib.rc_context(rules):
         # What is missing stands in the figure itself.
         warnings.filterwarnings("ignore", message="Glyph .* missing|Matplotlib currently does not")

@@ -294,7 +294,7 @@ def pair_data(
         facts = atlas.shown.links[f"{pair[0]} to {pair[1]}"]
         rows = []
         for row in atlas.links(*pair).to_dict("records"):
-            ends = {}
+            ends: dict[str, Any] = {}
             for end in ("from", "to"):
                 label, confidence = names.of(row[f"{end}_layer"], int(row[f"{end}_unit"]))
                 ends |= {f"{end}_label": label, f"{end}_confidence": confidence}

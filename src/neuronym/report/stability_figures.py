@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -247,7 +247,7 @@ def extremes(study: Study, key: str, atlases: dict[str, Atlas], count: int = 4) 
     chosen = ranked(study, key, count)
     figure = new(figsize=(12.5, 1.75 * count + 1.1), layout="constrained", dpi=120)
     images = 4
-    sides = figure.subfigures(1, 2, wspace=0.04)
+    sides: Any = figure.subfigures(1, 2, wspace=0.04)
     for side, rows in zip(sides, chosen, strict=True):
         grid = side.subplots(count, images, squeeze=False)
         for axes in grid.flat:
@@ -280,10 +280,10 @@ def ranked(study: Study, key: str, count: int) -> tuple[pd.DataFrame, pd.DataFra
     return most.drop_duplicates("label").head(count), least.drop_duplicates("label").head(count)
 
 
-def _thumb(axes: Axes, atlas: Atlas, row: object, place: int) -> None:
+def _thumb(axes: Axes, atlas: Atlas, row: Any, place: int) -> None:
     from PIL import Image
 
-    shown = atlas.exemplars(row.layer, row.unit)  # type: ignore[attr-defined]
+    shown = atlas.exemplars(row.layer, row.unit)
     path = atlas.thumb(shown["image_id"].iloc[place]) if place < len(shown) else None
     if path is None:
         axes.text(0.5, 0.5, "no image", ha="center", va="center", color=PALE, fontsize=8)
@@ -313,7 +313,7 @@ def _colour(place: int) -> str:
     return COLOURS[place % len(COLOURS)]
 
 
-def _line(axes: Axes, x: object, rows: pd.DataFrame, place: int, label: str) -> None:
+def _line(axes: Axes, x: Any, rows: pd.DataFrame, place: int, label: str) -> None:
     """Means with their intervals."""
     colour, label = _colour(place), f" {label}"  # labels that start with _ get no legend
     spread = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]

@@ -147,8 +147,9 @@ def _parts(study: Study) -> list[Table]:
                 columns.append(Column("size", "labels in its set", "number", 1))
                 groups = study.results.groupby(["configuration", "layer"], sort=False)
                 sizes = groups["bootstrap_size"].mean().to_dict()
-                wide = tuple(
-                    row | {"size": sizes[row["configuration"], row["layer"]]} for row in _wide(rows)
+                wide: tuple[Mapping[str, Any], ...] = tuple(
+                    {**row, "size": sizes[row["configuration"], row["layer"]]}
+                    for row in _wide(rows)
                 )
             else:
                 wide = _wide(rows)
@@ -279,7 +280,7 @@ def write_several(studies: Sequence[Study], folder: Path, failures: Sequence[str
         failures: what could not be studied and why, a sentence each.
     """
     for study in studies:
-        write(study, Path(study.folder))
+        write(study, Path(str(study.folder)))
     several, rows = len(studies) > 1, []
     for study in studies:
         rows += [{"target": study.target[0], **row} for row in study.scores.to_dict("records")]

@@ -233,7 +233,8 @@ def _by(atlas: Atlas, method: str, found: dict[str, Any]) -> str:
         skipped = f", {copies:,} {'copy' if copies == 1 else 'copies'} left out{skipped}"
     said = [f"{counted(found['images'], 'image')} ({found['probe']}{skipped})"]
     if embeds(atlas, method):
-        said.append(f"{counted(atlas.shown.concepts.count, 'word')} ({found['concepts']})")
+        words = counted(atlas.shown.concepts.count or 0, "word")
+        said.append(f"{words} ({found['concepts']})")
         said.append(about.get("encoder") or found["encoder"])
     said.append(about["with_defaults"] if "similarity" in about else about.method)
     return f"by {', '.join(said)}."
@@ -246,8 +247,8 @@ def embeds(atlas: Atlas, method: str) -> bool:
         return True
     from neuronym.labelling.base import LABELLERS
 
-    known = [entry for entry in LABELLERS if entry.name == labeller]
-    return not known or "embeddings" in known[0].make.needs
+    known: list[Any] = [entry.make for entry in LABELLERS if entry.name == labeller]
+    return not known or "embeddings" in known[0].needs
 
 
 def examinable(atlas: Atlas, method: str, analysis: str) -> bool:
@@ -407,9 +408,8 @@ def print_unit(unit: Unit, method: str | None = None) -> None:
             table.add_column(heading, justify="left" if heading == "label" else "right")
         for entry in labels.to_dict("records"):
             values = (entry[column] for column in further)
-            shown = (score_text(v) if isinstance(v, float) else str(v) for v in values)
-            row = (str(entry["rank"]), entry["concept"], score_text(entry["score"]), *shown)
-            add_row(table, *row)
+            rest = (score_text(v) if isinstance(v, float) else str(v) for v in values)
+            add_row(table, str(entry["rank"]), entry["concept"], score_text(entry["score"]), *rest)
         out.print(table)
     for sentence in sayings(unit.atlas, unit.layer, unit.index):
         out.print(f"\n{sentence}", markup=False, highlight=False)

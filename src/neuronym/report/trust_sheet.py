@@ -70,7 +70,7 @@ def print_trust(atlas: Atlas, method: str, analyses: Sequence[str]) -> None:
         cells = [[column.replace("_", " ") for column in columns]]
         cells += [[_text(row.get(column)) for column in columns] for row in rows]
         if len(columns) > _ACROSS:
-            cells = list(zip(*cells, strict=True))
+            cells = [list(column) for column in zip(*cells, strict=True)]
         for place, heading in enumerate(cells[0]):
             table.add_column(heading, justify="right" if place else "left", overflow="fold")
         for row in cells[1:]:
@@ -88,14 +88,14 @@ def print_trust(atlas: Atlas, method: str, analyses: Sequence[str]) -> None:
         out.print(f"{said}. {why}")
     active = first[~first["abstained"]].sort_values("score", ascending=False, kind="stable")
     shown = active if len(active) else first
-    place, named = shlex.quote(str(atlas.folder)), option(atlas, method)
+    folder, named = shlex.quote(str(atlas.folder)), option(atlas, method)
     out.print("Next:")
     for row in shown.head(1).itertuples():
         out.print(
-            f"  {command()} show {place} {shlex.quote(f'{row.layer}:{row.unit}')}{named}",
+            f"  {command()} show {folder} {shlex.quote(f'{row.layer}:{row.unit}')}{named}",
             style="cyan",
         )
-    out.print(f"  {command()} show {place}{named}", style="cyan")
+    out.print(f"  {command()} show {folder}{named}", style="cyan")
 
 
 def _text(value: Any) -> str:

@@ -48,7 +48,8 @@ def draw(
     columns = 4 if len(exemplars) <= 16 else 6
     lines = max(1, -(-len(exemplars) // columns))
     figure = new(figsize=(12.5, max(1.75 * lines + 1.5, 5.6)), layout="constrained", dpi=120)
-    left, right = figure.subfigures(1, 2, width_ratios=(1.25, 1))
+    parts: Any = figure.subfigures(1, 2, width_ratios=(1.25, 1))
+    left, right = parts
     grid = left.subplots(lines, columns, squeeze=False)
     for place, axes in enumerate(grid.flat):
         axes.set_axis_off()

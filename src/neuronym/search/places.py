@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -35,7 +35,7 @@ def box_of(
         raise misuse("point", "given, or a box in its place", point if box is None else box)
     name, place, count = ("point", point, 2) if box is None else ("box", box, 4)
     wide, high = picture.size
-    edges = [float(edge) for edge in place]
+    edges = [float(edge) for edge in cast(Sequence[float], place)]
     whole = edges * 2 if len(edges) == 2 else edges
     left, top, right, bottom = whole if len(whole) == 4 else [-1.0] * 4
     inside = 0 <= left <= right <= wide and 0 <= top <= bottom <= high

@@ -74,7 +74,7 @@ class Relations:
 
     def __init__(self, atlas: Atlas, method: str | None = None) -> None:
         self._atlas, self._method, self.units = atlas, method, Units(atlas)
-        self._moments_of: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self._moments_of: dict[str, tuple[Any, np.ndarray, np.ndarray]] = {}
 
     def like(self, layer: str, unit: int, by: str = "exemplars", count: int = 12) -> pd.DataFrame:
         """layer, unit, likeness of the units most like one, best first; without itself.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from neuronym._core import storage
 from neuronym._core.checks import misuse
 from neuronym._core.errors import NeuronymError
 from neuronym.atlas import schema
+from neuronym.atlas.schema import Facts
 from neuronym.extraction.passes import IMAGES, EncoderPass
 from neuronym.search.relations import Relations
 from neuronym.similarity.base import open_similarity
@@ -44,7 +45,7 @@ class Scorer:
     """
 
     def __init__(self, atlas: Atlas, method: str, embed: Embed) -> None:
-        facts = atlas.manifest.methods.get(method, {})
+        facts: Facts | dict[str, Any] = atlas.manifest.methods.get(method, {})
         if "with_defaults" not in facts or "similarity" not in facts:
             raise NeuronymError(
                 f"{method} cannot score words of its own accord: it is not clip-dissect. Search by "

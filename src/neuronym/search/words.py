@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -91,7 +91,8 @@ class Labels:
         there = (rows >= 0) & ~self.abstains[units]
         if not there.any():
             return np.full(len(units), None, object), np.full(len(units), np.nan)
-        return (np.where(there, self.words[rows], None), np.where(there, self.score[rows], np.nan))
+        words = np.where(there, self.words[rows], cast(Any, None))
+        return words, np.where(there, self.score[rows], np.nan)
 
     def rank_of(
         self, word: str, units: np.ndarray, scores: np.ndarray

@@ -69,7 +69,7 @@ class Similarity(Parameterised, abc.ABC):
         super().__init_subclass__(**kwargs)
         if "settle" in vars(cls):
             told(f"{cls.__name__}.", "settle", "with_defaults")
-            cls.with_defaults = vars(cls)["settle"]
+            cls.with_defaults = vars(cls)["settle"]  # type: ignore[method-assign]  # meant
 
     def note(self, images: int) -> str:
         """What a reader of labels from so many images has to know; empty where there is nothing."""

@@ -241,7 +241,7 @@ def distinct_rows(
     """
     whole = as_array(texts[0 : texts.shape[0]])
     _finite("texts", whole)
-    same, seen = np.arange(len(whole)), {}
+    same, seen = np.arange(len(whole)), dict[bytes, int]()
     for row in _suspects(whole):
         same[row] = seen.setdefault(digest(whole[row]), row)
     first, member = np.unique(same, return_inverse=True)

@@ -36,7 +36,7 @@ def distinct_images(
     Cosines of equal embeddings differ in the last bit when the product computes their columns in
     different ways; shared columns tie for certain.
     """
-    same, seen = np.empty(len(used), np.int64), {}
+    same, seen = np.empty(len(used), np.int64), dict[bytes, int]()
     for low, block in embedding_blocks(images, block_of(images.shape[1]), used):
         for place, row in enumerate(block.numpy(), low):
             same[place] = seen.setdefault(digest(row), place)
@@ -144,7 +144,7 @@ def _plain_errors(
         part, own = places[low:high], heights[low:high].astype(np.float32)
         bits = (part.size - 1).bit_length()
         kind = np.int32 if ranks.shape[1] << bits < 1 << 31 else np.int64
-        keys = ranks[:, part.ravel()].astype(kind)
+        keys: np.ndarray = ranks[:, part.ravel()].astype(kind)
         keys <<= bits
         keys |= np.arange(part.size, dtype=kind)
         keys = keys.reshape(texts, *part.shape)

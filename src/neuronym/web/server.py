@@ -261,7 +261,7 @@ class _Shown:
         except OSError as error:  # the atlas is being replaced
             raise NotFoundError("There is no such image.") from error
         who = "public" if self._access is None else "private"
-        return _answer(content, "image/jpeg", **{"Cache-Control": f"{who}, {_FOREVER}"})
+        return _answer(content, "image/jpeg", 200, **{"Cache-Control": f"{who}, {_FOREVER}"})
 
     def drawing(self, request: Request, form: Query) -> Response:
         """A figure of the report."""
@@ -270,7 +270,7 @@ class _Shown:
         # Which of the figures this report has is known when it is made, which takes seconds.
         if stem not in FIGURES or name not in (files := report.made(view)[1]):
             raise NotFoundError("There is no such figure.")
-        return _answer(files[name], _KINDS[ending], **{"Content-Security-Policy": _DRAWING})
+        return _answer(files[name], _KINDS[ending], 200, **{"Content-Security-Policy": _DRAWING})
 
     def picture(self, request: Request, form: Query) -> Response:
         """A search by a picture that was sent; nothing of it is kept."""

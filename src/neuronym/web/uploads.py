@@ -38,8 +38,8 @@ def parts_of(body: bytes, kind: str) -> Query:
             name, colon, value = line.partition(":")
             if colon and name.strip().lower() == "content-disposition":
                 told["content-disposition"] = value.strip()
-        name = told.get_param("name", header="content-disposition")
-        if isinstance(name, str):
+        field = told.get_param("name", header="content-disposition")
+        if isinstance(field, str):
             is_file = told.get_param("filename", header="content-disposition") is not None
-            found.append((name, content if is_file else content.decode("utf-8", "replace")))
+            found.append((field, content if is_file else content.decode("utf-8", "replace")))
     return Query(found)

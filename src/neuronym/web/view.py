@@ -20,7 +20,7 @@ from neuronym._core.words import fold
 from neuronym.analysis.evaluation.base import open_context, table
 from neuronym.atlas import schema
 from neuronym.atlas.reader import Atlas, first_of
-from neuronym.atlas.schema import MANIFEST
+from neuronym.atlas.schema import MANIFEST, LayerFacts
 from neuronym.report.statement import ANALYSES
 from neuronym.search.relations import Units
 from neuronym.search.searcher import Hits, Searcher
@@ -135,7 +135,7 @@ class View:
             return self._made[key]
 
     @property
-    def layers(self) -> dict[str, dict[str, Any]]:
+    def layers(self) -> dict[str, LayerFacts]:
         """Layer name → its facts."""
         return self.atlas.layers
 
@@ -213,7 +213,7 @@ class View:
     @cached
     def quick(self) -> bool:
         """Whether all kept activations can be compared with a neuron's within a request."""
-        return len(self.units) * int(self.atlas.shown.probe.images) <= _QUICK
+        return len(self.units) * int(self.atlas.shown.probe.images or 0) <= _QUICK
 
     @cached
     def first_labels(self) -> pd.DataFrame:
@@ -287,7 +287,7 @@ class View:
     @cached
     def listed(self) -> frozenset[str]:
         """The folded words that have a page in an exported site: all first ten labels."""
-        found = set()
+        found = set[str]()
         for method in self.methods:
             labels = self.labels(method)
             wanted = (labels.frame["rank"] <= LISTED) & np.isin(labels.numbers, [*self.places])
@@ -328,7 +328,9 @@ class View:
             first.get("reason"),
             self.atlas.class_names(layer).get(unit),
             tuple(t for t in thumbs if t),
-            *(number(first.get(name)) for name in ("confidence", "stability", "q")),
+            number(first.get("confidence")),
+            number(first.get("stability")),
+            number(first.get("q")),
         )
 
     def activations(self, layer: str, unit: int) -> np.ndarray | None:

@@ -30,7 +30,9 @@ class Frame:
     period: float
     angle: float
 
-    def near(self, distance: np.ndarray, width: float = 0.0, soft: float = 1.0) -> np.ndarray:
+    def near(
+        self, distance: np.ndarray, width: float | np.ndarray = 0.0, soft: float = 1.0
+    ) -> np.ndarray:
         """1 where a distance (in periods) is under `width`, with an edge `soft` pixels wide."""
         return np.clip((width - distance) / (self.px * soft) + 0.5, 0, 1).astype(np.float32)
 
@@ -88,7 +90,7 @@ TEXTURES: dict[str, Texture] = {}
 
 def texture(name: str, low: float, high: float, colours: str, **options) -> Callable:
     """Decorator: register a texture. `colours` reads "ground/figure ground/figure"."""
-    pairs = tuple(tuple(pair.split("/")) for pair in colours.split())
+    pairs = tuple((ground, figure) for ground, figure in (c.split("/") for c in colours.split()))
 
     def decorate(draw: Callable[[Frame], Pattern]) -> Callable[[Frame], Pattern]:
         TEXTURES[name] = Texture(name, draw, (low, high), pairs, **options)
@@ -141,7 +143,7 @@ def render(
         rgb = pattern.rgb.astype(np.float32)
     else:
         rgb = ground + (figure - ground) * pattern.mix[..., None]
-    light = np.ones((SIZE, SIZE), np.float32)
+    light: np.ndarray = np.ones((SIZE, SIZE), np.float32)
     angle = rng.uniform(0, 2 * np.pi)
     lx, ly, lz = 0.62 * np.cos(angle), 0.62 * np.sin(angle), 0.78
     if pattern.height is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from neuronym_drawings.things.base import Pen, points_of, thing
 
-FUR = {"grain": "fur", "rough": 0.13}
+FUR: dict[str, Any] = {"grain": "fur", "rough": 0.13}
 
 
 def _eye(p: Pen, x: float, y: float, r: float, iris: str = "3c2412") -> None:
@@ -140,7 +142,8 @@ def snake(p: Pen) -> None:
     for k in range(4, 56, 4):
         width = 0.27 * (1 - (k / 60) ** 3)
         p.oval(
-            *path[k],
+            path[k, 0],
+            path[k, 1],
             width * 0.28,
             width * 0.36,
             p.any("2c2014", "3c2c14", "e8d878"),
@@ -322,7 +325,7 @@ def jellyfish(p: Pen) -> None:
 
 @thing("frog", "eye mouth leg", "green", "garden lawn", foot=0.86, size=(80, 102))
 def frog(p: Pen) -> None:
-    skin = {"grain": "stone", "rough": 0.12, "gloss": 0.2}
+    skin: dict[str, Any] = {"grain": "stone", "rough": 0.12, "gloss": 0.2}
     for s in (-1, 1):
         p.blob(
             [(s * 0.4, 0.3), (s * 0.86, 0.2), (s * 0.98, 0.6), (s * 0.84, 0.84), (s * 0.4, 0.8)],

@@ -11,7 +11,7 @@ import numpy as np
 from neuronym_drawings import palette
 from neuronym_drawings.canvas import Canvas, Note, Notes, Polygon
 
-Path = str | Sequence[tuple[float, float]]
+Path = str | Sequence[tuple[float, float]] | np.ndarray
 Colour = str | np.ndarray | None
 
 
@@ -147,7 +147,7 @@ class Pen:
             axis=1,
         )
         joints = range(len(along)) if not curve else (0, len(along) - 1)
-        ends = [ellipse(*along[k], half[k, 0], half[k, 0], count=12) for k in joints]
+        ends = [ellipse(along[k, 0], along[k, 1], half[k, 0], half[k, 0], count=12) for k in joints]
         self._fill([self.place(shape) for shape in (*pieces, *ends)], colour, part, style)
 
     def shadow(self, x: float, y: float, wide: float, high: float, dark: float = 0.45) -> None:
@@ -173,7 +173,7 @@ class Pen:
 def points_of(path: Path) -> np.ndarray:
     """Points `[point, 2]` from "x,y x,y …" or from pairs."""
     if isinstance(path, str):
-        path = [tuple(map(float, pair.split(","))) for pair in path.split()]
+        return np.array([tuple(map(float, pair.split(","))) for pair in path.split()], float)
     return np.asarray(path, float)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from neuronym_drawings.things.base import Pen, thing
 
-FUR = {"grain": "fur", "rough": 0.13}
+FUR: dict[str, Any] = {"grain": "fur", "rough": 0.13}
 
 
 def _eye(p: Pen, x: float, y: float, r: float, iris: str = "3c2412") -> None:

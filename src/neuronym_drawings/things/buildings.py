@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from neuronym_drawings.things.base import Pen, thing
@@ -77,7 +79,7 @@ def church(p: Pen) -> None:
 
 @thing("castle", "tower gate window flag", "grey brown white", "lawn sky", size=(88, 108), turn=0)
 def castle(p: Pen) -> None:
-    stone = {"grain": "stone", "rough": 0.14}
+    stone: dict[str, Any] = {"grain": "stone", "rough": 0.14}
 
     def wall(x0: float, x1: float, y: float, part: str, tone: float) -> None:
         p.box(x0, y, x1, 0.95, None, part, shade="upright" if part else "down", tone=tone, **stone)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from neuronym_drawings.things.base import Pen, mirror, points_of, thing
@@ -35,7 +37,7 @@ def hat(p: Pen) -> None:
 
 @thing("shirt", "sleeve collar button", _CLOTH, "wall surface studio", foot=None, size=(84, 104))
 def shirt(p: Pen) -> None:
-    cloth = {"grain": "cloth", "rough": 0.07}
+    cloth: dict[str, Any] = {"grain": "cloth", "rough": 0.07}
     for s in (-1, 1):
         p.poly(
             [(s * 0.4, -0.72), (s * 0.95, -0.24), (s * 0.74, 0.08), (s * 0.4, -0.16)],
@@ -181,7 +183,7 @@ def umbrella(p: Pen) -> None:
     turn=25,
 )
 def glove(p: Pen) -> None:
-    wool = {"grain": "cloth", "rough": 0.12}
+    wool: dict[str, Any] = {"grain": "cloth", "rough": 0.12}
     p.blob(mirror(".4,.3 .8,.1 .86,-.2 .7,-.3 .4,.0"), None, "thumb", **wool)
     for x, top in ((-0.34, -0.66), (-0.11, -0.86), (0.12, -0.84), (0.35, -0.62)):
         p.line([(x, 0.1), (x * 1.15, top)], 0.23, None, "finger", **wool)

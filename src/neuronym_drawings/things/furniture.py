@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from neuronym_drawings.things.base import Pen, ellipse, thing
@@ -38,7 +40,7 @@ def clock(p: Pen) -> None:
     "chair", "leg seat back", "brown white black red blue green", "floor", size=(84, 104), turn=1
 )
 def chair(p: Pen) -> None:
-    wood = {"grain": "wood", "rough": 0.1}
+    wood: dict[str, Any] = {"grain": "wood", "rough": 0.1}
     p.line("-.34,.2 -.36,.76", 0.085, None, "leg", tone=0.7, **wood)
     p.line(".5,.2 .52,.76", 0.085, None, "leg", tone=0.7, **wood)
     for x in (-0.36, 0.36):
@@ -53,7 +55,7 @@ def chair(p: Pen) -> None:
 
 @thing("table", "leg top", "brown white black grey", "floor", foot=0.86, size=(86, 104), turn=1)
 def table(p: Pen) -> None:
-    wood = {"grain": "wood", "rough": 0.1}
+    wood: dict[str, Any] = {"grain": "wood", "rough": 0.1}
     for x in (-0.55, 0.55):
         p.line([(x, -0.1), (x, 0.6)], 0.09, None, "leg", tone=0.65, **wood)
     p.poly("-.62,-.36 .62,-.36 .97,.0 -.97,.0", None, "top", tone=1.12, shade="flat", **wood)
@@ -72,7 +74,7 @@ def table(p: Pen) -> None:
     turn=0,
 )
 def sofa(p: Pen) -> None:
-    cloth = {"grain": "cloth", "rough": 0.07}
+    cloth: dict[str, Any] = {"grain": "cloth", "rough": 0.07}
     for x in (-0.8, 0.8):
         p.box(x - 0.05, 0.5, x + 0.05, 0.7, "2c2018", "leg")
     p.box(-0.8, -0.5, 0.8, 0.3, None, r=0.14, tone=0.85, **cloth)
@@ -235,7 +237,7 @@ def basket(p: Pen) -> None:
 
 @thing("box", "flap", "brown white grey", "floor table studio", foot=0.86, size=(78, 98))
 def cardboard_box(p: Pen) -> None:
-    paper = {"grain": "plain", "rough": 0.06}
+    paper: dict[str, Any] = {"grain": "plain", "rough": 0.06}
     p.poly("-.1,-.44 .74,-.22 .1,.02 -.8,-.2", "3c2a1a")
     p.poly("-.8,-.2 .1,.02 .1,.9 -.8,.6", None, **paper)
     p.poly(".1,.02 .74,-.22 .74,.58 .1,.9", None, tone=0.72, **paper)

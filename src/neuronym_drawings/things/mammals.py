@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from neuronym_drawings.things.base import Pen, mirror, points_of, thing
 
-FUR = {"grain": "fur", "rough": 0.13}
+FUR: dict[str, Any] = {"grain": "fur", "rough": 0.13}
 
 
 def _eye(p: Pen, x: float, y: float, r: float, iris: str = "3c2412") -> None:
@@ -129,7 +131,7 @@ def dog(p: Pen) -> None:
 
 @thing("elephant", "trunk ear tusk leg eye", "grey", "sand lawn", foot=0.86, size=(86, 106), turn=1)
 def elephant(p: Pen) -> None:
-    hide = {"grain": "stone", "rough": 0.12}
+    hide: dict[str, Any] = {"grain": "stone", "rough": 0.12}
     for x, tone in ((-0.62, 0.75), (0.1, 0.75), (-0.44, 1.0), (0.28, 1.0)):
         p.box(
             x - 0.13, 0.1, x + 0.11, 0.87, None, "leg", r=0.06, tone=tone, shade="upright", **hide

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from neuronym_drawings.things.base import Pen, ellipse, star, thing
 
 _ANY = "red green yellow blue purple pink orange black white grey brown"
-_FLAT = {"where": "studio surface blur", "foot": None, "size": (48, 92), "tints": _ANY}
+_FLAT: dict[str, Any] = {
+    "where": "studio surface blur",
+    "foot": None,
+    "size": (48, 92),
+    "tints": _ANY,
+}
 
 
 @thing("circle", turn=0, **_FLAT)

@@ -18,7 +18,7 @@ def available() -> bool:
         import numba
     except Exception:  # missing, too old for this NumPy or Python, or its library does not load
         return False
-    return not numba.config.DISABLE_JIT
+    return not numba.config.DISABLE_JIT  # type: ignore[attr-defined]  # set when it is imported
 
 
 def compiled(*flags: str) -> Callable[[Callable], Callable]:

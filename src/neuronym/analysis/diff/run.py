@@ -179,7 +179,12 @@ def diff(
     if by == "units" and not common:
         raise misuse("by", "concepts: no layer has one name and as many units in both", by)
     images = shared_images(*atlases)
-    how = {"passes": passes, "device": device, "workers": workers, "cache": cache}
+    how: dict[str, Any] = {
+        "passes": passes,
+        "device": device,
+        "workers": workers,
+        "cache": cache,
+    }
     sides = tuple(Activations(atlas, progress=progress, **how) for atlas in atlases)
     notes = settings(*atlases, common)
     wanted = set(layers or ())
@@ -206,7 +211,7 @@ def diff(
             )
     pairs = _empty(["a_layer", "a_unit", "b_layer", "b_unit", "correlation"])
     if not units and why is None:
-        pairs = partners(*sides, (every[0], every[1]), images, fdr)
+        pairs = partners(sides[0], sides[1], (every[0], every[1]), images, fdr)
     if why is not None:
         notes.insert(0, why + (_INSTEAD if units else " Units were not matched."))
     words = _empty(by_concept.COLUMNS)
@@ -299,7 +304,7 @@ def _units(
 ) -> pd.DataFrame:
     """The table of units, the most changed first."""
     parts = []
-    noise = tuple(rounding(atlas.manifest.dtype) for atlas in atlases)
+    noise = rounding(atlases[0].manifest.dtype), rounding(atlases[1].manifest.dtype)
     for layer, found in kept.items():
         frame = pd.DataFrame({"layer": layer, "unit": np.arange(len(found.kept))})
         frame["kept"], frame["clear"] = found.kept, found.clear

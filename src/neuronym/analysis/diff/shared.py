@@ -41,8 +41,8 @@ def shared_images(a: Atlas, b: Atlas) -> SharedImages:
     """The images that both atlases have, whatever they are called there."""
     first, second = _rows(a), _rows(b)
     both = sorted(first.keys() & second.keys())
-    places = (np.array([rows[digest] for digest in both], np.int64) for rows in (first, second))
-    return SharedImages(*places, len(first) - len(both), len(second) - len(both))
+    of_a, of_b = (np.array([rows[digest] for digest in both], np.int64) for rows in (first, second))
+    return SharedImages(of_a, of_b, len(first) - len(both), len(second) - len(both))
 
 
 def _rows(atlas: Atlas) -> dict[str, int]:

@@ -119,8 +119,8 @@ def read(atlas: Atlas, layer: str, how: How) -> Effects | None:
             ) from error
     outputs, units = frames
     q, level = reported(outputs["p"].to_numpy())
-    own = [outputs[name].to_numpy() for name in ("difference", "error", "freedom")]
-    low, high = intervals(*own, level)
+    moved, spread, freedom = (outputs[k].to_numpy() for k in ("difference", "error", "freedom"))
+    low, high = intervals(moved, spread, freedom, level)
     outputs = outputs.assign(low=low, high=high, q=q, reported=q <= FDR)
     order = ["layer", "unit", "output", "class", "side", "difference", "low", "high", "p", "q"]
     rest = ["reported", "on_exemplars", "on_random", "probability"]

@@ -126,8 +126,8 @@ def _measure(
             whole: dict[str, list[Any]] = {name: [] for name in kept.schemas()[1].names}
             able = {unit: i for unit in block if not isinstance(i := images[unit], str)}
             for unit in block:
-                if isinstance(reason := images[unit], str):
-                    _append(whole, {"layer": layer, "unit": unit, "reason": reason})
+                if isinstance(lack := images[unit], str):
+                    _append(whole, {"layer": layer, "unit": unit, "reason": lack})
             for unit, exemplars, random in experiment.measured(able, tick):
                 seen = {"exemplars": len(able[unit][0]), "random": len(able[unit][1])}
                 about = {"layer": layer, "unit": unit}
@@ -144,7 +144,7 @@ def _measure(
                 named = experiment.names is not None and experiment.what == "logits"
                 found = one_output(exemplars, random, how.outputs, named)
                 for values in zip(*(found[name] for name in OUTPUT_COLUMNS), strict=True):
-                    row = about | dict(zip(OUTPUT_COLUMNS, values, strict=True))
+                    row: dict[str, Any] = about | dict(zip(OUTPUT_COLUMNS, values, strict=True))
                     name = experiment.names and experiment.names[row["output"]]
                     _append(rows, row | {"class": name})
             facts = EffectFacts(

@@ -16,6 +16,7 @@ from neuronym._core.tables import Column, Table
 from neuronym.analysis.evaluation.base import TABLES, EvaluationContext, StudyTable, groups, heading
 from neuronym.analysis.rescoring import own_similarity
 from neuronym.atlas import schema
+from neuronym.atlas.schema import Facts
 from neuronym.similarity.wpmi import SoftWpmi
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Bins(StudyTable):
         super().__post_init__()
         edges = [self.high, self.medium, self.low]
         given = [edge for edge in edges if edge is not None]
-        if given and (len(given) < 3 or not edges[0] > edges[1] > edges[2]):  # type: ignore[operator]
+        if given and (len(given) < 3 or not given[0] > given[1] > given[2]):
             raise misuse(
                 "bins",
                 "have three edges, high > medium > low",
@@ -88,7 +89,7 @@ class Bins(StudyTable):
 
     def make(self, evaluation: EvaluationContext) -> Table:
         """Count."""
-        frames, lacking, kinds = [], [], {}
+        frames, lacking, kinds = [], [], dict[str, str]()
         for method in evaluation.methods:
             how, frame = self._binned(evaluation.atlas, method)
             lacking += [] if how else [method]
@@ -140,8 +141,8 @@ class Bins(StudyTable):
             frame = frame.merge(found[["layer", "unit", "p", "reason"]], "left", ["layer", "unit"])
             p = frame["p"].to_numpy(float)
             frame["beats"] = np.where(np.isnan(scores), 0.0, frame["reason"].isna())
-        if self.high is not None:
-            frame["bin"] = binned(scores, (self.high, self.medium, self.low))  # type: ignore[arg-type]
+        if self.high is not None and self.medium is not None and self.low is not None:
+            frame["bin"] = binned(scores, (self.high, self.medium, self.low))
             return "edges", frame
         if as_in_the_study(atlas, method):
             frame["bin"] = binned(scores, STUDY)
@@ -172,7 +173,7 @@ class Bins(StudyTable):
                 + end
             )
         edges = STUDY if kind == "study" else (self.high, self.medium, self.low)
-        high, medium, low = (f"{edge:g}" for edge in edges)  # type: ignore[str-format]
+        high, medium, low = (f"{edge:g}" for edge in edges)
         why = " (the study's: CLIP ViT-B/16, soft-wpmi, a = 10, 20,000 words)"
         return (
             f"Bins by the first label's score{why if kind == 'study' else ''}: high ≥ {high}, "
@@ -193,7 +194,7 @@ def as_in_the_study(atlas: Atlas, method: str) -> bool:
 
     Imported `clip-search` files, which are the study's own form, are taken to be.
     """
-    facts = atlas.manifest.methods.get(method, {})
+    facts: Facts | dict[str, Any] = atlas.manifest.methods.get(method, {})
     if facts.get("format") == "clip-search":
         return True
     similarity = own_similarity(atlas, method)
@@ -201,5 +202,5 @@ def as_in_the_study(atlas: Atlas, method: str) -> bool:
         isinstance(similarity, SoftWpmi)
         and (similarity.a, similarity.lam, similarity.prior) == (10, 1, "layer")
         and atlas.manifest.encoder.name in _ENCODERS
-        and _WORDS[0] <= atlas.manifest.concepts.count <= _WORDS[1]
+        and _WORDS[0] <= (atlas.manifest.concepts.count or 0) <= _WORDS[1]
     )

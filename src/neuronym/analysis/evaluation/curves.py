@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -33,7 +35,7 @@ def precision_at(
     """
     order = np.argsort(-scores, kind="stable")
     hits, count = np.cumsum(right[order]), np.arange(1, len(scores) + 1)
-    last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True)) if len(scores) else []
+    last: Any = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True)) if len(scores) else []
     return scores[order][last], count[last], (hits / count)[last]
 
 

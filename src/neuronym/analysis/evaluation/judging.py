@@ -84,7 +84,7 @@ def _ranks(truth: pd.DataFrame, labels: pd.DataFrame, words: Vocabulary, match: 
     right = np.full((len(truth), max(map(len, truth["labels"]), default=0)), -1)
     for row, names in enumerate(truth["labels"]):
         right[row, : len(names)] = words.numbers(names)
-    hits = words.pairs(given, right, match).any(2)
+    hits = np.any(words.pairs(given, right, match), axis=2)
     return np.where(hits.any(1), hits.argmax(1) + 1, 0) if len(truth) else np.zeros(0, np.int64)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -115,7 +116,7 @@ class Ablations:
         self._from, self._to, self._how = source, target, how
         plans = {plan.info.name: plan for plan in self._sources.plans}
         self._plan = plans[source]
-        arguments = {
+        arguments: dict[str, Any] = {
             "device": context.device,
             "dtype": "float32",
             "batch_size": self._sources.settings.batch_size,
@@ -155,7 +156,8 @@ class Ablations:
             ]
             every = np.concatenate(values, 1)
             x = np.array([self._before[image][source] for image in (*own, *rest)], np.float64)
-            found.append((*compared(*values), slope(x, every[0] - every[1])))
+            effects = compared(list(values[0]), list(values[1]))
+            found.append((*effects, slope(x, every[0] - every[1])))
         columns = np.array(found, np.float64).reshape(-1, 5).T
         return Effects(*columns)
 

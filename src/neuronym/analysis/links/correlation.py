@@ -111,7 +111,7 @@ class _Standard:
 def _products(x: _Standard, y: _Standard, rows: np.ndarray, kind: type) -> np.ndarray:
     """Σ over images of products of sources, their images taken in another order, and targets."""
     step = min(x.step, y.step)
-    total = np.zeros((len(x.mean), len(y.mean)), kind)
+    total: np.ndarray = np.zeros((len(x.mean), len(y.mean)), kind)
     for low in range(0, len(rows), step):
         here = np.arange(low, min(low + step, len(rows)))
         total += x.of(rows[here]).astype(kind).T @ y.of(here).astype(kind)

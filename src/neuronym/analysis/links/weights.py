@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -250,7 +250,7 @@ class Followed:
             run = _Linear(self.module, first)
             put_out = self._run(run, last)
             if not put_out.requires_grad:  # no way leads there
-                zero = np.zeros((source.info.units, target.info.units), np.float32)
+                zero = np.zeros((source.info.width, target.info.width), np.float32)
                 return Paths(zero, zero)
             return self._kernels(run, put_out, source, target, progress)
 
@@ -296,7 +296,7 @@ class Followed:
         target: LayerPlan,
         progress: Progress,
     ) -> Paths:
-        units = target.info.units
+        units = target.info.width
         axis = _CHANNELS[target.info.layout]
         middle = [size // 2 for size in put_out.shape]
         middle[0] = 0
@@ -349,7 +349,7 @@ class _Linear(fx.Interpreter):
                     needed.add(node)
                     open_.append(node)
         self.args_iter = iter([batch])
-        for node in self.module.graph.nodes:
+        for node in cast(fx.Graph, self.module.graph).nodes:
             if node.op == "placeholder":
                 given = next(self.args_iter, None)
                 self.env[node] = node.args[0] if given is None and node.args else given
@@ -396,7 +396,7 @@ class _Linear(fx.Interpreter):
             return _mean_pool(args[0], given)
         if name.startswith("adaptive_max_pool"):
             return _adaptive(args[0], args[1] if len(args) > 1 else kwargs["output_size"])
-        function = _NOT_IN_PLACE.get(n.target)  # type: ignore[call-overload]
+        function = _NOT_IN_PLACE.get(cast(Any, n.target))
         name = (function.__name__ if function else name).rstrip("_")
         if name in _SCALING:
             if len(args) > 1 and args[0] is args[1]:
@@ -406,7 +406,7 @@ class _Linear(fx.Interpreter):
             raise _not_linear(name or str(n.target))
         if n.op == "call_method":
             return getattr(args[0], name)(*args[1:], **kwargs)
-        return (function or n.target)(*args, **kwargs)  # type: ignore[operator]
+        return cast(Callable[..., Any], function or n.target)(*args, **kwargs)
 
     def _check_scaling(self, n: fx.Node, divided: bool) -> None:
         """Refuse a product or quotient of things that both depend on the image."""
@@ -435,7 +435,11 @@ def _not_linear(what: str) -> NoPathError:
 
 def _mean_pool(x: Tensor, given: dict[str, Any]) -> Tensor:
     """The mean over the windows of a max pooling."""
-    means = {3: functional.avg_pool1d, 4: functional.avg_pool2d, 5: functional.avg_pool3d}
+    means: dict[int, Callable[..., Tensor]] = {
+        3: functional.avg_pool1d,
+        4: functional.avg_pool2d,
+        5: functional.avg_pool3d,
+    }
     if x.ndim not in means or given.get("dilation", 1) not in (1, (1, 1)):
         raise _not_linear("max pooling with gaps or over other dimensions than positions")
     return means[x.ndim](

@@ -276,7 +276,8 @@ def _pair(a: Configuration, b: Configuration, differs: str, synonyms: float | No
         left, right = (_ranking(table, layer, units, number) for table in tables)
         firsts = [_firsts(table, layer, units) for table in tables]
         both = (left[:, 0] >= 0) & (right[:, 0] >= 0)
-        alike = same.pairs(*(same.numbers(own)[:, None] for own in firsts), "synonyms")[:, 0, 0]
+        one, other = (same.numbers(own)[:, None] for own in firsts)
+        alike = same.pairs(one, other, "synonyms")[:, 0, 0]
         possible = [
             x is not None and y is not None and fold(x) in shared and fold(y) in shared
             for x, y in zip(*firsts, strict=True)

@@ -57,7 +57,8 @@ def bootstrap(scorer: Scorer, tick: Ticker, resamples: int, seed: int) -> Column
     """
     wanted, atlas = Bootstrap(resamples=resamples, halves=1, seed=seed), scorer.context.atlas
     method, layers = scorer.configuration.method, scorer.layers
-    entry = atlas.manifest.analyses.get(schema.analysis_id(wanted.name, method), {})
+    key = schema.analysis_id(wanted.name, method)
+    entry: Any = atlas.manifest.analyses.get(key, {})
     there = entry and replace(open_analysis(entry["spec"]), halves=wanted.halves) == wanted
     if there and set(layers) <= set(entry["layers"]):
         found: Any = {layer: atlas.trust(wanted.name, layer, method=method) for layer in layers}
@@ -86,8 +87,8 @@ def split_halves(scorer: Scorer, tick: Ticker, splits: int, seed: int) -> Column
     for split in range(splits):
         rng = np.random.default_rng([seed, split])
         shuffled = by_content[rng.permutation(count)]
-        halves = [scorer.within(np.sort(half)) for half in np.array_split(shuffled, 2)]
-        found.append(_compared(*halves, "halves"))
+        one, other = (scorer.within(np.sort(half)) for half in np.array_split(shuffled, 2))
+        found.append(_compared(one, other, "halves"))
         tick.advance()
     return _mean(found)
 

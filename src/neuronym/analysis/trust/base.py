@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
+
 from neuronym._core.registry import Parameterised, Registry, opened
 from neuronym.atlas.context import LabelContext
 
@@ -23,7 +25,7 @@ class Findings:
         facts: about the run, for `analyses` in `atlas.json`.
     """
 
-    layers: Mapping[str, Mapping[str, Sequence[Any]]]
+    layers: Mapping[str, Mapping[str, Sequence[Any] | np.ndarray]]
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -65,7 +65,7 @@ def relabel(
     """
     images, texts = context.image_embeddings, context.text_embeddings
     activations = [context.activations(layer) for layer in layers]
-    how = {"tie": context.tie, "progress": context.progress}
+    how: dict[str, Any] = {"tie": context.tie, "progress": context.progress}
     tops = similarity.top_many(activations, images, texts, max(RANKS, candidates), **how)
     tops_of = dict(zip(layers, tops, strict=True))
     if not isinstance(similarity, MutualInformation):
@@ -113,7 +113,7 @@ def _scored(
     scores = np.full(shape, np.nan, np.float32)
     active = np.flatnonzero(full[:, 0] >= 0)
     if len(active):
-        sets = image_sets(context, layer, part.start + active, counts, similarity.top_k)
+        sets = image_sets(context, layer, part.start + active, counts, similarity.top_k or 0)
         # In ascending order, of equal scores the first is the one of the smaller number.
         candidates = np.sort(full[active], axis=1)
         arrays = top.arrays["log_normalisers"], top.arrays["log_prior"]
@@ -171,7 +171,8 @@ def _searched(
 ) -> dict[str, Resampled]:
     """Labels and scores by searching all concepts again on the images of every resample."""
     whole = {layer: as_array(_all(context.activations(layer))) for layer in tops}
-    images, found = _all(context.image_embeddings), {layer: [] for layer in tops}
+    images = _all(context.image_embeddings)
+    found: dict[str, list[Any]] = {layer: [] for layer in tops}
     wide = max(top.concepts.shape[1] for top in tops.values())
     with context.progress("scoring resampled probes", len(counts)) as tick:
         for times in counts:
@@ -358,7 +359,7 @@ def concept_set(
     named, times = np.unique(labels[labels >= 0], return_counts=True)
     place = {concept: rank for rank, concept in enumerate(full.tolist())}
     ranks = [place.get(concept, len(full)) for concept in named.tolist()]
-    order = np.lexsort((named, ranks, -times))
+    order = np.lexsort((named, np.array(ranks, np.int64), -times))
     shares = times[order].cumsum() / max(len(labels), 1)
     count = min(int(np.searchsorted(shares, coverage - 1e-9)) + 1, len(named))
     return named[order[:count]], float(shares[count - 1]) if count else 0.0

@@ -201,15 +201,16 @@ def read(text: str, where: str) -> Calibrator:
     for key in ("name", "kind"):
         if not isinstance(data.get(key), str):
             raise _malformed(where, f"it has no {key}")
+    numbers: dict[str, Any] = {key: tuple(data[key]) for key in _NUMBERS}
     return Calibrator(
         data["name"],
         data["kind"],
         tuple(features),
-        *(tuple(data[key]) for key in _NUMBERS),
-        data["intercept"],
-        _knots(data.get("knots"), where),
-        _entries(data.get("fitted_on"), where),
-        data.get("measures") if isinstance(data.get("measures"), dict) else {},
+        **numbers,
+        intercept=data["intercept"],
+        knots=_knots(data.get("knots"), where),
+        fitted_on=_entries(data.get("fitted_on"), where),
+        measures=data["measures"] if isinstance(data.get("measures"), dict) else {},
     )
 
 
@@ -261,15 +262,10 @@ def fit(
             part = _logistic(z[inside], y[inside])
             odds[outside] = part[0] + z[outside] @ part[1:]
         knots = _never_sure(*monotone(odds, y))
-    numbers = (mean, scale, values.min(0), values.max(0), weights[1:])
-    return Calibrator(
-        name,
-        kind,
-        tuple(features),
-        *(tuple(part.tolist()) for part in numbers),
-        float(weights[0]),
-        knots,
-    )
+    found = zip(_NUMBERS, (mean, scale, values.min(0), values.max(0), weights[1:]), strict=True)
+    numbers: dict[str, Any] = {key: tuple(part.tolist()) for key, part in found}
+    names, first = tuple(features), float(weights[0])
+    return Calibrator(name, kind, names, **numbers, intercept=first, knots=knots)
 
 
 def monotone(
@@ -390,7 +386,7 @@ def calibrate(
         NeuronymError: the truth of an atlas is not known, or something is missing in it.
     """
     chosen = _check_features(features)
-    how = {"method": method, "match": match, "synonyms": synonyms}
+    how: dict[str, Any] = {"method": method, "match": match, "synonyms": synonyms}
     fitted, tried = (
         [known_units(atlas, truth, chosen, **how, **context) for atlas in group]
         for group in (atlases, tests)
@@ -483,7 +479,7 @@ def known_units(
         "target_fingerprint": manifest.target.fingerprint,
         "probe": manifest.probe.name,
         "probe_fingerprint": manifest.probe.fingerprint,
-        "images": int(manifest.probe.images),
+        "images": int(manifest.probe.images or 0),
         "concepts": manifest.concepts.name,
         "encoder": manifest.encoder.name,
         "method": manifest.methods[chosen].get("method", chosen),
@@ -496,7 +492,7 @@ def known_units(
     return Known(atlas.folder.name, kind_of(chosen), _rows(values, fine), right[fine], about)
 
 
-def _knots(knots: object, where: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+def _knots(knots: Any, where: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     if knots is None:
         return None
     fine = isinstance(knots, list) and len(knots) == 2 and isinstance(knots[0], list) and knots[0]

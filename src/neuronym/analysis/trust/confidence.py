@@ -40,7 +40,7 @@ class Confidence(Analysis):
     calibrator: str = text(OWN)
 
     @property
-    def after(self) -> tuple[str, ...]:  # type: ignore[override]
+    def after(self) -> tuple[str, ...]:  # type: ignore[override]  # it depends on the calibrator
         """The analyses that the calibrator's features are read from."""
         if self.calibrator == OWN:
             return ()

@@ -46,7 +46,8 @@ class Pair:
                 "scores", f"have the activations' shape {self.activations.shape}", self.scores.shape
             )
         parts = (self.activations, self.scores)
-        self.fine = np.logical_and(*(np.isfinite(part).all(1) for part in parts))
+        fine, also = (np.all(np.isfinite(part), axis=1) for part in parts)
+        self.fine: np.ndarray = fine & also
         if not self.fine.all():
             self.activations, self.scores = (np.where(self.fine[:, None], p, 0) for p in parts)
 
@@ -329,4 +330,5 @@ def _top_and_random(pair: Pair) -> tuple[Graded, Graded]:
     top = np.argsort(-pair.activations, axis=1, kind="stable")[:, :half]
     some = np.random.default_rng(0).choice(count, half, replace=False)
     rows = np.concatenate([top, np.tile(some, (len(top), 1))], 1)
-    return tuple(np.take_along_axis(part, rows, 1) for part in (pair.activations, pair.scores))
+    activations = np.take_along_axis(pair.activations, rows, 1)
+    return activations, np.take_along_axis(pair.scores, rows, 1)

@@ -6,7 +6,7 @@ import itertools
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
@@ -226,7 +226,7 @@ def again(context: LabelContext, method: str) -> Labeller | None:
 def _first(found: LayerLabels) -> np.ndarray:
     """The rank-1 label of each unit; None for units that abstain, whatever stands in their rows."""
     silent = np.array([reason is not None for reason in found.reasons])
-    return np.where(silent, None, found.concepts[:, 0])
+    return np.where(silent, cast(Any, None), found.concepts[:, 0])
 
 
 def _label(

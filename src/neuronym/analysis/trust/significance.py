@@ -107,7 +107,7 @@ def best_of_permutations(
     embeddings = context.image_embeddings, context.text_embeddings
     with context.progress("scoring permuted activations", len(jobs)) as tick:
         while jobs:
-            several, width = [], 0
+            several, width = list[tuple[str, int]](), 0
             while jobs and (not several or width + len(active[jobs[0][0]]) <= _TOGETHER):
                 several.append(jobs.pop(0))
                 width += len(active[several[-1][0]])

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from neuronym._core.checks import Verbatim, misuse, nearest
 from neuronym._core.errors import NeuronymError, UsageError
@@ -46,7 +47,7 @@ def read_answers(
         other = bool(others is not None and atlas and layer and layer not in atlas.layers)
         try:
             answer = _answer(row, None if other else atlas)
-            if other:
+            if other and others is not None:
                 others[answer.layer] = others.get(answer.layer, 0) + 1
             else:
                 answers.append(answer)
@@ -140,7 +141,8 @@ def _answer(row: dict[str, str], atlas: Atlas | None) -> Answer:
         raise misuse("status", "given where there is no label", "")
     if not (unit.isascii() and unit.isdigit()):  # int() also takes 1_0 and digits of other scripts
         raise misuse("unit", "a whole number of at least 0", unit)
-    answer = Answer(row["layer"], unit, status, label, row["annotator"], row["time"])  # type: ignore[arg-type]
+    number: Any = unit  # which Answer reads
+    answer = Answer(row["layer"], number, status, label, row["annotator"], row["time"])
     if atlas is not None:
         atlas.check_unit(answer.layer, answer.unit)
     return answer

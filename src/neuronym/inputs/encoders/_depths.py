@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -54,8 +56,7 @@ def depths(
     Returns:
         float32 `[image, statistic]` and `[image, class]`.
     """
-    rows: list[torch.Tensor | None] = [None] * len(batch)
-    scores: list[torch.Tensor | None] = [None] * len(batch)
+    rows, scores = dict[int, torch.Tensor](), dict[int, torch.Tensor]()
     for chosen in (False, True):
         places = torch.nonzero(without == chosen).flatten()
         if not len(places):
@@ -68,11 +69,13 @@ def depths(
         found, classes = _run(model, seen)
         for k, place in enumerate(places.tolist()):
             rows[place], scores[place] = found[k], classes[k]
-    return torch.stack(rows), torch.stack(scores)
+    every = range(len(batch))
+    return torch.stack([rows[k] for k in every]), torch.stack([scores[k] for k in every])
 
 
 def _run(model: nn.Module, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     found: dict[int, torch.Tensor] = {}
+    blocks, last = cast(nn.ModuleList, model._blocks), cast(nn.Module, model._fc)
 
     def keep(number: int):
         def hook(module: nn.Module, given: object, output: torch.Tensor) -> None:
@@ -82,10 +85,10 @@ def _run(model: nn.Module, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
         return hook
 
     def head(module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-        found[len(model._blocks)] = given[0].float()
+        found[len(blocks)] = given[0].float()
 
-    hooks = [model._blocks[number].register_forward_hook(keep(number)) for number in BLOCKS]
-    hooks.append(model._fc.register_forward_pre_hook(head))
+    hooks = [blocks[number].register_forward_hook(keep(number)) for number in BLOCKS]
+    hooks.append(last.register_forward_pre_hook(head))
     try:
         scores = model(batch.contiguous(memory_format=torch.channels_last))
     finally:

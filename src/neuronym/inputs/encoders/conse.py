@@ -122,7 +122,8 @@ class Conse(Encoder):
     def to(self, device: torch.device | str) -> Conse:
         """Move both networks; returns self."""
         # Convolutions are about twice as fast with the channels last in memory.
-        self._target.model.to(device, memory_format=torch.channels_last)
+        model: Any = self._target.model  # torch does not declare memory_format
+        model.to(device, memory_format=torch.channels_last)
         self._sentences.to(device)
         return self
 

@@ -111,7 +111,7 @@ def _read(name: Name) -> _Source:
         raise misuse("weights", "left out where a folder or repository brings its own", write(name))
     if name.detail.startswith("hf-hub:"):
         return _Source(name.detail, quick_gelu=quick)
-    if own:
+    if own and folder is not None:
         weights = sorted(folder.glob("*.safetensors"))
         for file in weights or [*folder.glob("*.bin"), *folder.glob("*.pth")]:
             _verified(str(file))

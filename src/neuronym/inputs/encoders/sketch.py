@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib import resources
+from typing import Any
 
 import torch
 
@@ -139,7 +140,8 @@ class Sketch(Encoder):
 
     def to(self, device: torch.device | str) -> Sketch:
         """Move the networks and the weights; returns self."""
-        self._target.model.to(device, memory_format=torch.channels_last)
+        model: Any = self._target.model  # torch does not declare memory_format
+        model.to(device, memory_format=torch.channels_last)
         self._sentences.to(device)
         self._held = {key: tensor.to(device) for key, tensor in self._held.items()}
         return self

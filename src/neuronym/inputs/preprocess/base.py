@@ -19,6 +19,8 @@ FILTERS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "h
 
 #: Orders of a network's input channels. `bands`: those of arrays with any number of channels.
 CHANNELS = ("rgb", "bgr", "grey", "bands")
+Fit = Literal["crop", "squash", "pad"]
+Channels = Literal["rgb", "bgr", "grey", "bands"]
 # A resized image longer than this many times its shorter side is never made whole.
 _THIN = 16
 
@@ -51,13 +53,13 @@ class Preprocess:
 
     size: tuple[int, int] = (224, 224)
     resize: int | tuple[int, int] | None = 256
-    fit: Literal["crop", "squash", "pad"] = "crop"
+    fit: Fit = "crop"
     interpolation: str = "bilinear"
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     fill: tuple[int, ...] | None = None
     centre: Literal["round", "floor"] = "round"
-    channels: Literal["rgb", "bgr", "grey", "bands"] = "rgb"
+    channels: Channels = "rgb"
 
     def __post_init__(self) -> None:
         choice("fit", self.fit, ("crop", "squash", "pad"))
@@ -100,9 +102,9 @@ class Preprocess:
     @cached_property
     def pixel_steps(self) -> Preprocess:
         """What decides the pixels: the same for networks that only normalise them differently."""
-        channels = "rgb" if self.channels == "bgr" else self.channels
-        plain = {"mean": (0,) * self.count, "std": (1,) * self.count, "channels": channels}
-        return replace(self, fill=self._fill(), **plain)
+        channels: Channels = "rgb" if self.channels == "bgr" else self.channels
+        zero, one = (0,) * self.count, (1,) * self.count
+        return replace(self, fill=self._fill(), mean=zero, std=one, channels=channels)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON-able data."""
@@ -144,7 +146,7 @@ class Preprocess:
         if part.shape[:2] == (high, wide):
             return np.array(part)
         canvas = np.empty((high, wide, self.count), part.dtype)
-        fill = self._fill()
+        fill: Any = self._fill()
         if self.channels == "grey":
             fill = Image.new("RGB", (1, 1), fill).convert("L").getpixel((0, 0))
         canvas[:] = fill
@@ -307,7 +309,7 @@ def _resize_crop(
         starts.append(first)
         ends.append(last)
         spans.append((box[axis] * scale - first, min(box[axis + 2] * scale - first, last - first)))
-    near = image.crop((*starts, *ends))
+    near = image.crop((starts[0], starts[1], ends[0], ends[1]))
     inside = (spans[0][0], spans[1][0], spans[0][1], spans[1][1])
     return near.resize((box[2] - box[0], box[3] - box[1]), resample, box=inside)
 

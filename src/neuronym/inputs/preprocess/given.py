@@ -11,7 +11,7 @@ from typing import Any
 from neuronym._core.checks import Verbatim, choice, misuse, nearest
 from neuronym._core.registry import split
 from neuronym._core.terminal import counted
-from neuronym.inputs.preprocess.base import CHANNELS, FILTERS, Preprocess
+from neuronym.inputs.preprocess.base import CHANNELS, FILTERS, Channels, Preprocess
 from neuronym.inputs.preprocess.published import from_hf, from_timm, from_transforms
 
 _WORDS = {
@@ -86,11 +86,12 @@ def over(base: Preprocess, said: Mapping[str, Any]) -> Preprocess:
     if "size" in new:
         new.setdefault("resize", None)
     many = {len(new[name]) for name in ("mean", "std") if len(new.get(name, ())) > 1}
-    channels, count = new.pop("channels", None), max(many, default=0)
-    if isinstance(channels, int):
-        channels, count = _order(channels), channels
+    own, count = new.pop("channels", None), max(many, default=0)
+    channels: Channels | None = None if isinstance(own, int) else own
+    if isinstance(own, int):
+        channels, count = order_of(own), own
     elif channels is None and count not in (0, base.count):
-        channels = _order(count)
+        channels = order_of(count)
     if channels is not None:
         base = with_channels(base, channels, count or base.count)
     for name in ("mean", "std"):
@@ -101,7 +102,7 @@ def over(base: Preprocess, said: Mapping[str, Any]) -> Preprocess:
     return replace(base, **new)
 
 
-def with_channels(preprocess: Preprocess, channels: str, count: int) -> Preprocess:
+def with_channels(preprocess: Preprocess, channels: Channels, count: int) -> Preprocess:
     """The same for a network with other input channels.
 
     The mean and std of three channels become their average for one. Bands are not normalised,
@@ -158,8 +159,9 @@ def _short(values: Sequence[float]) -> Sequence[float]:
     return values[:1] if len(set(values)) == 1 else values
 
 
-def _order(count: int) -> str:
-    return {1: "grey", 3: "rgb"}.get(count, "bands")
+def order_of(count: int) -> Channels:
+    orders: dict[int, Channels] = {1: "grey", 3: "rgb"}
+    return orders.get(count, "bands")
 
 
 def _parts(text: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from neuronym._core.checks import Verbatim, misuse
-from neuronym.inputs.preprocess.base import FILTERS, Preprocess
+from neuronym.inputs.preprocess.base import FILTERS, Fit, Preprocess
 
 
 def from_torchvision(transforms: Any) -> Preprocess:
@@ -126,7 +126,8 @@ def from_timm(config: Any) -> Preprocess:
     share = config.get("crop_pct") or 0.875
     inner = (math.floor(size[0] / share), math.floor(size[1] / share))
     mode = config.get("crop_mode") or "center"
-    fit = {"squash": "squash", "border": "pad"}.get(mode, "crop")
+    fits: dict[str, Fit] = {"squash": "squash", "border": "pad"}
+    fit = fits.get(mode, "crop")
     return Preprocess(
         size=size,
         fit=fit,
@@ -143,7 +144,9 @@ def from_open_clip(preprocess_cfg: Any) -> Preprocess:
     Args:
         preprocess_cfg: `model.visual.preprocess_cfg`, a dictionary or a `PreprocessCfg`.
     """
-    given = asdict(preprocess_cfg) if is_dataclass(preprocess_cfg) else dict(preprocess_cfg)
+    cfg = preprocess_cfg
+    own = is_dataclass(cfg) and not isinstance(cfg, type)
+    given: dict[str, Any] = asdict(cfg) if own else dict(cfg)
     size = _pair(given.get("size", 224))
     mode = given.get("resize_mode") or "shortest"
     # open_clip takes bicubic for everything but bilinear, and for all that is not square.
@@ -151,10 +154,11 @@ def from_open_clip(preprocess_cfg: Any) -> Preprocess:
     if mode == "shortest" and size[0] != size[1]:
         bilinear = False
     shade = given.get("fill_color") or 0
+    fits: dict[str, Fit] = {"shortest": "crop", "squash": "squash", "longest": "pad"}
     return Preprocess(
         size=size,
         resize=size[0] if mode == "shortest" and size[0] == size[1] else size,
-        fit={"shortest": "crop", "squash": "squash", "longest": "pad"}[mode],
+        fit=fits[mode],
         interpolation="bilinear" if bilinear else "bicubic",
         mean=_three(given.get("mean") or (0.48145466, 0.4578275, 0.40821073)),
         std=_three(given.get("std") or (0.26862954, 0.26130258, 0.27577711)),
@@ -183,7 +187,8 @@ def from_hf(processor: Any) -> Preprocess:
     fit, resize, final = _hf_geometry(kind, size, crop if cropped else None, given)
 
     factor = float(given.get("rescale_factor") or 1 / 255) if _on(given, "do_rescale") else 1.0
-    shift, spread = (1.0,) * 3 if given.get("rescale_offset") else (0.0,) * 3, (1.0,) * 3
+    shift: tuple[float, ...] = (1.0,) * 3 if given.get("rescale_offset") else (0.0,) * 3
+    spread: tuple[float, ...] = (1.0,) * 3
     std = _three(given.get("image_std") or 1.0)
     # MobileViT does not normalise, but writes a mean into its files all the same.
     usual = given.get("image_mean") is not None and "MobileViT" not in kind
@@ -217,7 +222,7 @@ def _hf_settings(processor: Any) -> dict[str, Any]:
 
 def _hf_geometry(
     kind: str, size: Any, crop: Any, given: Mapping[str, Any]
-) -> tuple[str, int | tuple[int, int] | None, tuple[int, int]]:
+) -> tuple[Fit, int | tuple[int, int] | None, tuple[int, int]]:
     """Fit, resize and final size that a processor's settings amount to."""
     final = _hf_pair(crop) if crop is not None else None
     if not _on(given, "do_resize") and final is not None:
@@ -240,7 +245,7 @@ def _hf_geometry(
     if "height" in sides and "width" in sides:
         pair = (sides["height"], sides["width"])
         if share and "PoolFormer" in kind:
-            scaled = tuple(int(side / share) for side in pair)
+            scaled = (int(pair[0] / share), int(pair[1] / share))
             same = scaled[0] == scaled[1]
             return "crop" if same else "squash", scaled[0] if same else scaled, final or pair
         if final is None or final == pair:

@@ -108,8 +108,9 @@ class RawImage:
         Raises:
             CorruptImageError: the bytes are not a readable image.
         """
-        read = images.decode if isinstance(self.data, bytes) else images.to_rgb
-        return read(self.data, self.values)
+        if isinstance(self.data, bytes):
+            return images.decode(self.data, self.values)
+        return images.to_rgb(self.data, self.values)
 
 
 class Probe(abc.ABC):
@@ -205,7 +206,7 @@ class _Ids(Sequence[str]):
     def __len__(self) -> int:
         return len(self._probe)
 
-    def __getitem__(self, index: int) -> str:  # type: ignore[override]
+    def __getitem__(self, index: int) -> str:  # type: ignore[override]  # there are no slices
         if not 0 <= index < len(self._probe):
             raise IndexError(index)
         return self._probe.image_id(int(index))
@@ -220,8 +221,10 @@ def valid_text(name: str | bytes) -> str:
     >>> valid_text(b"caf\xe9.png")
     'caf\\xe9.png'
     """
+    if isinstance(name, bytes):
+        return name.decode("utf-8", "backslashreplace")
     try:
-        data = name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")
+        data = name.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         data = name.encode("utf-8", "backslashreplace")
     return data.decode("utf-8", "backslashreplace")
@@ -366,7 +369,7 @@ class DatasetProbe(Probe):
         return raw_image(item)
 
     def labels(self, index: int) -> Sequence[Annotation]:
-        targets = getattr(self._dataset, "targets", None)
+        targets: Any = getattr(self._dataset, "targets", None)
         if hasattr(targets, "__getitem__") and len(targets) == self._length:
             label = targets[index]
         else:
@@ -387,11 +390,12 @@ class DatasetProbe(Probe):
     @cached_property
     def _targets(self) -> Any:
         """The labels of all items, where they are known without reading any."""
-        inner, rows = self._dataset, None
+        inner: Any = self._dataset
+        rows = None
         if hasattr(inner, "dataset") and hasattr(inner, "indices"):  # a torch Subset
             inner, rows = inner.dataset, inner.indices
         for name in ("targets", "_labels", "labels"):
-            found = getattr(inner, name, None)
+            found: Any = getattr(inner, name, None)
             if hasattr(found, "__getitem__") and len(found) == len(inner):
                 return found if rows is None else [found[row] for row in rows]
         return None

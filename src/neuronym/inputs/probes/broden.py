@@ -265,7 +265,7 @@ def _table(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, s
             if absent:
                 raise NeuronymError(f"{path}, line 1: the column {absent[0]} is missing.")
             for row in reader:
-                extra = row.pop(None, [])  # type: ignore[call-overload]
+                extra = row.pop(None, [])
                 cells = sum(value is not None for value in row.values()) + len(extra)
                 if cells != len(row) or extra:
                     raise NeuronymError(

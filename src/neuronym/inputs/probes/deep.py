@@ -6,7 +6,7 @@ read by tifffile, imagecodecs and numpy, with all their bits; everything else st
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import io
 import logging
 import re
@@ -151,7 +151,7 @@ def _npz(data: bytes, values: Values) -> Deep | None:
         if not isinstance(file, np.lib.npyio.NpzFile):
             return None
         names = file.files
-        if max(info.file_size for info in file.zip.infolist()) > MAX_BYTES:
+        if file.zip is not None and max(i.file_size for i in file.zip.infolist()) > MAX_BYTES:
             raise CorruptImageError(f"holds an array of more than {MAX_BYTES >> 20} MB")
         if len(names) != 1 and "image" not in names:
             raise CorruptImageError(

@@ -256,7 +256,7 @@ def _walk(root: Path, arrays: str | None) -> tuple[Texts, Counter[str]]:
     found, inodes, is_array = Texts(), array("Q"), bytearray()  # inode 0: a symbolic link
     others: Counter[str] = Counter()
     visited = {_identity(root)}
-    folders, links = [""], []
+    folders, links = [""], list[str]()
     while folders or links:
         if folders:
             folder = folders.pop()

@@ -230,6 +230,7 @@ class _Rows:
     def __init__(self, files: Any, paths: Sequence[str]) -> None:
         self._files, self._paths = files, list(paths)
         self.columns: list[str] = []
+        self.schema: Any = None
         self._ends, self._places = array("q"), list[tuple[int, int]]()
         for number, _ in enumerate(self._paths):
             with self._open(number) as file:

@@ -503,7 +503,8 @@ def _has_exif(image: Image.Image) -> bool:
     head = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
     if not head.isdisjoint(image.info):
         return True
-    data = image.fp.getbuffer() if isinstance(image.fp, io.BytesIO) else b""
+    file = getattr(image, "fp", None)
+    data = file.getbuffer() if isinstance(file, io.BytesIO) else b""
     return b"eXIf" in bytes(data[-65_536:])
 
 

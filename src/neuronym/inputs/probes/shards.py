@@ -9,7 +9,7 @@ import tarfile
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +153,8 @@ class ShardsProbe(Probe):
 
     def _index(self, shard: str, others: Counter[str]) -> None:
         """Note where the images of a shard are, and what labels them."""
-        key, waiting, label = None, [], (len(_LABELS), "")
+        key, label = None, (len(_LABELS), "")
+        waiting: list[tuple[str, int, int]] = []
 
         def enter() -> None:
             for path, start, size in waiting:
@@ -186,7 +187,7 @@ def _members(
             with tarfile.open(fileobj=opened, mode="r:") as archive:
                 while (member := archive.next()) is not None:
                     some = True
-                    archive.members = []  # type: ignore[assignment]  # it would keep them all
+                    archive.members = []  # type: ignore[attr-defined]  # it would keep them all
                     if not member.isreg():
                         continue
                     data = None
@@ -229,11 +230,11 @@ def _expand(pattern: str) -> tuple[Any, list[str]]:
     for text in _braces(pattern):
         files, path = remote.filesystem(text if "://" in text else str(Path(text).expanduser()))
         if re.search(r"[*?\[]", path):
-            some = sorted(remote.request(lambda f=files, p=path: f.glob(p), f"Cannot list {text}"))
+            some = sorted(remote.request(partial(files.glob, path), f"Cannot list {text}"))
             if not some:
                 raise misuse("probe", "wds:SHARDS, tar files that are there", text)
             found += some
-        elif not remote.request(lambda f=files, p=path: f.exists(p), f"Cannot look for {text}"):
+        elif not remote.request(partial(files.exists, path), f"Cannot look for {text}"):
             raise misuse("probe", "wds:SHARDS, tar files that are there", text)
         else:
             found.append(path)

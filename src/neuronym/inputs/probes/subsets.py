@@ -128,7 +128,7 @@ def limited(probe: Probe, limit: int | str, seed: int = 0) -> Subset:
         return Subset(probe, range(whole), _limited_name(probe.name, str(count), seed))
     places, groups = _spread(probe, count, seed)
     about = {"images": count, "of": whole, "seed": seed, "groups": groups}
-    return Subset(probe, places, _limited_name(probe.name, str(count), seed), about)
+    return Subset(probe, places.tolist(), _limited_name(probe.name, str(count), seed), about)
 
 
 def read_limit(limit: int | str) -> tuple[int, bool]:

@@ -242,7 +242,7 @@ def _in_processes(folder: Path, seed: int, numbers: Sequence[int], workers: int)
     They are plain processes, not multiprocessing's, which would run the user's script again.
     """
     path = os.pathsep.join(entry for entry in sys.path if entry)
-    how = {"env": {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}}
+    env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     read, write = os.pipe()
     running: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryFile() as said, os.fdopen(read) as finished:
@@ -251,9 +251,9 @@ def _in_processes(folder: Path, seed: int, numbers: Sequence[int], workers: int)
                 for worker in range(min(max(1, workers), len(numbers))):
                     own = [str(number) for number in numbers[worker :: max(1, workers)]]
                     line = [sys.executable, "-P", "-m", __name__, str(folder), str(seed), *own]
-                    running.append(subprocess.Popen(line, stdout=out, stderr=said, **how))
-            for line in finished:
-                yield int(line)
+                    running.append(subprocess.Popen(line, stdout=out, stderr=said, env=env))
+            for done in finished:
+                yield int(done)
             codes = [process.wait() for process in running]
             if any(codes):
                 said.seek(0)

@@ -69,7 +69,8 @@ class Values:
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Values:
         """What `to_data` made."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**given)
 
     def to_data(self) -> dict[str, Any]:
         """As JSON-able data."""
@@ -97,7 +98,7 @@ class Values:
 
     def token(self) -> str:
         """What decides the pixels of an image that is not 8 bit, for its content hash."""
-        data = [self.range, self.bands, self.integers, self.floats]
+        data: list[Any] = [self.range, self.bands, self.integers, self.floats]
         data += [] if self.seen is None else [self.seen]
         return "values " + json.dumps(data)
 

@@ -19,7 +19,7 @@ from neuronym._core.checks import Verbatim, misuse
 from neuronym._core.registry import Registry, parse
 from neuronym._core.terminal import counted
 from neuronym.inputs.preprocess.base import Preprocess
-from neuronym.inputs.preprocess.given import over, settings_of, with_channels
+from neuronym.inputs.preprocess.given import order_of, over, settings_of, with_channels
 from neuronym.inputs.preprocess.published import from_timm
 from neuronym.inputs.targets._options import without_downloads
 from neuronym.inputs.targets.weights import load_weights
@@ -214,7 +214,7 @@ def own_channels(target: Target) -> Target:
     count = None if target.forward is not _call else first_channels(target.model, before)
     if count is None or count == before.count:
         return target
-    order = {1: "grey", 3: "rgb"}.get(count, "bands")
+    order = order_of(count)
     origin, same = target.origin, len(set(before.mean)) == len(set(before.std)) == 1
     lost = {"normalisation"} - ({"normalisation"} if same and order == "grey" else set())
     assumed = (set(origin.assumed) | lost) - {"channels"}
@@ -241,7 +241,7 @@ def first_channels(model: nn.Module, preprocess: Preprocess) -> int | None:
         return None  # nearly always, and then nothing has to run
     found: list[int] = []
 
-    def look(module: nn.Module, inputs: tuple) -> None:
+    def look(module: Any, inputs: tuple) -> None:
         if inputs[0].shape[-3] == preprocess.count:
             found.append(module.in_channels)
         raise _StopError

@@ -63,7 +63,7 @@ def _lite(name: Name, weights: Path | None) -> Target:
     else:
         file = where.file or _file(name.kind)
         model = load_weights(build(), file, name=name.kind, rebuild=build)
-    known = not where.random and model._fc.out_features == 1000
+    known = not where.random and getattr(model._fc, "out_features", None) == 1000
     size, resize = _SIZES[name.kind]
     half = (0.5, 0.5, 0.5)
     return Target(

@@ -52,11 +52,12 @@ def guess(target: Any) -> Guess | None:
     count, size = target.preprocess.count, target.preprocess.size
     for place in (target.model, getattr(target.model, "config", None)):
         for name in _ATTRIBUTES:
-            said = getattr(place, name, None)
-            side = said[-1] if isinstance(said, list | tuple) and said else said
-            other = isinstance(side, int) and side > 0 and (side, side) != size
-            if other and _runs(target, count, (side, side)):
-                return Guess(_option(side), f"Its {name} is {side}")
+            told = getattr(place, name, None)
+            own = told[-1] if isinstance(told, list | tuple) and told else told
+            if not isinstance(own, int) or own <= 0 or (own, own) == size:
+                continue
+            if _runs(target, count, (own, own)):
+                return Guess(_option(own), f"Its {name} is {own}")
     if not _runs(target, count, size):
         for channels in dict.fromkeys((count, 1)):
             for side in SIZES:

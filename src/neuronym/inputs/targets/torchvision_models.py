@@ -96,8 +96,8 @@ def torchvision_target(name: Name, weights: Path | None) -> Target:
         seen = _seen(published[0] if published else None)
         return Target(spell(name), model.eval(), **seen, pretrained=False)
     if where.file is not None:
-        file = where.file.expanduser()
-        known = _recognise(file, published)
+        file: Path | None = where.file.expanduser()
+        known = _recognise(where.file.expanduser(), published)
         entry = known or (published[0] if published else None)
     else:
         entry = known = _entry(name, where.published, published)

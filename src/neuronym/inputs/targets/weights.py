@@ -345,7 +345,7 @@ def _other_head(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> in
     """The number of classes of the file's head, if that is all in which its shapes differ."""
     shapes = {k: (found[k].shape, wanted[k].shape) for k in wanted if k in found}
     differing = {k: (f, w) for k, (f, w) in shapes.items() if f != w}
-    last = next((k for k in reversed(wanted) if not _spare(k)), "").rpartition(".")[0]
+    last = next((k for k in reversed([*wanted]) if not _spare(k)), "").rpartition(".")[0]
     if last not in {k.rpartition(".")[0] for k in differing}:
         return None
     alike = all(len(f) == len(w) > 0 and f[1:] == w[1:] for f, w in differing.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -293,7 +293,8 @@ class Networks:
         high, wide = seen["reshaped_input_sizes"][0].tolist()
         shrink = min(1.0, MASK_SIDE / max(image.size))
         size = [max(1, round(shrink * side)) for side in (image.height, image.width)]
-        corners = torch.from_numpy(boxes[:, [1, 0, 3, 2]] * np.float32([wide, high, wide, high]))
+        sides = np.array([wide, high, wide, high], np.float32)
+        corners = torch.from_numpy(boxes[:, [1, 0, 3, 2]] * sides)
         features = self._segmenter.get_image_embeddings(seen["pixel_values"].to(self._device))
         masks: list[np.ndarray] = []
         for some in corners.to(self._device).split(_BOXES):
@@ -353,9 +354,7 @@ def _open(argument: str, where: str, kind: str) -> tuple[Any, Any]:
         ) from error
 
 
-def _load(
-    argument: str, where: str, kind: str, make: Callable[..., Any], **options: Any
-) -> tuple[Any, Any]:
+def _load(argument: str, where: str, kind: str, make: Any, **options: Any) -> tuple[Any, Any]:
     from transformers import AutoConfig, AutoProcessor
 
     config = AutoConfig.from_pretrained(where, **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -145,7 +146,7 @@ def _visible(
     context: LabelContext, annotations: Annotations, row: int, grid: tuple[int, int]
 ) -> Iterator[tuple[int, np.ndarray]]:
     known = annotations.number
-    marks = [(label, None) for label in context.sources.labels(row)]
+    marks: list[tuple[Any, Any]] = [(label, None) for label in context.sources.labels(row)]
     marks += [(mask, mask.pixels) for mask in context.sources.masks(row)]
     for mark, pixels in marks:
         number = known.get((mark.category, mark.name))
@@ -200,5 +201,5 @@ def best(scores: np.ndarray, keep: np.ndarray, count: int) -> np.ndarray:
 def at(values: np.ndarray, order: np.ndarray) -> np.ndarray:
     """Values `[unit, concept]` or `[concept]` in the order that `best` gave; NaN or None for −1."""
     rows = np.broadcast_to(values, (len(order), values.shape[-1]))
-    empty = None if values.dtype == object else np.nan
+    empty: Any = None if values.dtype == object else np.nan
     return np.where(order < 0, empty, np.take_along_axis(rows, np.maximum(order, 0), 1))

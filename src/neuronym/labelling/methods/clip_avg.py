@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -55,7 +55,7 @@ class ClipAvg(Labeller):
         for layer, rows in exemplars.items():
             concepts, scores, supporters = _tally(rows, used, votes, count)
             made[layer] = LayerLabels(
-                np.where(concepts < 0, None, words[concepts]),
+                np.where(concepts < 0, cast(Any, None), words[concepts]),
                 scores,
                 context.reasons(layer),
                 details={"images": supporters},
@@ -110,6 +110,7 @@ def _tally(
     kept = rank < count
     shape = (len(rows), min(count, width))
     out = np.full(shape, -1), np.full(shape, np.nan, np.float32), np.zeros(shape, np.int32)
-    for target, values in zip(out, (concept, scores[order], supporters[order]), strict=True):
+    columns: tuple[np.ndarray, ...] = (concept, scores[order], supporters[order])
+    for target, values in zip(out, columns, strict=True):
         target[owner[kept], rank[kept]] = values[kept]
     return out

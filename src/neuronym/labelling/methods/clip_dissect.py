@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -34,8 +34,16 @@ class ClipDissect(Labeller):
 
     def __post_init__(self) -> None:
         """Keep the similarity itself: no name opens one of the user's own."""
-        object.__setattr__(self, "_similarity", open_similarity(self.similarity))
+        vars(self)["_opened"] = open_similarity(self.similarity)
         object.__setattr__(self, "similarity", name_of(self._similarity))
+
+    @property
+    def _similarity(self) -> Similarity:
+        return vars(self)["_opened"]
+
+    @property
+    def _named(self) -> str:
+        return str(self.similarity)
 
     @classmethod
     def from_name(cls, name: Name) -> ClipDissect:
@@ -48,24 +56,22 @@ class ClipDissect(Labeller):
         """`clip-dissect:soft-wpmi,top_k=5`."""
         if self._own:
             return f"{self.name}:{self.similarity}"
-        return f"{self.name}:{self.similarity.replace(':', ',', 1)}"
+        return f"{self.name}:{self._named.replace(':', ',', 1)}"
 
     @property
     def stem(self) -> str:
         """`clip-dissect.soft-wpmi`."""
         kind = type(self._similarity).__name__ if self._own else ""
-        return f"{self.name}.{kind or self.similarity.partition(':')[0]}"
+        return f"{self.name}.{kind or self._named.partition(':')[0]}"
 
     @property
     def _own(self) -> bool:
-        return self.similarity.startswith(f"{OWN}:")
+        return self._named.startswith(f"{OWN}:")
 
     @property
     def method_id(self) -> str:
         """As the atlas names it: `clip-dissect.soft-wpmi`, with a hash of other settings."""
-        if ":" not in self.similarity or self.similarity == vars(type(self._similarity)).get(
-            "address"
-        ):
+        if ":" not in self._named or self._named == vars(type(self._similarity)).get("address"):
             return self.stem
         return f"{self.stem}.{hashing.of_data(self.similarity)[:6]}"
 
@@ -77,7 +83,7 @@ class ClipDissect(Labeller):
         if logit_scale is None:
             logit_scale = measured_logit_scale(embeddings, texts)
         filled = self._similarity.with_defaults(context.count, logit_scale)
-        how = {"device": context.device, "progress": context.progress}
+        how: dict[str, Any] = {"device": context.device, "progress": context.progress}
         common = filled.shared(embeddings, texts, **how)
         found = filled.top_many(
             [context.activations(layer) for layer in layers],
@@ -89,7 +95,7 @@ class ClipDissect(Labeller):
             **how,
         )
         words = np.array(context.words, dtype=object)
-        made, shared = {}, {}
+        made, shared = {}, dict[str, np.ndarray]()
         for layer, top in zip(layers, found, strict=True):
             shared |= {k: v for k, v in top.arrays.items() if k in common}
             own = {k: v for k, v in top.arrays.items() if k not in common}

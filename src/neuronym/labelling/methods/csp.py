@@ -57,9 +57,9 @@ def contrasts(
         Cosines and rows, `[unit, k]`; −∞ and −1 where there is no exemplar, or no image below the
         mean.
     """
-    used, place = np.unique(np.maximum(rows, 0), return_inverse=True)
+    used, places = np.unique(np.maximum(rows, 0), return_inverse=True)
     own = as_tensor(images[used], torch.float32)
-    place = torch.from_numpy(place.reshape(rows.shape))
+    place = torch.from_numpy(places.reshape(rows.shape))
     values, found = np.full(rows.shape, -np.inf, np.float32), np.full(rows.shape, -1)
     step = max(1, min(_BLOCK, _VALUES // len(used)))
     several = max(1, _VALUES // (rows.shape[1] * step))

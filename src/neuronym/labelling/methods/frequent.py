@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -66,7 +66,7 @@ def _seen(context: LabelContext) -> Counter[str]:
 
 def _annotated(context: LabelContext) -> Counter[str]:
     """The area that carries each annotation, in images."""
-    found: Counter[str] = Counter()
+    found: Any = Counter()
     for entries in context.annotations:
         for _, name, area in entries:
             found[name] += area

@@ -112,7 +112,7 @@ class FromAnnotations(Labeller):
         own = [
             reason or _why_not(n, any_seen, found)
             for reason, n, any_seen, found in zip(
-                reasons, images, seen.any(1), (order >= 0).any(1), strict=True
+                reasons, images, seen.any(1), np.any(order >= 0, axis=1), strict=True
             )
         ]
         numbers = {"share": share, "base": base, "lift": lift, "coverage": coverage}

@@ -240,7 +240,7 @@ class GroundedSam(Labeller):
                 units, ranks = np.nonzero(rows[layer] == row)
                 if not len(units):
                     continue
-                if layer in maps:
+                if layer in maps and masks is not None:
                     share = inside(maps[layer][units], masks)
                 else:
                     share = np.tile(found.areas, (len(units), 1))

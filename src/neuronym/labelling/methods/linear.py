@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -178,7 +178,9 @@ class Sums:
         x, y, xx, yy, xy = sums / max(count, 1)
         both = ((xx - x * x).clamp(min=0) * (yy - y * y).clamp(min=0)).sqrt()
         found = torch.where(both > 1e-12, (xy - x * y) / both, 0)
-        return found.numpy() if low is None else torch.where(high > low, found, torch.nan).numpy()
+        if low is not None and high is not None:
+            found = torch.where(high > low, found, torch.nan)
+        return found.numpy()
 
 
 def fit(sample: Sample, length: int, width: int, tolerance: float, progress: Progress) -> Sums:
@@ -215,7 +217,7 @@ def _highest(
         for place in range(step):
             covariance[found.concepts[some, place], np.arange(len(some))] = -torch.inf
         top = TopK(len(some), min(width, concepts))
-        top.update(covariance, np.arange(concepts), np.arange(concepts))
+        top.update(covariance.numpy(), np.arange(concepts), np.arange(concepts))
         best.append(np.sort(top.result().indices, axis=1))
     return np.concatenate(best)
 
@@ -381,7 +383,7 @@ class Linear(Labeller):
             return whole_layer
 
         return LayerLabels(
-            every(np.where(there, words[concepts], None)[:, :count], None),
+            every(np.where(there, words[concepts], cast(Any, None))[:, :count], None),
             every(scores[:, :count].astype(np.float32), np.nan),
             tuple(reasons),
             details={"weight": every(weights[:, :count].astype(np.float32), 0)},

@@ -167,14 +167,14 @@ class Pool:
                 self._done(member, number, shard, 0)
         else:
             decoded, collected = found
-            shard = member.held[number]
-            assert shard is not None
+            held = member.held[number]
+            assert held is not None
 
             def again(shard: Shard) -> Collected:
                 return self._get(self._compute(member, number, shard))[1]
 
-            work.finish(shard, decoded, collected, behind, again)
-            self._done(member, number, shard, len(decoded))
+            work.finish(held, decoded, collected, behind, again)
+            self._done(member, number, held, len(decoded))
 
     def _compute(self, member: _Member, number: int, shard: Shard) -> Any:
         compute = member.actor.compute.options(concurrency_group="compute")
@@ -225,7 +225,7 @@ class Pool:
     def _check(self, found: dict[str, str], work: Work) -> None:
         """Refuse workers whose results are not those that the cache would take them for."""
         own = same() | {
-            name: consumer.arithmetic
+            name: str(getattr(consumer, "arithmetic", ""))
             for name, consumer in zip(("target", "encoder"), work.consumers, strict=False)
         }
         for name, value in own.items():

@@ -126,11 +126,11 @@ class Worker:
         from neuronym.extraction.passes import EncoderPass, TargetPass
 
         cache = Cache(os.devnull)  # nothing is written here: the run itself does
-        how = {"device": torch.device(given.device), "dtype": given.dtype}
+        how: dict[str, Any] = {"device": torch.device(given.device), "dtype": given.dtype}
         how["batch_size"] = self._batch_size = given.batch_size
         target = TargetPass(given.target, given.layers, cache, maps=given.maps, **how)
         encoder = EncoderPass(given.encoder, cache, **how)
-        self._consumers = [target, encoder, SmallCopies(cache)]
+        self._consumers: list[Any] = [target, encoder, SmallCopies(cache)]
         self._loader = Loader(given.probe, given.threads)
         arithmetic = {"target": target.arithmetic, "encoder": encoder.arithmetic}
         return {**same(), **arithmetic, "who": f"process {os.getpid()} on {socket.gethostname()}"}
@@ -158,7 +158,7 @@ class Worker:
             tick=lambda images: self._count(number, images),
         )
         self._held[number] = [replace(header, raw=None) for header in headers]
-        whole = {
+        whole: Collected = {
             name: [{key: np.concatenate([b[key] for b in batches]) for key in batches[0]}]
             for name, batches in collected.items()
         }

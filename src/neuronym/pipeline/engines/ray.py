@@ -118,7 +118,7 @@ class Ray(Engine):
     """
 
     name: ClassVar[str] = "ray"
-    address: str | None = text(None)
+    address: str | None = text(None)  # type: ignore[misc]  # of its cluster, not of its class
     workers: int | None = whole(None, low=1)
     threads: int | None = whole(None, low=1)
     gpus: float = number(1.0, low=0.01, high=64)
@@ -233,7 +233,7 @@ def _connected(address: str | None) -> Iterator[Any]:
         yield ray
         return
     with ExitStack() as stack:
-        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if address is None:
             # The paths of its sockets are short ones: a user's own temporary folder may be deep.
             base = "/tmp" if Path("/tmp").is_dir() else None

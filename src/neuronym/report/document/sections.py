@@ -182,7 +182,7 @@ def configuration(seen: Selection) -> Table:
     manifest = seen.atlas.shown
     target, probe = manifest.target, manifest.probe
     words, encoder = manifest.concepts, manifest.encoder
-    facts = manifest.methods.get(seen.method, {})
+    facts: Any = manifest.methods.get(seen.method, {})
     weights = "" if target["pretrained"] else ", random weights"
     rows: list[tuple[str, str, Any]] = [
         ("network", f"{target['name']}{weights}", target["fingerprint"]),

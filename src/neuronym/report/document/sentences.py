@@ -135,7 +135,7 @@ def caveats(seen: Selection, drawn: set[str]) -> Iterator[str]:
         drawn: names of the figures in it.
     """
     atlas, manifest = seen.atlas, seen.atlas.shown
-    facts = manifest.methods.get(seen.method, {})
+    facts: Any = manifest.methods.get(seen.method, {})
     probe, words = manifest.probe, manifest.concepts.count
     if facts.get("baseline"):
         yield f"{seen.method} is a baseline: its labels are there to be beaten, not believed."

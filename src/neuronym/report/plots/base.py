@@ -77,7 +77,7 @@ class Selection:
     def chance(self, layer: str) -> float | None:
         """The score above which a unit of the layer beats chance, where that was examined."""
         key = schema.analysis_id("significance", self.method)
-        facts = self.atlas.shown.analyses.get(key, {})
+        facts: Any = self.atlas.shown.analyses.get(key, {})
         return facts.get("chance", {}).get(layer, {}).get("threshold")
 
     def evaluation(self, every: bool = False) -> EvaluationContext:

@@ -64,7 +64,7 @@ def _kinds(seen: Selection) -> tuple[dict[str, Counter[str]], str]:
         }, f"categories as told by {shown(seen.method, 60)}"
     words = list(every["concept"].unique())
     found, how = of_words(seen.atlas, words, **seen.sources) if words else ({}, "")
-    counts = {layer: Counter(map(found.get, some["concept"])) for layer, some in rows.items()}
+    counts = {layer: Counter(found[w] for w in some["concept"]) for layer, some in rows.items()}
     return counts, how
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -76,7 +77,7 @@ def correctness(seen: Selection) -> Figure:
     return figure
 
 
-def _means(axes: Axes, seen: Selection, rows: list[dict]) -> None:
+def _means(axes: Axes, seen: Selection, rows: Sequence[Mapping[str, Any]]) -> None:
     width = 0.8 / max(len(rows), 1)
     for place, row in enumerate(rows):
         values = [row[name] for name in _GROUPS]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
@@ -113,7 +113,8 @@ def _highest_first(rows: pd.DataFrame, by: str = "score") -> pd.DataFrame:
 def _strip(part: SubFigure, seen: Selection, example: Example) -> None:
     """One neuron: its heading, two lines of images, its labels as bars."""
     unit = seen.atlas[example.layer, example.unit]
-    left, right = part.subfigures(1, 2, width_ratios=(1.45, 1))
+    halves: Any = part.subfigures(1, 2, width_ratios=(1.45, 1))
+    left, right = halves
     truth = f" (truth: {shown(example.truth, 40)})" if example.truth else ""
     part.suptitle(
         f"{example.heading}: {short(unit.name, 40)}{truth}",

@@ -65,8 +65,9 @@ def _scales(axes: Axes) -> None:
 
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlim(0.85, max(10, 1.2 * max(len(line.get_xdata()) for line in axes.lines)))
-    axes.set_ylim(None, min(130, 1.3 * max(line.get_ydata()[0] for line in axes.lines)))
+    drawn = [np.asarray(line.get_ydata(), float) for line in axes.lines]
+    axes.set_xlim(0.85, max(10, 1.2 * max(map(len, drawn))))
+    axes.set_ylim(None, min(130, 1.3 * max(float(ys[0]) for ys in drawn)))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _place: f"{value:g}")
         axis.set_minor_formatter(NullFormatter())
@@ -74,7 +75,8 @@ def _scales(axes: Axes) -> None:
 
 def _key(figure: Figure, axes: Axes, seen: Selection, layers: list[str]) -> None:
     if len(layers) <= _NAMED:
-        axes.legend(axes.lines, [line.get_label() for line in axes.lines], loc="upper right")
+        names = [str(line.get_label()) for line in axes.lines]
+        axes.legend(list(axes.lines), names, loc="upper right")
         return
     import matplotlib
     from matplotlib.colors import ListedColormap, Normalize

@@ -96,12 +96,17 @@ def changes(view: View, parts: tuple[str, ...], query: Query) -> DiffPage:
 
 def _unit(found: Diff, view: View, other: View, row: dict[str, Any]) -> Changed:
     left, came = found.exemplars(row["layer"], row["unit"])
+    correlation, low, high, kept = (number(row[k]) for k in ("correlation", "low", "high", "kept"))
+    first, second = (x if isinstance(x, str) else None for x in (row["a_label"], row["b_label"]))
     return Changed(
         row["layer"],
         int(row["unit"]),
         row["state"],
-        *(number(row[name]) for name in ("correlation", "low", "high", "kept")),
-        tuple(x if isinstance(x, str) else None for x in (row["a_label"], row["b_label"])),
+        correlation,
+        low,
+        high,
+        kept,
+        (first, second),
         (number(row["a_confidence"]), number(row["b_confidence"])),
         _thumbs(view, left),
         _thumbs(other, came),

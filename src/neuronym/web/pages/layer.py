@@ -183,7 +183,7 @@ def _part(
     show = str(query.get("show", ""))[:200].strip()
     known = "confidence" in rows and rows["confidence"].notna().any()
     usual = "confidence" if known else "neuron"  # the surest first
-    sort = query.get("sort") if query.get("sort") in SORTS else usual
+    sort = str(query.get("sort")) if query.get("sort") in SORTS else usual
     down = query.get("down", str(int(SORTS[sort]))) == "1"
     labelled = query.get("labelled") == "1"
     units = np.array(view.paged.get(layer, []), np.int64)
@@ -192,7 +192,8 @@ def _part(
     if show:
         classes, text = view.atlas.class_names(layer), fold(show)
         units = units[[_matches(rows["concept"].iat[u], classes, int(u), text) for u in units]]
-    column = {"neuron": None, "label": "concept"}.get(sort, sort)
+    columns: dict[str, str | None] = {"neuron": None, "label": "concept"}
+    column = columns.get(sort, sort)
     if column is not None and column in rows:
         values = rows[column].iloc[units]
         keys = values.astype(object).map(fold, na_action="ignore") if sort == "label" else values

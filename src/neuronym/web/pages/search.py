@@ -153,7 +153,7 @@ def by_picture(view: View, content: bytes, by: str, at: str = "") -> SearchPage:
     column = {"target": "deviation", "place": "strength"}.get(by, "likeness")
     shown = hits.units.head(_MOST)
     cards = tuple(
-        view.card(int(place), **{column: float(value)})
+        view.card(int(place), None, **{column: float(value)})
         for place, value in zip(view.units.numbers(shown), shown[column], strict=True)
     )
     return SearchPage(title, said, address, "", found=len(hits.units), units=cards, picture=column)
@@ -226,7 +226,7 @@ def _point(view: View, image: str, query: Query) -> tuple[float, float] | None:
 
 
 def _found(view: View, hits: Hits, method: str) -> dict[str, Any]:
-    numbers = view.units.numbers(hits.units.head(_MOST)) if len(hits.units) else []
+    numbers: Any = view.units.numbers(hits.units.head(_MOST)) if len(hits.units) else []
     cards = tuple(
         view.card(
             int(place),

@@ -191,19 +191,23 @@ def _exemplars(
         for row in rows
     ]
     try:
-        share, note = maps.shares(view.atlas[layer, index]), None
+        share: Any = maps.shares(view.atlas[layer, index])
+        note = None
     except NeuronymError as error:
         share, note = (), without_folders(str(error))
     for place, (exemplar, one) in enumerate(zip(found, share, strict=False)):
         if exemplar.thumb and exemplar.y is not None and exemplar.x is not None:
-            found[place] = replace(exemplar, heat=_heat(view, layer, exemplar, one))
+            peak = (exemplar.y, exemplar.x)
+            found[place] = replace(exemplar, heat=_heat(view, layer, exemplar.image_id, peak, one))
     return tuple(found), note
 
 
-def _heat(view: View, layer: str, exemplar: Exemplar, share: np.ndarray) -> Heat:
+def _heat(
+    view: View, layer: str, image_id: str, peak: tuple[float, float], share: np.ndarray
+) -> Heat:
     """A map as paths: no picture has to be made, sent or kept for it."""
-    place = maps.place_of(view.atlas, layer, exemplar.image_id, exemplar.y, exemplar.x)
-    width, height = view.atlas.sizes[exemplar.image_id]
+    place = maps.place_of(view.atlas, layer, image_id, *peak)
+    width, height = view.atlas.sizes[image_id]
     size = tuple(max(1, round(_SIDE * side / max(width, height))) for side in (width, height))
 
     def box(edges: Box) -> tuple[int, int, int, int]:
@@ -217,7 +221,7 @@ def _heat(view: View, layer: str, exemplar: Exemplar, share: np.ndarray) -> Heat
         for level in maps.LEVELS
     )
     edges = (window.left, window.top, window.right, window.bottom)
-    return Heat(*size, box(edges), tuple(paths), maps.OUTLINE, box(place.crop))
+    return Heat(size[0], size[1], box(edges), tuple(paths), maps.OUTLINE, box(place.crop))
 
 
 def _path(ring: np.ndarray) -> str:
@@ -334,7 +338,7 @@ def _like(view: View, layer: str, unit: int, ways: tuple[str, ...]) -> dict[str,
             frame = relations.like(layer, unit, way, _LIKE)
         except (NeuronymError, KeyError):  # the atlas does not hold what it takes
             continue
-        numbers = view.units.numbers(frame) if len(frame) else []
+        numbers: Any = view.units.numbers(frame) if len(frame) else []
         cards = (
             view.card(int(n), likeness=round(float(value), 3))
             for n, value in zip(numbers, frame["likeness"], strict=True)
