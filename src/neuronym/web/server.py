@@ -278,7 +278,8 @@ class _Shown:
         if request.method != "POST":  # the page of an earlier search, loaded again
             return self._go("a", view.name, "search")
         content = content if isinstance(content, bytes) else content.encode()
-        by = form.get("by") if form.get("by") in ("encoder", "place") else "target"
+        by = str(form.get("by"))
+        by = by if by in ("encoder", "place") else "target"
         found = search.by_picture(view, content, by, str(form.get("at", "")))
         text = self._site.html(found, self._at, token=self._token)
         return _answer(text, "text/html", 200 if found.picture else 422)

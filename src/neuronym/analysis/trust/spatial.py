@@ -242,8 +242,8 @@ class Cropped:
         return list(self._numbers)
 
     def _number(self, row: int, box: Box, *, without: bool = False) -> int:
-        rounded = tuple(round(float(edge), 6) for edge in box)
-        part = Part(row, rounded, without)
+        left, top, right, bottom = (round(float(edge), 6) for edge in box)
+        part = Part(row, (left, top, right, bottom), without)
         return self._numbers.setdefault(part, len(self._numbers))
 
     def scores(self, score: Scores, labels: np.ndarray) -> tuple[np.ndarray, ...]:

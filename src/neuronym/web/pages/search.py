@@ -213,8 +213,9 @@ def _percent(at: str, size: tuple[int, int]) -> tuple[float, float]:
 def _point(view: View, image: str, query: Query) -> tuple[float, float] | None:
     """The place that was asked for, as fractions of the image; None: none."""
     try:
-        if "at.x" in query and "at.y" in query:
-            with Pillow.open(view.atlas.thumb(image)) as small:
+        thumb = view.atlas.thumb(image)
+        if thumb is not None and "at.x" in query and "at.y" in query:
+            with Pillow.open(thumb) as small:
                 wide, high = small.size
             x, y = (float(query["at.x"]) + 0.5) / wide, (float(query["at.y"]) + 0.5) / high
         else:
