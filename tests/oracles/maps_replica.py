@@ -15,9 +15,9 @@ def shrunk(values: np.ndarray, rows: int, columns: int) -> np.ndarray:
     for row in range(rows):
         for column in range(columns):
             total = 0.0
-            for y in range(high):
-                for x in range(wide):
-                    part = _shared(row, rows, y, high) * _shared(column, columns, x, wide)
+            for y, down in enumerate(_shared(row, rows, y, high) for y in range(high)):
+                for x in range(wide) if down else ():
+                    part = down * _shared(column, columns, x, wide)
                     total += float(part) * float(values[y, x])
             found[row, column] = total * rows * columns / (high * wide)
     return found

@@ -536,6 +536,7 @@ def test_folders_of_any_name(atlas: Atlas, tmp_path: Path) -> None:
             assert one.get(f"/a/{name}/unit/detect/1").status_code == 200
 
 
+@pytest.mark.torture
 def test_odd_names_are_served_and_exported(odd: Atlas, tmp_path: Path) -> None:
     with TestClient(application([odd])) as one:
         for word in WORDS:
