@@ -377,6 +377,7 @@ def test_a_foreign_folder_is_refused(atlas: Atlas, tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.torture
 def test_report_tables_and_figures(found: nym.stability.Study, place: Path) -> None:
     written = stability_report.write(found, place / "study")
     assert all(path.stat().st_size for path in written)
@@ -412,6 +413,7 @@ def run(arguments: Sequence[str]) -> str:
     return result.output
 
 
+@pytest.mark.torture
 def test_the_command(atlas: Atlas, place: Path) -> None:
     out = str(place / "command")
     text = run(

@@ -98,7 +98,7 @@ def test_show(place: Path) -> None:
     assert "_fc:3 of efficientnet-lite0" in text
     assert "Highest activating images" in text
     assert "[b]" in text  # file names are not markup
-    for number in range(0, 1000, 97):
+    for number in range(0, 1000, 331):
         text = neuronym("show", "atlas", f"_fc:{number}", cwd=place).out
         assert not set(text) & {"\x1b", "\u202e"}
     data = json.loads(neuronym("show", "atlas", "_fc:3", "--json", cwd=place).out)
@@ -210,6 +210,7 @@ def test_settings_of_an_atlas_run_again_and_use_the_cache(place: Path) -> None:
     np.testing.assert_array_equal(one.activations("_fc"), two.activations("_fc"))
 
 
+@pytest.mark.torture
 def test_a_dry_run_writes_nothing_and_counts_the_words_that_are_not_cached(place: Path) -> None:
     (place / "words.txt").write_text("\n".join(["dog", "house", "zyzzyva", "cassowary"]))
     some = ConceptSet("some", ("house", "dog"))

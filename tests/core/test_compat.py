@@ -129,6 +129,7 @@ def test_fingerprints_take_tensors_of_any_kind(shape, kind):
     assert of_module(module) != of_module(other)
 
 
+@pytest.mark.torture
 def test_fingerprints_hold_across_processes():
     from neuronym.inputs.targets.base import open_target
 

@@ -102,6 +102,7 @@ def test_a_target_is_in_evaluation_mode():
     assert not Target("n", Act().train(), Preprocess()).model.training
 
 
+@pytest.mark.torture
 def test_own_files_count_and_processes_agree(tmp_path):
     (tmp_path / "base_mod.py").write_text(
         "from torch import nn\n"

@@ -290,6 +290,7 @@ assert log.is_progress_bar_enabled() and log.get_verbosity() == logging.WARNING
 """
 
 
+@pytest.mark.torture
 def test_nothing_is_printed(tmp_path):
     """Opening and encoding print nothing, and leave the libraries' log settings as they were."""
     from safetensors.torch import save_file

@@ -322,6 +322,7 @@ def store(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.torture
 def test_any_number_of_processes_draws_the_same(store, tmp_path):
     SyntheticProbe(images=100).prepare(1000, tmp_path, workers=1)
     assert kept(tmp_path) == kept(store)
@@ -425,6 +426,7 @@ def test_the_cache_lists_the_drawings(store):
     assert found.bytes == sum(map(len, kept(store).values()))
 
 
+@pytest.mark.torture
 def test_a_folder_of_the_user_cannot_change_what_is_drawn(store, tmp_path, monkeypatch):
     (tmp_path / "numpy.py").write_text("raise SystemExit('the wrong numpy')")
     monkeypatch.chdir(tmp_path)

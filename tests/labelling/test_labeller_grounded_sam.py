@@ -721,6 +721,7 @@ def test_planted_detectors_get_their_colour(
     assert own[own["concept"].isin(["green", "blue"])]["weight"].to_numpy() == pytest.approx(0)
 
 
+@pytest.mark.torture
 def test_what_the_target_does_not_see_has_no_weight(
     named: Callable[..., GroundedSam], tmp_path: Path
 ) -> None:

@@ -118,6 +118,7 @@ def test_copies_are_no_evidence(tmp_path: Path, pictures: int, copies: int, top_
     assert 0.005 <= by_chance(atlas) <= 0.1
 
 
+@pytest.mark.torture
 def test_what_five_copies_of_a_probe_say_is_what_the_probe_says(tmp_path: Path) -> None:
     photos = folder(tmp_path / "photos", 60, 1)
     alone = dissect(tmp_path / "alone", sorted(photos.rglob("*.png")))

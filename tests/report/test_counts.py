@@ -123,6 +123,7 @@ def told(atlas: Atlas, truth: str, folder: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.torture
 def test_nothing_that_is_said_of_a_method_changes_when_others_join_it(
     stages: list[dict[str, Any]],
 ) -> None:

@@ -110,6 +110,7 @@ def test_every_figure_where_all_units_abstain(name: str, mute: Atlas) -> None:
     assert expected.get(name, "no neuron is labelled") in shown
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize("name", ["scores", "concepts", "ranks"])
 def test_figures_of_41_layers_and_negative_scores(name: str, deep: Atlas) -> None:
     figure = draw(name, seen(deep))
@@ -204,6 +205,7 @@ def test_examples_are_right_wrong_and_none(atlas: Atlas, truth: str) -> None:
     assert without[0] == "Highest score"
 
 
+@pytest.mark.torture
 def test_categories_of_annotated_words() -> None:
     atlas = planted.atlas()
     looked = select(atlas)

@@ -241,6 +241,7 @@ def run_python(code, **environment):
     return done.stdout.split()
 
 
+@pytest.mark.torture
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.skipif(not compiled.available(), reason="torch's own threads do not survive a fork")
 def test_works_in_a_forked_process():
