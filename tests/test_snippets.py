@@ -179,6 +179,7 @@ ONLY_PARSED = {
     "links demo-atlas --from": "the same with more checks",
     "links my-atlas": "a network by its name",
     "report demo-atlas --truth": "the report is made twice without",
+    "report my-atlas": "the report is made twice without",
 }
 
 

@@ -240,6 +240,7 @@ def test_output_can_be_cut_off(place: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.torture
 def test_output_on_a_terminal_without_unicode(place: Path) -> None:
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "NEURONYM_CACHE": str(place / "cache")}
     for arguments in (
@@ -251,6 +252,7 @@ def test_output_on_a_terminal_without_unicode(place: Path) -> None:
         assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.torture
 def test_a_dry_run_passes_over_broken_images(place: Path) -> None:
     (place / "first").mkdir()
     (place / "first" / "a.jpg").write_bytes(b"no image")

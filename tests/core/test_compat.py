@@ -25,6 +25,7 @@ def python(code: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.torture
 def test_torchvision_imports_and_works_once_prepared():
     out = python(
         "from neuronym._core.torchvision_compat import prepare_torchvision\n"

@@ -312,6 +312,7 @@ def test_the_size_that_runs_is_offered_by_the_error(model, option):
     assert describe_layers(open_target(model, preprocess=option))
 
 
+@pytest.mark.torture
 def test_small_images_are_guessed_from_what_the_layers_reduce():
     thin = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, 4), nn.Conv2d(4, 4, 1))
     assert guess(open_target(thin)).option == "size=32,mean=0.5,std=0.5"

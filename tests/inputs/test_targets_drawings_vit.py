@@ -66,6 +66,7 @@ def test_its_classes_are_drawn_and_named():
     assert len(set(drawings_vit.NAMES)) == 82
 
 
+@pytest.mark.torture
 def test_no_probe_holds_what_it_learned():
     for first in (LEARNED, TESTED):
         seeds = {seed for seed, _, _ in choose(first, 30)}

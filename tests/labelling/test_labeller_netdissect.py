@@ -244,6 +244,7 @@ def test_a_coarser_mask_shows_the_pixels_below_its_cells() -> None:
     assert plain.mask(pixels > 3, (2, 3)).dtype == bool
 
 
+@pytest.mark.torture
 def test_planted_detectors_are_found_and_random_channels_are_not() -> None:
     # With 142 images, 0.5 % of all positions are less than one image: too few for red and blue.
     for spec, silent in (

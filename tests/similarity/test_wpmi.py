@@ -327,6 +327,7 @@ def test_embeddings_that_are_no_unit_vectors(backend):
         )
 
 
+@pytest.mark.torture
 def test_memory():
     """The image × concept matrix would take 192 MB."""
     code = """

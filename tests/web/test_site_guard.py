@@ -357,6 +357,7 @@ def test_the_report(client: TestClient, monkeypatch) -> None:
     assert {block["kind"] for part in sections for block in part["blocks"]} >= {"table", "neurons"}
 
 
+@pytest.mark.torture
 def test_an_export_that_was_stopped_is_begun_anew(
     atlas: Atlas, tmp_path: Path, monkeypatch
 ) -> None:
